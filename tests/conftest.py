@@ -1,0 +1,56 @@
+"""What all tests share: Hypothesis without wall-clock deadlines, and the browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# jupyter_core warns until this choice is made, and warnings are errors here.
+os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+
+# A shared CI core is slow at random; a deadline would test the machine.
+settings.register_profile("ftnb", deadline=None, print_blob=True)
+settings.load_profile("ftnb")
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+NO_CHROMIUM = (
+    "no Chromium found, so nothing was tested in a browser. Install it (Debian: apt-get install chromium) "
+    "or name one in FTNB_CHROMIUM"
+)
+
+
+def find_chromium() -> str | None:
+    """Path of the browser to drive, or None: FTNB_CHROMIUM, else the first known name on PATH."""
+    named = os.environ.get("FTNB_CHROMIUM")
+    if named:
+        return named
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") is None or find_chromium() is not None:
+        return
+    # In CI a missing browser must not look like a passed test.
+    if os.environ.get("CI"):
+        pytest.fail(NO_CHROMIUM, pytrace=False)
+    pytest.skip(NO_CHROMIUM)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """pytest-playwright starts the machine's own Chromium; nothing is downloaded."""
+    return {**browser_type_launch_args, "executable_path": find_chromium(), "args": list(CHROMIUM_FLAGS)}

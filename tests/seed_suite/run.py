@@ -1,0 +1,139 @@
+"""Runs the tests that flowtraicer ships in its source distributions against ftnb: `make seed-suite`.
+
+Fetches the distributions (once, into build/), renames the import, makes the changes listed in changes.toml, and runs the
+files that ftnb covers so far. Exit status 0 only if all of them pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from rename import rename_package
+
+HERE = Path(__file__).resolve().parent
+WORK = HERE.parents[1] / "build/seed_suite"
+# sha256 of each source distribution: what we compare ourselves with does not change under us.
+DISTRIBUTIONS = {
+    "0.9.0": "8ef950cd780c402baa7f4f11974f18fa8a9b77433ebd1c888321415ced61b47e",
+    "0.11.1": "87ed65170755621ae52281bbe0f500c1fc7db5f8d72a0f3fe6f1269dd144fbd8",
+}
+COVERED = (
+    "test_adapter.py",
+    "test_analytics.py",
+    "test_demo_integration.py",
+    "test_model.py",
+    "test_model_tokens.py",
+    "test_recorder.py",
+    "test_store.py",
+    "test_timeline.py",
+    "test_timeline_tokens.py",
+    "test_tokens_flow.py",
+    "test_trace_state.py",
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One deliberate difference: `old` becomes `new`, or (without them) the test `test` is left out."""
+
+    file: str
+    reason: str
+    test: str = ""
+    old: str = ""
+    new: str = ""
+    versions: tuple[str, ...] = tuple(DISTRIBUTIONS)
+
+
+def main() -> int:
+    changes = read_changes()
+    failed = []
+    for version in DISTRIBUTIONS:
+        tests = prepare(version, changes)
+        print(f"\n== flowtraicer {version}: {', '.join(tests)}", flush=True)
+        if run(version, tests, changes):
+            failed.append(version)
+    print_changes(changes)
+    print_uncovered()
+    if failed:
+        print(f"\nfailed: flowtraicer {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def read_changes() -> list[Change]:
+    listed = tomllib.loads((HERE / "changes.toml").read_text()).get("change", [])
+    return [Change(**{key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}) for entry in listed]
+
+
+def fetch(version: str) -> Path:
+    """The source distribution of `version`, from build/ or from the package index. Exits with a message when it cannot."""
+    archive = WORK / f"flowtraicer-{version}.tar.gz"
+    if not archive.is_file():
+        WORK.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+        command += ["--no-binary", "flowtraicer", "--dest", str(WORK), f"flowtraicer=={version}"]
+        if subprocess.run(command, check=False).returncode != 0 or not archive.is_file():
+            raise SystemExit(
+                f"\nseed suite: {archive.name} is missing and could not be fetched, so nothing was tested. "
+                f"It needs the package index once; or put the file into {WORK.relative_to(HERE.parents[1])}/ yourself."
+            )
+    got = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if got != DISTRIBUTIONS[version]:
+        raise SystemExit(f"seed suite: {archive} has sha256 {got}, expected {DISTRIBUTIONS[version]}; delete it and retry.")
+    return archive
+
+
+def unpack(version: str) -> Path:
+    """The folder with the distribution's own tests, unpacked afresh."""
+    with tarfile.open(fetch(version)) as archive:
+        archive.extractall(WORK, filter="data")
+    return WORK / f"flowtraicer-{version}/tests"
+
+
+def prepare(version: str, changes: list[Change]) -> list[str]:
+    """Write the renamed and changed tests of `version` into a folder of their own; returns the names of the files."""
+    source, target = unpack(version), WORK / f"run-{version}"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    (target / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\naddopts = -q -p no:cacheprovider\n")
+    names = [name for name in COVERED if (source / name).is_file()]
+    for name in names:
+        text = rename_package((source / name).read_text(), "ft", "ftnb")
+        for change in changes:
+            if change.file == name and version in change.versions and change.old:
+                if text.count(change.old) != 1:
+                    raise SystemExit(f"changes.toml: {name} of {version} holds {change.old!r} {text.count(change.old)} times")
+                text = text.replace(change.old, change.new)
+        (target / name).write_text(text)
+    return names
+
+
+def run(version: str, tests: list[str], changes: list[Change]) -> int:
+    folder = WORK / f"run-{version}"
+    left_out = [f"{c.file}::{c.test}" for c in changes if version in c.versions and not c.old]
+    command = [sys.executable, "-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder)]
+    command += [f"--deselect={test}" for test in left_out]
+    return subprocess.run([*command, *tests], cwd=folder, check=False).returncode
+
+
+def print_changes(changes: list[Change]) -> None:
+    print(f"\n== changed on purpose: {len(changes) or 'nothing'}")
+    for change in changes:
+        what = f"{change.old.strip()!r} -> {change.new.strip()!r}" if change.old else "left out"
+        print(f"{change.file} {change.test} ({', '.join(change.versions)}): {what}\n    {change.reason}")
+
+
+def print_uncovered() -> None:
+    newest = WORK / f"flowtraicer-{list(DISTRIBUTIONS)[-1]}/tests"
+    uncovered = sorted(path.name for path in newest.glob("test_*.py") if path.name not in COVERED)
+    print(f"\n== not covered yet: {len(uncovered)} of {len(uncovered) + len(COVERED)} files\n{', '.join(uncovered)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

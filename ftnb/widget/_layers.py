@@ -1,0 +1,265 @@
+"""Layered drawing of a directed graph (after Sugiyama): pure, deterministic, without dependencies.
+
+Nodes are 0 … n-1. The *main* axis runs along the flow, the *cross* axis beside it. Cycles are cut at the edges that lead
+back, long edges bend around the nodes between, and the order within a layer is chosen to cross few edges.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+Point = tuple[float, float]
+_SWEEPS = 8
+_LANE = 10.0
+"""Cross size of the lane that a long edge takes between the nodes of a layer."""
+
+
+@dataclass
+class LayeredGraph:
+    """What is to be drawn: sizes of the nodes along both axes, and edges between them."""
+
+    main: list[float]
+    cross: list[float]
+    edges: list[tuple[int, int]]
+    gap_main: float
+    gap_cross: float
+    last: set[int] = field(default_factory=set)
+    """Nodes that belong behind all others."""
+
+
+@dataclass
+class LayeredPlacement:
+    """Where it is drawn, as (main, cross) from the upper left corner."""
+
+    length: float
+    breadth: float
+    centres: list[Point]
+    bends: list[list[Point]]
+    """Per edge, the points between its ends, from source to target."""
+
+
+def place_layers(graph: LayeredGraph) -> LayeredPlacement:
+    """Draw `graph`; every node must be touched by an edge for a good picture, but need not."""
+    forward = _cut_cycles(graph)
+    layer = _assign_layers(len(graph.main), forward, graph.last)
+    mesh = _Mesh(graph, forward, layer)
+    mesh.order()
+    mesh.spread()
+    return mesh.placement()
+
+
+def _cut_cycles(graph: LayeredGraph) -> list[tuple[int, int]]:
+    """The edges, those that lead back turned round.
+
+    Edges that lead away from the sources are kept first; any other is kept unless it closes a cycle. So a loop is cut
+    where it returns, wherever a walk would have met it.
+    """
+    depth = _depths(graph)
+    kept: defaultdict[int, list[int]] = defaultdict(list)
+    uncertain = []
+    for source, target in graph.edges:
+        if depth[target] > depth[source]:
+            kept[source].append(target)
+        else:
+            uncertain.append((source, target))
+    back = set()
+    for source, target in sorted(uncertain, key=lambda edge: depth[edge[0]] - depth[edge[1]]):
+        if _reaches(kept, target, source):
+            back.add((source, target))
+            kept[target].append(source)
+        else:
+            kept[source].append(target)
+    return [(t, s) if (s, t) in back else (s, t) for s, t in graph.edges]
+
+
+def _depths(graph: LayeredGraph) -> list[int]:
+    """Fewest edges from a source; in a part without sources, from its first node."""
+    following = defaultdict(list)
+    for source, target in graph.edges:
+        following[source].append(target)
+    entered = {target for _, target in graph.edges}
+    depth = [-1] * len(graph.main)
+    nodes = range(len(depth))
+    queue = [node for node in nodes if node not in entered]
+    for node in queue:
+        depth[node] = 0
+    for root in (-1, *nodes):
+        if root >= 0 and depth[root] < 0:
+            depth[root] = 0
+            queue = [root]
+        for node in queue:
+            for target in following[node]:
+                if depth[target] < 0:
+                    depth[target] = depth[node] + 1
+                    queue.append(target)
+        queue = []
+    return depth
+
+
+def _reaches(following: dict[int, list[int]], start: int, goal: int) -> bool:
+    seen, stack = {start}, [start]
+    while stack:
+        node = stack.pop()
+        if node == goal:
+            return True
+        fresh = [target for target in following.get(node, ()) if target not in seen]
+        seen.update(fresh)
+        stack.extend(fresh)
+    return False
+
+
+def _assign_layers(n: int, forward: Sequence[tuple[int, int]], last: set[int]) -> list[int]:
+    """Longest path from the sources; sources then move up to what they lead to."""
+    following, leading, missing = defaultdict(list), defaultdict(list), [0] * n
+    for source, target in forward:
+        following[source].append(target)
+        leading[target].append(source)
+        missing[target] += 1
+    layer = [0] * n
+    ready = [node for node in range(n) if not missing[node]]
+    for node in ready:
+        for target in following[node]:
+            layer[target] = max(layer[target], layer[node] + 1)
+            missing[target] -= 1
+            if not missing[target]:
+                ready.append(target)
+    for node in range(n):
+        if following[node] and not leading[node]:
+            layer[node] = min(layer[target] for target in following[node]) - 1
+    for node in last:
+        layer[node] = max(layer)
+    return layer
+
+
+class _Mesh:
+    """Nodes and the bends of long edges ("points"), layer by layer."""
+
+    def __init__(self, graph: LayeredGraph, forward: Sequence[tuple[int, int]], layer: list[int]) -> None:
+        self._graph = graph
+        self._layer = list(layer)
+        self._cross_size = list(graph.cross)
+        self._before: defaultdict[int, list[int]] = defaultdict(list)
+        self._after: defaultdict[int, list[int]] = defaultdict(list)
+        self._chains = [self._chain(source, target) for source, target in forward]
+        self._forward = forward
+        self._layers: list[list[int]] = [[] for _ in range(max(self._layer, default=0) + 1)]
+        for point, at in enumerate(self._layer):
+            self._layers[at].append(point)
+        self._cross = [0.0] * len(self._layer)
+
+    def _chain(self, source: int, target: int) -> list[int]:
+        chain, previous = [], source
+        for at in range(self._layer[source] + 1, self._layer[target]):
+            point = len(self._layer)
+            self._layer.append(at)
+            self._cross_size.append(_LANE)
+            chain.append(point)
+            self._join(previous, point)
+            previous = point
+        self._join(previous, target)
+        return chain
+
+    def _join(self, source: int, target: int) -> None:
+        self._after[source].append(target)
+        self._before[target].append(source)
+
+    def order(self) -> None:
+        """Sort each layer by the mean place of its neighbours, to and fro, and keep the best order seen."""
+        best, fewest = [list(layer) for layer in self._layers], self._crossings()
+        for sweep in range(_SWEEPS):
+            if not fewest:
+                break
+            down = sweep % 2 == 0
+            neighbours = self._before if down else self._after
+            for at in range(len(self._layers)) if down else reversed(range(len(self._layers))):
+                self._sort(at, neighbours)
+            crossings = self._crossings()
+            if crossings < fewest:
+                best, fewest = [list(layer) for layer in self._layers], crossings
+        self._layers = best
+
+    def _sort(self, at: int, neighbours: dict[int, list[int]]) -> None:
+        place = {point: i for layer in self._layers for i, point in enumerate(layer)}
+
+        def mean(point: int) -> float:
+            near = neighbours.get(point, [])
+            return sum(place[n] for n in near) / len(near) if near else float(place[point])
+
+        self._layers[at].sort(key=mean)
+
+    def _crossings(self) -> int:
+        """How many pairs of edges cross between neighbouring layers."""
+        total = 0
+        for layer, following in zip(self._layers, self._layers[1:], strict=False):
+            place = {point: i for i, point in enumerate(following)}
+            ends: list[int] = []
+            for point in layer:
+                own = sorted(place[t] for t in self._after[point] if t in place)
+                total += sum(len(ends) - bisect_right(ends, end) for end in own)
+                for end in own:
+                    insort(ends, end)
+        return total
+
+    def spread(self) -> None:
+        """Place the points of each layer near their neighbours, in their order and without overlap."""
+        for layer in self._layers:
+            at = 0.0
+            for point in layer:
+                self._cross[point] = at + self._cross_size[point] / 2
+                at += self._cross_size[point] + self._graph.gap_cross
+        for sweep in range(_SWEEPS):
+            down = sweep % 2 == 0
+            for layer in self._layers if down else reversed(self._layers):
+                wanted = [self._mean_cross(point, down) for point in layer]
+                sizes = [self._cross_size[point] for point in layer]
+                for point, cross in zip(layer, _separate(wanted, sizes, self._graph.gap_cross), strict=True):
+                    self._cross[point] = cross
+
+    def _mean_cross(self, point: int, down: bool) -> float:
+        near = (self._before if down else self._after)[point] or (self._after if down else self._before)[point]
+        return sum(self._cross[n] for n in near) / len(near) if near else self._cross[point]
+
+    def placement(self) -> LayeredPlacement:
+        graph, n = self._graph, len(self._graph.main)
+        thickness = [max((graph.main[p] for p in layer if p < n), default=_LANE) for layer in self._layers]
+        middles, at = [], 0.0
+        for size in thickness:
+            middles.append(at + size / 2)
+            at += size + graph.gap_main
+        edges_of = [(self._cross[p] - s / 2, self._cross[p] + s / 2) for p, s in enumerate(self._cross_size)]
+        low = min((low for low, _ in edges_of), default=0.0)
+        points = [(middles[self._layer[p]], self._cross[p] - low) for p in range(len(self._layer))]
+        bends = []
+        for edge, ahead, chain in zip(graph.edges, self._forward, self._chains, strict=True):
+            path = [points[p] for p in chain]
+            if edge != ahead:
+                path = path[::-1] or self._side_step(edge, points)
+            bends.append(path)
+        breadth = max((high for _, high in edges_of), default=0.0) - low
+        return LayeredPlacement(at - graph.gap_main, breadth, points[:n], bends)
+
+    def _side_step(self, edge: tuple[int, int], points: Sequence[Point]) -> list[Point]:
+        """A way back between neighbouring layers bows out, so that it does not lie on the way there."""
+        (m0, c0), (m1, c1) = points[edge[0]], points[edge[1]]
+        bow = (self._cross_size[edge[0]] + self._cross_size[edge[1]]) / 4 + self._graph.gap_cross / 2
+        return [((m0 + m1) / 2, (c0 + c1) / 2 + bow)]
+
+
+def _separate(wanted: Iterable[float], sizes: Sequence[float], gap: float) -> list[float]:
+    """The places nearest to `wanted` (least squares) that keep order and distance: pool adjacent violators."""
+    shifts, reach = [], 0.0
+    for i, size in enumerate(sizes):
+        reach += (sizes[i - 1] + size) / 2 + gap if i else 0.0
+        shifts.append(reach)
+    pools: list[tuple[float, int]] = []
+    for want, shift in zip(wanted, shifts, strict=True):
+        total, count = want - shift, 1
+        while pools and pools[-1][0] / pools[-1][1] > total / count:
+            before = pools.pop()
+            total, count = total + before[0], count + before[1]
+        pools.append((total, count))
+    means = [total / count for total, count in pools for _ in range(count)]
+    return [mean + shift for mean, shift in zip(means, shifts, strict=True)]

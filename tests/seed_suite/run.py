@@ -24,6 +24,13 @@ DISTRIBUTIONS = {
     "0.9.0": "8ef950cd780c402baa7f4f11974f18fa8a9b77433ebd1c888321415ced61b47e",
     "0.11.1": "87ed65170755621ae52281bbe0f500c1fc7db5f8d72a0f3fe6f1269dd144fbd8",
 }
+# The seed's own settings; without a file here pytest would take ours.
+SETTINGS = """\
+[pytest]
+addopts = -q -p no:cacheprovider
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+"""
 COVERED = (
     "test_adapter.py",
     "test_analytics.py",
@@ -101,7 +108,7 @@ def prepare(version: str, changes: list[Change]) -> list[str]:
     source, target = unpack(version), WORK / f"run-{version}"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    (target / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\naddopts = -q -p no:cacheprovider\n")
+    (target / "pytest.ini").write_text(SETTINGS)
     names = [name for name in COVERED if (source / name).is_file()]
     for name in names:
         mine = [c for c in changes if c.file == name and version in c.versions]

@@ -1,0 +1,379 @@
+"""How a recorder's drafts reach its store: through a queue and a thread, or, for a foreign store, directly."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..core.errors import StoreError
+from ..core.ids import new_id, now_us
+from . import _barrier, build
+from ._writer import Batch
+from .base import LogStore, Store
+from .draft import Draft, Stream
+from .rows import record_of_draft
+
+logger = logging.getLogger("ftnb")
+
+MAX_FULL = 10_000
+"""Queued items past which payloads are dropped and structure is kept."""
+MAX_ANY = 100_000
+"""Queued items past which only a count is kept."""
+Drop = tuple[str, str, str | None]
+"""Reason, detail, and the engagement where it is known."""
+_BATCH = 1_000
+_RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0)
+_MAX_REST_SECONDS = 0.05
+
+
+@dataclass
+class RecorderStats:
+    """What became of the records of one recorder."""
+
+    accepted: int = 0
+    """Records and captured events taken in; a captured event may give several records or none."""
+    committed: int = 0
+    """Records in the store."""
+    pending: int = 0
+    """Items on the queue."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """What was not kept, by reason. `payload` counts records whose payload was dropped and whose structure was kept."""
+    write_errors: int = 0
+    last_error: str | None = None
+
+    @property
+    def n_dropped(self) -> int:
+        """Records lost, over all reasons but `payload`."""
+        return sum(n for reason, n in self.dropped.items() if reason != "payload")
+
+
+class Pipeline(Protocol):
+    """What a recorder needs of the way to its store. No method raises."""
+
+    def put(self, draft: Draft) -> None: ...
+    def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None: ...
+    def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None: ...
+    def flush(self, timeout: float) -> bool: ...
+    def stats(self) -> RecorderStats: ...
+    def close(self, timeout: float) -> bool: ...
+    def is_writer_thread(self) -> bool: ...
+
+
+class DirectPipeline:
+    """Appends each record to a foreign store on the caller's thread, fail-open."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stats = RecorderStats()
+        self._told: set[str] = set()
+
+    def put(self, draft: Draft) -> None:
+        """Append one record."""
+        self._stats.accepted += 1
+        try:
+            self._store.append(record_of_draft(draft))  # type: ignore[arg-type]
+            self._stats.committed += 1
+        except Exception as error:
+            self._stats.write_errors += 1
+            self.drop("write_error", f"{type(error).__name__}: {error}")
+
+    def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
+        """Translate and append at once."""
+        try:
+            for draft in translate(payload):
+                self.put(draft)
+        except Exception as error:
+            self.drop("capture_error", f"{type(error).__name__}: {error}")
+
+    def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None:
+        """Count something that was not kept."""
+        self._stats.dropped[reason] = self._stats.dropped.get(reason, 0) + 1
+        self._stats.last_error = detail
+        _tell_once(self._told, reason, detail)
+
+    def flush(self, timeout: float) -> bool:
+        """Nothing waits here."""
+        return True
+
+    def stats(self) -> RecorderStats:
+        """Counts so far."""
+        return self._stats
+
+    def close(self, timeout: float) -> bool:
+        """Nothing to stop."""
+        return True
+
+    def is_writer_thread(self) -> bool:
+        """There is no writer thread."""
+        return False
+
+
+class QueuePipeline:
+    """A queue, and a daemon thread that commits what is on it as fast as the store takes it."""
+
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        # SimpleQueue.put and deque.append are single C calls: an interrupt cannot leave them half done or locked.
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._drops: deque[Drop] = deque()
+        self._writer = _Writer(store)
+        self._closed = False
+        self._thread = threading.Thread(
+            target=_run, args=(self._queue, self._drops, self._writer), name="ftnb-writer", daemon=True
+        )
+        self._thread.start()
+        _pipelines.add(self)
+
+    @classmethod
+    def attach(cls, owner: object, store: LogStore) -> QueuePipeline:
+        """A pipeline that drains and stops when `owner` is collected, and that reads of the store wait for."""
+        pipeline = cls(store)
+        weakref.finalize(owner, pipeline._queue.put, _STOP)
+        _barrier.register(store.url, pipeline)
+        return pipeline
+
+    # --- the caller's side ---
+
+    def put(self, draft: Draft) -> None:
+        """Queue one record."""
+        backlog = self._queue.qsize()
+        if backlog >= MAX_FULL:
+            if backlog >= MAX_ANY or self._closed:
+                self._drops.append(("queue_full", "the store does not keep up", draft.stream.engagement_id))
+                return
+            if "@payload" in draft.body or "@state" in draft.body or "@update" in draft.body:
+                draft.body = {k: v for k, v in draft.body.items() if k not in ("@payload", "@state", "@update")}
+                draft.body["dropped"] = "queue_full"
+                self._drops.append(("payload", "the store does not keep up", None))
+        self._enqueue((None, draft))
+
+    def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
+        """Queue something to be translated into records by the writer."""
+        if self._queue.qsize() >= MAX_ANY or self._closed:
+            self._drops.append(("queue_full", "the store does not keep up", None))
+            return
+        self._enqueue((translate, payload))
+
+    def _enqueue(self, item: Any) -> None:
+        if self._closed:
+            self._drops.append(("closed", "recorded after the recorder was closed", None))
+            return
+        self._queue.put(item)
+
+    def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None:
+        """Count something that was not kept."""
+        self._drops.append((reason, detail, engagement_id))
+        self._queue.put(_NUDGE)
+
+    def flush(self, timeout: float = _barrier.WAIT_SECONDS) -> bool:
+        """Wait until what was queued before this call is committed."""
+        if not self._thread.is_alive():
+            return self._queue.empty()
+        done = threading.Event()
+        self._queue.put((_FLUSH, done))
+        self._writer.urgent.set()
+        return done.wait(timeout)
+
+    def stats(self) -> RecorderStats:
+        """Counts so far; what is still on the queue counts as accepted and pending."""
+        stats = self._writer.stats
+        pending = self._queue.qsize()
+        dropped = Counter(stats.dropped)
+        dropped.update(reason for reason, _, _ in list(self._drops))
+        return RecorderStats(
+            accepted=stats.accepted + pending,
+            committed=stats.committed,
+            pending=pending,
+            dropped=dict(dropped),
+            write_errors=stats.write_errors,
+            last_error=stats.last_error,
+        )
+
+    def close(self, timeout: float) -> bool:
+        """Flush, then stop the thread."""
+        done = self.flush(timeout)
+        self._closed = True
+        self._queue.put(_STOP)
+        return done
+
+    def is_writer_thread(self) -> bool:
+        """Whether the calling thread is the writer."""
+        return threading.current_thread() is self._thread
+
+    def after_fork(self) -> None:
+        """In a forked child: the queue, the thread and the store's connection belong to the parent."""
+        self._queue = queue.SimpleQueue()
+        self._drops.clear()
+        self._closed = True
+
+
+_STOP: Any = object()
+_NUDGE: Any = object()
+_FLUSH: Any = object()
+_pipelines: weakref.WeakSet[QueuePipeline] = weakref.WeakSet()
+
+
+class _Writer:
+    """The writer thread's state: what it wrote, and what went wrong."""
+
+    def __init__(self, store: LogStore) -> None:
+        self.store = store
+        self.stats = RecorderStats()
+        self.stopping = False
+        self.urgent = threading.Event()
+        """Somebody waits in `flush`: no resting now."""
+        self._told: set[str] = set()
+
+    def write(self, items: list[Any], backlog: Callable[[], int]) -> None:
+        """Translate and commit a batch of queue items."""
+        drafts = self._drafts(items)
+        if drafts:
+            self._commit(self._encode(drafts), backlog)
+
+    def _drafts(self, items: list[Any]) -> list[Draft]:
+        drafts: list[Draft] = []
+        for translate, payload in items:
+            self.stats.accepted += 1
+            if translate is None:
+                drafts.append(payload)
+                continue
+            try:
+                drafts.extend(translate(payload))
+            except Exception as error:
+                self.lost("capture_error", f"{type(error).__name__}: {error}")
+        return drafts
+
+    def _encode(self, drafts: list[Draft]) -> Batch:
+        try:
+            return self.store.encode(drafts)
+        except Exception as error:
+            if len(drafts) == 1:
+                self.lost("encode_error", f"{type(error).__name__}: {error}")
+                return Batch()
+        # One bad draft must not take the others with it.
+        whole = Batch()
+        for draft in drafts:
+            part = self._encode([draft])
+            whole.rows += part.rows
+            whole.drafts += part.drafts
+            whole.blobs += part.blobs
+            whole.heads += part.heads
+            whole.labels += part.labels
+        return whole
+
+    def _commit(self, batch: Batch, backlog: Callable[[], int]) -> None:
+        """Commit, retrying for as long as the queue has room; the batch keeps its places: a retry writes no twins."""
+        attempt = 0
+        while True:
+            try:
+                self.store.commit(batch)
+                self.stats.committed += len(batch.rows)
+                return
+            except Exception as error:
+                self.stats.write_errors += 1
+                detail = f"{type(error).__name__}: {error}"
+                self.stats.last_error = detail
+                hopeless = not isinstance(error, StoreError) or backlog() > MAX_ANY
+                if hopeless or (self.stopping and attempt >= len(_RETRY_SECONDS)):
+                    self.store.abandon(batch)
+                    self.lost("write_error", detail, len(batch.rows))
+                    return
+                _tell_once(self._told, "write_retry", f"cannot write yet, and will try again: {detail}")
+            time.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+            attempt += 1
+
+    def lost(self, reason: str, detail: str, count: int = 1) -> None:
+        """Count what was not kept, and say so once per reason."""
+        self.stats.dropped[reason] = self.stats.dropped.get(reason, 0) + count
+        self.stats.last_error = detail
+        _tell_once(self._told, reason, detail)
+
+    def record_gaps(self, drops: deque[Drop]) -> None:
+        """Put what callers dropped on record: in the engagement's own log where it is known, else in the store's."""
+        counts: Counter[tuple[str, str | None]] = Counter()
+        details: dict[str, str] = {}
+        while drops:
+            reason, detail, engagement_id = drops.popleft()
+            counts[reason, engagement_id] += 1
+            details[reason] = detail
+        for (reason, engagement_id), count in counts.items():
+            self.lost(reason, details[reason], count)
+            try:
+                if engagement_id is None:
+                    self.store.append_entry("gap", {"reason": reason, "count": count, "detail": details[reason]})
+                else:
+                    stream = Stream(new_id(), engagement_id)
+                    self.store.append_drafts([build.gap(stream, now_us(), reason, count, details[reason])])
+            except Exception as error:
+                self.stats.last_error = f"{type(error).__name__}: {error}"
+
+
+def _run(items: queue.SimpleQueue[Any], drops: deque[Drop], writer: _Writer) -> None:
+    """The writer thread: take what is there, commit it, rest as long as that took, again."""
+    waiting: list[threading.Event] = []
+    while not writer.stopping:
+        batch = _take(items, waiting, writer)
+        begun = time.perf_counter()
+        try:
+            writer.write(batch, items.qsize)
+            if drops:
+                writer.record_gaps(drops)
+        except Exception as error:  # the thread must outlive every fault
+            writer.lost("writer_error", f"{type(error).__name__}: {error}", len(batch))
+        for done in waiting:
+            done.set()
+        waiting.clear()
+        if batch and not writer.urgent.wait(min(time.perf_counter() - begun, _MAX_REST_SECONDS)):
+            continue  # rested: half of the time at most, for the agent's own thread needs the interpreter too
+        writer.urgent.clear()
+
+
+def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event], writer: _Writer) -> list[Any]:
+    """The next batch, at least one item; flush requests in it end it, so that they wait for no later item."""
+    batch: list[Any] = []
+    item = items.get()
+    while True:
+        if item is _STOP:
+            writer.stopping = True
+            return batch
+        if item is not _NUDGE:
+            if item[0] is _FLUSH:
+                waiting.append(item[1])
+                return batch
+            batch.append(item)
+        if len(batch) >= _BATCH:
+            return batch
+        try:
+            item = items.get_nowait()
+        except queue.Empty:
+            return batch
+
+
+def _tell_once(told: set[str], reason: str, detail: str) -> None:
+    if reason not in told:
+        told.add(reason)
+        logger.warning("ftnb: %s: %s (said once; the rest is counted, see %%ftnb status)", reason, detail)
+
+
+def _flush_all() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.close(2.0)
+
+
+def _after_fork() -> None:
+    for pipeline in list(_pipelines):
+        pipeline.after_fork()
+
+
+atexit.register(_flush_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,240 @@
+"""Reading a SQLite store: one engagement, a page of summaries, or whole columns."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ..core.errors import InvalidArgumentError
+from ..core.ids import from_us
+from ..core.model import EngagementStatus
+from ._writer import label_value
+from .base import EngagementSummary
+from .blobs import Resolver
+from .leaf import COLUMNS, NAMES, Row
+from .reconstruct import UNKNOWN_NAME
+from .records import BaseRecord, GapRecorded
+from .rows import to_record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SELECT = f"SELECT seq, {', '.join(NAMES)} FROM record"
+_DTYPES = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
+_HEADER_TYPES = ("engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended")
+_PAGE = 500
+
+
+class SQLiteReader:
+    """Reads through one connection, under one lock."""
+
+    def __init__(self, connection: sqlite3.Connection, lock: threading.RLock, path: str) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._path = path
+
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    # --- one engagement ---
+
+    def records(self, engagement_id: str) -> list[BaseRecord]:
+        """The engagement's records by seq."""
+        rows = self._rows(f"{_SELECT} WHERE engagement_id = ? ORDER BY seq", (engagement_id,))
+        resolve = Resolver(lambda blob_id: self.blob(engagement_id, blob_id))
+        return [_record_or_gap(row[1:], row[0], resolve) for row in rows]
+
+    def record(self, row: Row, seq: int) -> BaseRecord:
+        """The record of one row that was just written."""
+        return _record_or_gap(row, seq, Resolver(lambda blob_id: self.blob(row[0], blob_id)))
+
+    def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
+        """The data of a blob; None when it is not there."""
+        found = self._rows("SELECT data FROM blob WHERE engagement_id = ? AND blob_id = ?", (engagement_id, blob_id))
+        return found[0][0] if found else None
+
+    # --- summaries ---
+
+    def summaries(
+        self, where: Mapping[str, Any] | None, *, limit: int | None, newest: bool
+    ) -> list[EngagementSummary]:
+        """Summaries of the engagements whose metadata equals `where`."""
+        condition, parameters = _where(where or {})
+        order = "DESC" if newest else "ASC"
+        sql = f"SELECT engagement_id FROM engagement {condition} ORDER BY first_seq {order} LIMIT ?"
+        ids = [row[0] for row in self._rows(sql, [*parameters, -1 if limit is None else limit])]
+        pages = (ids[i : i + _PAGE] for i in range(0, len(ids), _PAGE))
+        return [summary for page in pages for summary in self._summaries_of(page)]
+
+    def _summaries_of(self, ids: list[str]) -> list[EngagementSummary]:
+        marks = ", ".join("?" * len(ids))
+        types = ", ".join(f"'{name}'" for name in _HEADER_TYPES)
+        building = {engagement_id: _Summary(engagement_id) for engagement_id in ids}
+        # +type: SQLite must walk the engagement's own index, not guess at the type.
+        headers = self._rows(
+            f"SELECT engagement_id, type, status, at_us, name, turn, body FROM record"
+            f" WHERE engagement_id IN ({marks}) AND +type IN ({types}, 'step_started') ORDER BY turn, seq",
+            ids,
+        )
+        for engagement_id, *header in headers:
+            building[engagement_id].take(*header)
+        totals = self._rows(
+            f"""SELECT engagement_id, sum(tok_total), min(at_us) FROM record r
+                WHERE engagement_id IN ({marks}) AND (step_id IS NULL OR tok_total IS NULL OR NOT EXISTS (
+                    SELECT 1 FROM record w WHERE w.engagement_id = r.engagement_id AND +w.type = 'step_ended'
+                    AND w.step_id = r.step_id AND w.status = 'waiting'))
+                GROUP BY engagement_id""",
+            ids,
+        )
+        for engagement_id, tokens, first_us in totals:
+            building[engagement_id].tokens, building[engagement_id].first_us = tokens or 0, first_us
+        return [building[engagement_id].build() for engagement_id in ids]
+
+    # --- columns ---
+
+    def scan(
+        self, columns: Sequence[str], *, types: Sequence[str], engagement_id: str | None, after: int
+    ) -> pa.Table:
+        """Columns of the log as Arrow, ordered by seq."""
+        unknown = [name for name in columns if name not in _DTYPES]
+        if unknown:
+            raise InvalidArgumentError(f"no column {unknown[0]!r} in the log; columns: {', '.join(_DTYPES)}")
+        conditions = ["seq > ?"]
+        parameters: list[Any] = [after]
+        if types:
+            conditions.append(f"type IN ({', '.join('?' * len(types))})")
+            parameters += types
+        if engagement_id is not None:
+            conditions.append("engagement_id = ?")
+            parameters.append(engagement_id)
+        sql = f"SELECT {', '.join(columns)} FROM record WHERE {' AND '.join(conditions)} ORDER BY seq"
+        return self._table(sql, parameters, {name: _DTYPES[name] for name in columns})
+
+    def scan_blobs(self) -> pa.Table:
+        """The blob table without `dedup`."""
+        dtypes = {"engagement_id": "text", "blob_id": "text", "salt": "bytes", "media": "text", "data": "bytes"}
+        return self._table(f"SELECT {', '.join(dtypes)} FROM blob ORDER BY engagement_id, blob_id", [], dtypes)
+
+    def store_entries(self) -> list[dict[str, Any]]:
+        """The store's own log."""
+        rows = self._rows("SELECT seq, at_us, type, body FROM store_log ORDER BY seq")
+        return [{"seq": seq, "at": from_us(at), "type": kind, **orjson.loads(body)} for seq, at, kind, body in rows]
+
+    def scan_streams(self) -> pa.Table:
+        """The stream table."""
+        dtypes = {
+            "stream_id": "text", "engagement_id": "text", "turn": "int", "size": "int", "frontier": "bytes"
+        }  # fmt: skip
+        return self._table(f"SELECT {', '.join(dtypes)} FROM stream ORDER BY stream_id", [], dtypes)
+
+    def _table(self, sql: str, parameters: Sequence[Any], dtypes: Mapping[str, str]) -> pa.Table:
+        import pyarrow as pa
+
+        kinds: dict[str, Any] = {"int": pa.int64(), "text": pa.string(), "bytes": pa.binary()}
+        schema = pa.schema([pa.field(name, kinds[dtype]) for name, dtype in dtypes.items()])
+        batches = []
+        with self._lock:
+            cursor = self._connection.execute(sql, parameters)
+            while rows := cursor.fetchmany(65_536):
+                columns = zip(*rows, strict=True)
+                arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+                batches.append(pa.record_batch(arrays, schema=schema))
+        return pa.Table.from_batches(batches, schema=schema)
+
+
+def _record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseRecord:
+    """A row that cannot be read is one gap, and does not take the others with it."""
+    try:
+        body = orjson.loads(row[-2]) if row[-2] is not None else {}
+        return to_record(row, body, seq, resolve)
+    except Exception as error:
+        detail = f"record {row[2]} of stream {row[1]}: {type(error).__name__}: {error}"[:300]
+        gap = GapRecorded(engagement_id=row[0], reason="bad_record", detail=detail, seq=seq, ts=from_us(row[5]))
+        gap.stream_id, gap.n, gap.turn = row[1], row[2], row[6]
+        return gap
+
+
+def _where(where: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Equality on metadata through the label index; None also matches a missing key."""
+    conditions: list[str] = []
+    parameters: list[str] = []
+    for key, value in where.items():
+        if value is None:
+            conditions.append(
+                "NOT EXISTS (SELECT 1 FROM label l WHERE l.engagement_id = engagement.engagement_id"
+                " AND l.key = ? AND l.value <> 'null')"
+            )
+            parameters.append(key)
+        else:
+            conditions.append("engagement_id IN (SELECT engagement_id FROM label WHERE key = ? AND value = ?)")
+            parameters += [key, label_value(value)]
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
+
+
+class _Summary:
+    """One engagement's header records folded, without its steps."""
+
+    def __init__(self, engagement_id: str) -> None:
+        self.id = engagement_id
+        self.name = UNKNOWN_NAME
+        self.status = EngagementStatus.ACTIVE
+        self.started_us: int | None = None
+        self.first_us = 0
+        self.ended_us: int | None = None
+        self.dropped_at: str | None = None
+        self.metadata: dict[str, Any] = {}
+        self.n_steps = 0
+        self.n_turns = 1
+        self.tokens = 0
+
+    def take(self, kind: str, status: str | None, at_us: int, name: str | None, turn: int, body: bytes | None) -> None:
+        """Apply one record, as `reconstruct.fold` does."""
+        self.n_turns = max(self.n_turns, turn)
+        if kind == "step_started":
+            self.n_steps += 1
+            self._reopen()
+        elif kind == "engagement_ended":
+            self.status, self.ended_us = EngagementStatus(status or "completed"), at_us
+            self.dropped_at = _body(body).get("name", name)
+        elif kind == "engagement_status_changed":
+            self._reopen()
+            self.status = EngagementStatus(status or "active")
+        else:
+            fields = _body(body)
+            self.name = fields.get("name", name) or self.name
+            self.metadata = {**self.metadata, **fields.get("metadata", {})}
+            if kind == "engagement_started":
+                self.started_us = at_us
+
+    def _reopen(self) -> None:
+        self.status, self.ended_us, self.dropped_at = EngagementStatus.ACTIVE, None, None
+
+    def build(self) -> EngagementSummary:
+        """The summary; an engagement whose start was lost began with its first record."""
+        return EngagementSummary(
+            id=self.id,
+            name=self.name,
+            status=self.status,
+            started_at=from_us(self.first_us if self.started_us is None else self.started_us),
+            ended_at=None if self.ended_us is None else from_us(self.ended_us),
+            step_count=self.n_steps,
+            total_tokens=self.tokens,
+            dropped_at=self.dropped_at,
+            metadata=self.metadata,
+            n_turns=self.n_turns,
+        )
+
+
+def _body(data: bytes | None) -> dict[str, Any]:
+    if data is None:
+        return {}
+    try:
+        fields = Resolver(lambda _: None)(orjson.loads(data))
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}

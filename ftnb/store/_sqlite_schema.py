@@ -1,0 +1,121 @@
+"""Opening SQLite files, and what is in them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
+from .leaf import COLUMNS
+from .records import SCHEMA_VERSION
+
+APPLICATION_ID = 0x66746E62  # "ftnb", in the file header where file(1) looks
+_TYPES = {"int": "INTEGER", "text": "TEXT", "bytes": "BLOB"}
+_COLUMNS_SQL = ", ".join(f"{c.name} {_TYPES[c.dtype]}{' NOT NULL' if c.required else ''}" for c in COLUMNS)
+
+SCHEMA = f"""
+CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {_COLUMNS_SQL}, UNIQUE (stream_id, n)) STRICT;
+CREATE INDEX record_engagement ON record (engagement_id, seq);
+CREATE TABLE engagement (first_seq INTEGER PRIMARY KEY, engagement_id TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE stream (stream_id TEXT PRIMARY KEY, engagement_id TEXT NOT NULL, turn INTEGER NOT NULL,
+    size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT;
+CREATE INDEX stream_engagement ON stream (engagement_id, turn);
+CREATE TABLE blob (engagement_id TEXT NOT NULL, blob_id TEXT NOT NULL, dedup BLOB, salt BLOB NOT NULL,
+    media TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (engagement_id, blob_id)) STRICT;
+CREATE TABLE label (engagement_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (engagement_id, key)) STRICT;
+CREATE INDEX label_value ON label (key, value, engagement_id);
+CREATE TABLE tombstone (engagement_id TEXT PRIMARY KEY, at_us INTEGER NOT NULL, n_late INTEGER NOT NULL) STRICT;
+CREATE TABLE store_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, type TEXT NOT NULL,
+    body BLOB NOT NULL) STRICT;
+"""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection to a database that may be used from any thread, in autocommit mode. Raises StoreError."""
+    if path != ":memory:" and not Path(path).resolve().parent.is_dir():
+        folder = Path(path).resolve().parent
+        raise StoreError(f"cannot open the store {path!r}: there is no folder {str(folder)!r}; create it first")
+    try:
+        return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot open the store {path!r}: {error}") from error
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    """Open or create a store's database for writing. Raises StoreError, NotOurFileError, SchemaVersionError."""
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        if path != ":memory:":
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+        _ensure_schema(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _open_error(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_error(path: str, error: sqlite3.DatabaseError) -> StoreError:
+    if "not a database" in str(error):
+        return NotOurFileError(
+            f"{path!r} is not an SQLite file, and was left as it is; open another path, or read it with ftnb.open()"
+        )
+    if "malformed" in str(error):
+        return NotOurFileError(
+            f"the SQLite file {path!r} is damaged ({error}); copy what is left with `sqlite3 {path} .recover`"
+        )
+    return StoreError(f"cannot open the store {path!r}: {error}")
+
+
+def _ensure_schema(connection: sqlite3.Connection, path: str) -> None:
+    """Create the tables in an empty file; refuse files that are not ours."""
+    with transaction(connection, path):
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if application == APPLICATION_ID:
+            if version > SCHEMA_VERSION:
+                raise SchemaVersionError(
+                    f"{path!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
+                )
+            return
+        if tables:
+            shown = ", ".join(sorted(tables)[:5])
+            raise NotOurFileError(
+                f"{path!r} is an SQLite database of another program (tables: {shown}), and was left as it is; "
+                "choose another path for the store"
+            )
+        for statement in SCHEMA.split(";\n"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: str) -> Iterator[None]:
+    """One write transaction: commits, or rolls back and raises StoreError."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.DatabaseError as error:
+        if "not a database" in str(error) or "malformed" in str(error):
+            raise _open_error(path, error) from error
+        raise StoreError(f"cannot write to the store {path!r}: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot write to the store {path!r}: {error}") from error
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"cannot write to the store {path!r}: {error}") from error
+        raise

@@ -1,0 +1,180 @@
+"""From drafts to rows: the part of writing that every backend shares.
+
+One `LogWriter` serves one writer (a recorder's thread, or a store's own `append`). It gives each draft its place in its
+stream, encodes and interns it, hashes it into the stream's tree, and hands over a `Batch` for one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..core.canonical import encode_json, to_json
+from .blobs import Blob, Interner
+from .draft import Draft, Stream
+from .leaf import INDEX, Row, leaf_hash
+from .records import SCHEMA_VERSION
+
+MAX_HEADER = 200
+"""Characters of a name that go into a column; the whole name is in the body when it is longer."""
+_MAX_INTERNERS = 64
+
+
+class Lookup(Protocol):
+    """What a writer must ask of its store about engagements that it did not begin itself."""
+
+    def latest_turn(self, engagement_id: str) -> int:
+        """The engagement's highest turn; 0 when it is unknown."""
+
+    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
+        """Dedup hash to blob id of the engagement's blobs."""
+
+
+@dataclass(slots=True)
+class StreamHead:
+    """Where a stream's tree stands after a batch."""
+
+    stream_id: str
+    engagement_id: str
+    turn: int
+    size: int
+    frontier: bytes
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: all of it or nothing."""
+
+    rows: list[Row] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    """In the order of `rows`."""
+    blobs: list[Blob] = field(default_factory=list)
+    heads: list[StreamHead] = field(default_factory=list)
+    labels: list[tuple[str, str, str]] = field(default_factory=list)
+    """(engagement id, metadata key, canonical JSON of the value), for the metadata index."""
+
+
+def clean_id(text: str) -> str:
+    """An id as it is stored: lone surrogates and NUL escaped, everything else as given."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _header(text: str) -> str:
+    return clean_id(text if len(text) <= MAX_HEADER else text[: MAX_HEADER - 1] + "…")
+
+
+def label_value(value: Any) -> str:
+    """The text under which a metadata value is indexed: values that are equal in Python give equal texts."""
+    return encode_json(_comparable(to_json(value))).decode()
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53):
+        return int(value)
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _comparable(item) for key, item in value.items()}
+    return value
+
+
+class LogWriter:
+    """Encodes the drafts of one writer. Not thread-safe; the caller holds the one writer's lock or thread."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._interners: OrderedDict[str, Interner] = OrderedDict()
+
+    def encode(self, drafts: Iterable[Draft]) -> Batch:
+        """The batch that writes `drafts`, in their order."""
+        batch = Batch()
+        touched: dict[str, Stream] = {}
+        for draft in drafts:
+            row = self._row(draft, batch)
+            draft.stream.tree.append(leaf_hash(row))
+            batch.rows.append(row)
+            batch.drafts.append(draft)
+            touched[draft.stream.stream_id] = draft.stream
+        for stream in touched.values():
+            tree = stream.tree
+            engagement_id = clean_id(stream.engagement_id)
+            head = StreamHead(stream.stream_id, engagement_id, stream.turn or 1, tree.size, tree.to_bytes())
+            batch.heads.append(head)
+        return batch
+
+    def _row(self, draft: Draft, batch: Batch) -> Row:
+        stream = draft.stream
+        if stream.turn is None:
+            stream.turn = self._turn_of(stream)
+        engagement_id = clean_id(stream.engagement_id)
+        body, n_bytes = self._body(draft, batch)
+        name = draft.name
+        if name:
+            header = _header(name)
+            if header != name:
+                body["name"] = to_json(name)
+            name = header
+        encoded = encode_json(body) if body else None
+        tokens = draft.tokens or (None,) * 6
+        return (
+            engagement_id, stream.stream_id, stream.tree.size, SCHEMA_VERSION, draft.type, draft.at_us, stream.turn,
+            _id(draft.step_id), _id(draft.parent_id), _id(draft.event_id), name, draft.ns and clean_id(draft.ns),
+            draft.visit, draft.attempt, draft.kind and _header(draft.kind), draft.status,
+            draft.duration_us, draft.ttft_us, draft.model and _header(draft.model),
+            *tokens, draft.error_type and _header(draft.error_type), n_bytes,
+            os.urandom(16) if encoded is not None else None, encoded, None,
+        )  # fmt: skip
+
+    def _turn_of(self, stream: Stream) -> int:
+        before, stream.after = stream.after, None  # a long conversation must not keep every turn's stream alive
+        if before is not None and before.turn is not None:
+            return before.turn + 1
+        latest = self._lookup.latest_turn(stream.engagement_id)
+        return latest + 1 if stream.new_turn else max(latest, 1)
+
+    def _body(self, draft: Draft, batch: Batch) -> tuple[dict[str, Any], int | None]:
+        """The body as JSON, large parts interned, and the payload's size before interning."""
+        body: dict[str, Any] = {}
+        n_bytes = None
+        for key, value in draft.body.items():
+            if key in ("state", "update"):
+                body[key] = value
+                continue
+            encoded = to_json(value)
+            if key == "@payload":
+                n_bytes = len(encode_json(encoded))
+            body[key] = self._interned(draft, encoded, batch) if key.startswith("@") else encoded
+            if key == "metadata" and isinstance(value, dict):
+                engagement_id = clean_id(draft.stream.engagement_id)
+                batch.labels += [(engagement_id, _header(str(k)), label_value(v)) for k, v in value.items()]
+        return body, n_bytes
+
+    def _interned(self, draft: Draft, value: Any, batch: Batch) -> Any:
+        engagement_id = clean_id(draft.stream.engagement_id)
+        interner = self._interners.get(engagement_id)
+        if interner is None:
+            # The first turn of an engagement cannot find blobs that somebody else wrote.
+            known = self._lookup.blob_ids(engagement_id) if (draft.stream.turn or 1) > 1 else {}
+            interner = self._interners[engagement_id] = Interner(engagement_id, known)
+            while len(self._interners) > _MAX_INTERNERS:
+                self._interners.popitem(last=False)
+        small = interner.intern(value)
+        batch.blobs += interner.take_fresh()
+        return small
+
+    def abandon(self, batch: Batch) -> None:
+        """The batch was not written and will not be: later values must not refer to its blobs."""
+        for interner in self._interners.values():
+            interner.forget([b for b in batch.blobs if b.engagement_id == interner.engagement_id])
+
+
+def _id(text: str | None) -> str | None:
+    return None if text is None else clean_id(text)
+
+
+assert len(INDEX) == 30, "LogWriter._row writes the columns by position"

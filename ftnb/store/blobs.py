@@ -1,0 +1,163 @@
+"""Values by reference: whatever is large is stored once per engagement.
+
+A conversation's state grows with every step; writing it whole each time costs the square of its length. So a large part
+of a value is replaced by a marker and its bytes go to the blob table:
+
+    {"$ftnb": "ref", "id": "<43 characters>", "n_bytes": 1234}                  a part stored as a blob
+    {"$ftnb": "list", "n": 400, "chunks": [ref, ref, …]}                        a long list, as a tree of chunks
+
+A chunk holds up to 16 items, so appending one message to a list of n rewrites O(log n) chunks and shares the others.
+The id is SHA-256(salt ‖ media ‖ 0x00 ‖ data) in base64url: the salt makes the content of an erased blob unguessable.
+`dedup`, the plain hash by which equal parts are found, is never exported and dies with the row.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import blake2b, sha256
+from typing import Any, NamedTuple
+
+import orjson
+
+from ..core.canonical import MARK, Json, encode_json, from_json, marker
+
+JSON_MEDIA = "application/json"
+PART_BYTES = 512
+"""A part whose JSON is longer is stored as a blob."""
+ITEM_BYTES = 128
+"""An item of a long list whose JSON is longer is stored as a blob of its own."""
+FANOUT = 16
+"""Items per chunk of a long list."""
+
+
+class Blob(NamedTuple):
+    """A row of the blob table."""
+
+    engagement_id: str
+    blob_id: str
+    dedup: bytes | None
+    salt: bytes
+    media: str
+    data: bytes
+
+
+def blob_id_of(salt: bytes, media: str, data: bytes) -> str:
+    """The id that commits to `data`."""
+    digest = sha256(salt + media.encode() + b"\x00" + data).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+class Interner:
+    """Turns the values of one engagement into small JSON and the blobs that it refers to.
+
+    Not thread-safe: it belongs to the one writer of a store.
+    """
+
+    def __init__(self, engagement_id: str, known: dict[bytes, str] | None = None) -> None:
+        """`known` maps dedup hashes to ids of blobs that the store already has."""
+        self.engagement_id = engagement_id
+        self._known: dict[bytes, str] = dict(known or {})
+        self._fresh: list[Blob] = []
+
+    def take_fresh(self) -> list[Blob]:
+        """Blobs made since the last call, for the same transaction as the records that refer to them."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def forget(self, blobs: list[Blob]) -> None:
+        """Take back blobs whose transaction failed for good."""
+        for blob in blobs:
+            if blob.dedup is not None:
+                self._known.pop(blob.dedup, None)
+
+    def intern(self, value: Json) -> Json:
+        """`value` (JSON, see `canonical.to_json`) with its large parts replaced by references."""
+        return self._shrink(value)[0]
+
+    def _shrink(self, value: Json) -> tuple[Json, int]:
+        """The small form of `value` and the size of that form in bytes, roughly."""
+        if isinstance(value, str):
+            size = len(value) + 2
+            return self._cap(value, size, PART_BYTES)
+        if isinstance(value, dict):
+            small, size = {}, 2
+            for key, item in value.items():
+                small[key], item_size = self._shrink(item)
+                size += item_size + len(key) + 4
+            return self._cap(small, size, PART_BYTES)
+        if isinstance(value, list):
+            return self._shrink_list(value)
+        return value, 8
+
+    def _shrink_list(self, value: list[Json]) -> tuple[Json, int]:
+        shrunk = [self._shrink(item) for item in value]
+        size = 2 + sum(item_size + 1 for _, item_size in shrunk)
+        if size <= PART_BYTES:
+            return [item for item, _ in shrunk], size
+        items = [self._cap(item, item_size, ITEM_BYTES)[0] for item, item_size in shrunk]
+        if len(items) <= FANOUT:
+            return self._cap(items, 100 * len(items), PART_BYTES)
+        n = len(items)
+        while len(items) > FANOUT:
+            items = [self._put(items[i : i + FANOUT]) for i in range(0, len(items), FANOUT)]
+        return marker("list", n=n, chunks=items), 100 * len(items)
+
+    def _cap(self, value: Json, size: int, limit: int) -> tuple[Json, int]:
+        if size <= limit or (isinstance(value, dict) and value.get(MARK) in ("ref", "list")):
+            return value, size
+        ref = self._put(value)
+        return ref, 100
+
+    def _put(self, value: Json) -> Json:
+        data = encode_json(value)
+        dedup = blake2b(data, digest_size=16).digest()
+        blob_id = self._known.get(dedup)
+        if blob_id is None:
+            salt = os.urandom(16)
+            blob_id = blob_id_of(salt, JSON_MEDIA, data)
+            self._known[dedup] = blob_id
+            self._fresh.append(Blob(self.engagement_id, blob_id, dedup, salt, JSON_MEDIA, data))
+        return marker("ref", id=blob_id, n_bytes=len(data))
+
+
+class Resolver:
+    """Puts values back together from their references.
+
+    A part that many values share is read once and is the same Python object in all of them: treat it as read-only.
+    A blob that is not there becomes `{"$ftnb": "withheld", "id": …}`: it was redacted, or left out of an export.
+    """
+
+    def __init__(self, fetch: Callable[[str], bytes | None]) -> None:
+        """`fetch` gives a blob's data by its id; None when the blob is not there."""
+        self._fetch = fetch
+        self._parts: dict[str, Any] = {}
+
+    def __call__(self, value: Json) -> Any:
+        """The Python value that was interned as `value`."""
+        return from_json(value, self._resolve)
+
+    def _resolve(self, mark: dict[str, Json]) -> Any:
+        if mark[MARK] == "list":
+            return self._items(mark["chunks"], mark["n"])
+        blob_id = mark["id"]
+        if blob_id not in self._parts:
+            data = self._fetch(blob_id)
+            self._parts[blob_id] = marker("withheld", id=blob_id) if data is None else self(orjson.loads(data))
+        return self._parts[blob_id]
+
+    def _items(self, chunks: list[Json], n: int) -> list[Any]:
+        """The items of a chunked list: open one level of chunks after the other until all n are there."""
+        level = chunks
+        while len(level) < n:
+            opened: list[Json] = []
+            for ref in level:
+                data = self._fetch(ref["id"])
+                if data is None:
+                    return [self(item) for item in opened] + [marker("withheld", id=ref["id"])]
+                opened.extend(orjson.loads(data))
+            if len(opened) <= len(level):
+                break  # no tree of chunks looks like this; a foreign file might
+            level = opened
+        return [self(item) for item in level]

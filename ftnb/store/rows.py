@@ -1,0 +1,207 @@
+"""Reading stored rows back into record objects, the inverse of `draft.of_record`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.ids import from_us, new_id
+from ..core.model import Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
+from .draft import Draft
+from .leaf import INDEX, Row
+from .records import (
+    SCHEMA_VERSION,
+    BaseRecord,
+    EngagementEnded,
+    EngagementLabelled,
+    EngagementStarted,
+    EngagementStatusChanged,
+    EventRecorded,
+    ExtractionRecorded,
+    GapRecorded,
+    IntentSwitched,
+    StepEnded,
+    StepStarted,
+)
+
+
+def _millis(micro: int | None) -> float | None:
+    return None if micro is None else micro / 1000
+
+
+def to_record(row: Row, body: dict[str, Any], seq: int | None, resolve: Callable[[Any], Any]) -> BaseRecord:
+    """The record of a stored `row`; `body` is its decoded JSON, `resolve` puts referenced values back together.
+
+    State and update stay references: they are large, and read one at a time. Raises ValueError on an unknown type.
+    """
+    get = _Reader(row, body, resolve)
+    make = _TO_RECORD.get(get["type"])
+    if make is None:
+        raise ValueError(f"unknown record type {get['type']!r}")
+    record = make(get)
+    record.engagement_id, record.seq, record.v = get["engagement_id"], seq, get["v"]
+    record.stream_id, record.n, record.turn = get["stream_id"], get["n"], get["turn"]
+    return record
+
+
+def record_of_draft(draft: Draft) -> BaseRecord:
+    """The record of a draft that has no place in a stream yet, for stores that take records only."""
+    if draft.record is not None:
+        return draft.record
+    tokens = draft.tokens or (None,) * 6
+    row = (
+        draft.stream.engagement_id, "", 0, SCHEMA_VERSION, draft.type, draft.at_us, draft.stream.turn, draft.step_id,
+        draft.parent_id, draft.event_id or new_id(), draft.name, draft.ns, draft.visit, draft.attempt, draft.kind,
+        draft.status, draft.duration_us, draft.ttft_us, draft.model, *tokens, draft.error_type, None, None, None, None,
+    )  # fmt: skip
+    record = to_record(row, draft.body, None, lambda value: value)
+    record.stream_id = record.n = None
+    return record
+
+
+class _Reader:
+    """A row by column name, with its body."""
+
+    def __init__(self, row: Row, body: dict[str, Any], resolve: Callable[[Any], Any]) -> None:
+        self._row, self.body, self._resolve = row, body, resolve
+
+    def __getitem__(self, name: str) -> Any:
+        return self._row[INDEX[name]]
+
+    def value(self, key: str, default: Any = None) -> Any:
+        """The Python value of a body entry."""
+        return self._resolve(self.body[key]) if key in self.body else default
+
+    @property
+    def name(self) -> str:
+        """The full name: the body keeps the original where the column holds a cleaned one."""
+        return str(self.value("name") or self["name"] or "")
+
+    @property
+    def base(self) -> dict[str, Any]:
+        return {"engagement_id": "", "ts": from_us(self.body.get("recorded_us", self["at_us"]))}
+
+
+def _read_event(g: _Reader) -> BaseRecord:
+    tokens = None
+    if g["tok_total"] is not None:
+        tokens = TokenUsage(
+            prompt=g["tok_prompt"] or 0,
+            completion=g["tok_completion"] or 0,
+            total=g["tok_total"],
+            cache_read=g["tok_cache_read"] or 0,
+            cache_write=g["tok_cache_write"] or 0,
+            reasoning=g["tok_reasoning"] or 0,
+        )
+    event = StepEvent(
+        id=g["event_id"] or f"{g['stream_id']}:{g['n']}",
+        step_id=g["step_id"] or "",
+        kind=g["kind"],
+        name=g.name,
+        ts=from_us(g["at_us"]),
+        duration_ms=_millis(g["duration_us"]),
+        payload=g.value("@payload", {}),
+        error=g.value("error"),
+        tokens=tokens,
+        model=g["model"],
+        ttft_ms=_millis(g["ttft_us"]),
+        error_type=g["error_type"],
+        subtype=g.value("subtype"),
+        discarded=bool(g.body.get("discarded")),
+    )
+    return EventRecorded(**g.base, event=event)
+
+
+def _read_step_started(g: _Reader) -> BaseRecord:
+    return StepStarted(
+        **g.base,
+        step_id=g["step_id"] or "",
+        name=g.name,
+        tools=g.value("tools", []),
+        is_global=g["kind"] == "global",
+        parent_step_id=g["parent_id"],
+        ns=g["ns"] or "",
+        visit=g["visit"],
+        attempt=g["attempt"] or 1,
+        triggers=g.value("triggers", []),
+        routes=g.value("routes", {}),
+        state_ref=g.body.get("state", g.body.get("@state")),
+    )
+
+
+def _read_step_ended(g: _Reader) -> BaseRecord:
+    return StepEnded(
+        **g.base,
+        step_id=g["step_id"] or "",
+        name=g.name,
+        status=g["status"],
+        ended_at=from_us(g["at_us"]),
+        duration_ms=_millis(g["duration_us"]),
+        error=g.value("error"),
+        error_type=g["error_type"],
+        update_ref=g.body.get("update", g.body.get("@update")),
+    )
+
+
+def _read_started(g: _Reader) -> BaseRecord:
+    return EngagementStarted(
+        **g.base,
+        name=g.name,
+        metadata=g.value("metadata", {}),
+        topology=Topology.model_validate(g.value("@topology", {})),
+        parent_id=g["parent_id"],
+        goal_nodes=g.value("goals", []),
+    )
+
+
+def _read_labelled(g: _Reader) -> BaseRecord:
+    topology = g.value("@topology")
+    return EngagementLabelled(
+        **g.base,
+        name=g.name or None,
+        metadata=g.value("metadata", {}),
+        topology=None if topology is None else Topology.model_validate(topology),
+        goal_nodes=g.value("goals"),
+    )
+
+
+def _read_switch(g: _Reader) -> BaseRecord:
+    switch = IntentSwitch(
+        id=g.value("id", ""),
+        to_step=g.name,
+        reason=g.value("reason", ""),
+        from_step=g.value("from"),
+        ts=from_us(g["at_us"]),
+    )
+    return IntentSwitched(**g.base, intent_switch=switch)
+
+
+def _read_extraction(g: _Reader) -> BaseRecord:
+    extraction = Extraction.model_validate(g.value("@extraction", {"schema_name": g.name}))
+    return ExtractionRecorded(**g.base, step_id=g["step_id"] or "", extraction=extraction)
+
+
+def _read_ended(g: _Reader) -> BaseRecord:
+    return EngagementEnded(
+        **g.base,
+        status=g["status"],
+        ended_at=from_us(g["at_us"]),
+        dropped_at=g.name or None,
+        error=g.value("error"),
+    )
+
+
+_TO_RECORD: dict[str, Callable[[_Reader], BaseRecord]] = {
+    "engagement_started": _read_started,
+    "step_started": _read_step_started,
+    "event_recorded": _read_event,
+    "extraction_recorded": _read_extraction,
+    "intent_switched": _read_switch,
+    "step_ended": _read_step_ended,
+    "engagement_ended": _read_ended,
+    "engagement_status_changed": lambda g: EngagementStatusChanged(**g.base, status=g["status"]),
+    "engagement_labelled": _read_labelled,
+    "gap": lambda g: GapRecorded(
+        **g.base, reason=g["kind"] or "", count=g.value("count", 1), detail=g.value("detail", "")
+    ),
+}

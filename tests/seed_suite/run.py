@@ -27,7 +27,7 @@ DISTRIBUTIONS = {
 # The seed's own settings; without a file here pytest would take ours.
 SETTINGS = """\
 [pytest]
-addopts = -q -p no:cacheprovider
+addopts = -q -p no:cacheprovider --continue-on-collection-errors
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 """

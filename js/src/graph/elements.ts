@@ -1,0 +1,72 @@
+// The payload's graph as Cytoscape elements. Pure. Ids are ours (n0, e0 …): names are the user's text and may be anything.
+
+import type { ElementDefinition } from "cytoscape";
+import type { EngagementPayload, Placement } from "../protocol.gen";
+import { type Bends, bendsOf } from "./layout";
+
+export const nodeId = (index: number): string => `n${index}`;
+export const edgeId = (index: number): string => `e${index}`;
+/** The index inside an id of ours. */
+export const indexOf = (id: string): number => Number(id.slice(1));
+
+export interface NodeData {
+  id: string;
+  parent?: string;
+  label: string;
+  width: number;
+  height: number;
+  status: string;
+}
+
+export interface EdgeData extends Partial<Bends> {
+  id: string;
+  source: string;
+  target: string;
+  label: string;
+  weight: number;
+}
+
+/** All elements, at the positions of `placement`. */
+export function toElements(payload: EngagementPayload, placement: Placement): ElementDefinition[] {
+  const isParent = new Set(payload.nodes.map((node) => node.parent));
+  const nodes = payload.nodes.map((node, index): ElementDefinition => {
+    const [x = 0, y = 0, width = 64, height = 34] = placement.nodes[index] ?? [];
+    const times = node.n_steps > 1 ? ` ×${node.n_steps}` : "";
+    const data: NodeData = { id: nodeId(index), label: node.label + times, width, height, status: node.status ?? "none" };
+    if (node.parent !== null) data.parent = nodeId(node.parent);
+    const classes = [
+      node.kind,
+      isParent.has(index) ? "group" : "leaf",
+      node.n_steps ? "visited" : "unvisited",
+      node.is_global && "global",
+      node.is_goal && "goal",
+      !node.declared && "undeclared",
+      node.n_failing > 0 && "failing",
+    ];
+    return { group: "nodes", data, position: { x, y }, classes: classes.filter(Boolean).join(" ") };
+  });
+  const edges = payload.edges.map((edge, index): ElementDefinition => {
+    const condition = edge.condition !== null && edge.condition !== payload.nodes[edge.target]?.name ? edge.condition : "";
+    const bends = bendsOf(placement, edge.source, edge.target, index);
+    const data: EdgeData = {
+      id: edgeId(index),
+      source: nodeId(edge.source),
+      target: nodeId(edge.target),
+      label: [edge.taken > 1 ? `×${edge.taken}` : "", clip(condition)].filter(Boolean).join(" "),
+      weight: Math.min(1.6 + Math.log2(Math.max(edge.taken, 1)) * 0.7, 4.5),
+      ...bends,
+    };
+    const classes = [
+      edge.taken ? "taken" : "untaken",
+      !edge.declared && "undeclared",
+      bends && "bent",
+      edge.source === edge.target && "loop",
+    ];
+    return { group: "edges", data, classes: classes.filter(Boolean).join(" ") };
+  });
+  return [...nodes, ...edges];
+}
+
+function clip(text: string): string {
+  return text.length > 18 ? `${text.slice(0, 17)}…` : text;
+}

@@ -1,0 +1,115 @@
+// Time to pixels. Long idle stretches are drawn short, so the scale is piecewise linear. Pure.
+
+import { tickStep } from "../format";
+
+/** A stretch of time: `from`…`to` in ms is drawn at `start`…`end` in units of busy milliseconds. */
+interface Piece {
+  from: number;
+  to: number;
+  start: number;
+  end: number;
+  idle: boolean;
+}
+
+export interface Tick {
+  at: number;
+  ms: number;
+  step: number;
+}
+
+/** Share of the busy time that each idle stretch takes on the screen. */
+const IDLE_SHARE = 0.07;
+
+export class TimeScale {
+  readonly pieces: Piece[];
+  readonly length: number;
+
+  /** `idle` are disjoint stretches in ascending order. */
+  constructor(from: number, to: number, idle: ReadonlyArray<readonly number[]>) {
+    const within = idle
+      .map(([a = 0, b = 0]) => [Math.max(a, from), Math.min(b, to)] as const)
+      .filter(([a, b]) => b > a);
+    const busy = Math.max(to - from - within.reduce((sum, [a, b]) => sum + b - a, 0), 1);
+    this.pieces = [];
+    let [time, unit] = [from, 0];
+    const push = (until: number, size: number, isIdle: boolean) => {
+      if (until <= time) return;
+      this.pieces.push({ from: time, to: until, start: unit, end: unit + size, idle: isIdle });
+      time = until;
+      unit += size;
+    };
+    for (const [a, b] of within) {
+      push(a, a - time, false);
+      push(b, busy * IDLE_SHARE, true);
+    }
+    push(to, to - time, false);
+    if (!this.pieces.length) this.pieces.push({ from, to: from + 1, start: 0, end: 1, idle: false });
+    this.length = this.pieces.at(-1)?.end ?? 1;
+  }
+
+  /** Milliseconds to units; beyond the ends the last piece goes on. */
+  unit(ms: number): number {
+    const piece = this.pieces.find((p) => ms < p.to) ?? this.pieces.at(-1);
+    if (!piece) return 0;
+    return piece.start + ((ms - piece.from) / (piece.to - piece.from)) * (piece.end - piece.start);
+  }
+
+  /** Units to milliseconds. */
+  ms(unit: number): number {
+    const piece = this.pieces.find((p) => unit < p.end) ?? this.pieces.at(-1);
+    if (!piece) return 0;
+    return piece.from + ((unit - piece.start) / (piece.end - piece.start)) * (piece.to - piece.from);
+  }
+}
+
+/** The part of a scale that is on the screen, `left`…`right` in units, `width` pixels wide. */
+export class Window {
+  constructor(readonly scale: TimeScale, readonly width: number, public left = 0, public right = scale.length) {}
+
+  x(ms: number): number {
+    return ((this.scale.unit(ms) - this.left) / (this.right - this.left)) * this.width;
+  }
+
+  ms(x: number): number {
+    return this.scale.ms(this.left + (x / this.width) * (this.right - this.left));
+  }
+
+  get isWhole(): boolean {
+    return this.left <= 0 && this.right >= this.scale.length;
+  }
+
+  /** Zoom by `factor` (over 1: closer) about the pixel `x`. */
+  zoom(factor: number, x: number): void {
+    const span = Math.min(Math.max((this.right - this.left) / factor, this.scale.length / 50_000), this.scale.length);
+    const fixed = this.left + (x / this.width) * (this.right - this.left);
+    this.set(fixed - (x / this.width) * span, span);
+  }
+
+  pan(pixels: number): void {
+    const span = this.right - this.left;
+    this.set(this.left + (pixels / this.width) * span, span);
+  }
+
+  private set(left: number, span: number): void {
+    this.left = Math.min(Math.max(left, 0), this.scale.length - span);
+    this.right = this.left + span;
+  }
+
+  /** Ticks about `every` pixels apart; none inside idle stretches. */
+  ticks(every: number): Tick[] {
+    const step = tickStep(((this.right - this.left) / this.width) * every);
+    const ticks: Tick[] = [];
+    for (const piece of this.scale.pieces) {
+      if (piece.idle || piece.end < this.left || piece.start > this.right) continue;
+      const from = Math.max(piece.from, this.scale.ms(this.left));
+      const to = Math.min(piece.to, this.scale.ms(this.right));
+      for (let n = Math.ceil(from / step); n * step <= to && ticks.length < 200; n++) {
+        const at = this.x(n * step);
+        if (at >= 0 && at <= this.width && at - (ticks.at(-1)?.at ?? -Infinity) > every * 0.6) {
+          ticks.push({ at, ms: n * step, step });
+        }
+      }
+    }
+    return ticks;
+  }
+}

@@ -3,10 +3,12 @@
 A conversation's state grows with every step; writing it whole each time costs the square of its length. So a large part
 of a value is replaced by a marker and its bytes go to the blob table:
 
-    {"$ftnb": "ref", "id": "<43 characters>", "n_bytes": 1234}                  a part stored as a blob
-    {"$ftnb": "list", "n": 400, "chunks": [ref, ref, …]}                        a long list, as a tree of chunks
+    {"$ftnb": "ref", "id": "<43 characters>", "n_bytes": 1234}       a part stored as a blob
+    {"$ftnb": "list", "n": 402, "chunks": [id, …], "tail": […]}      a long list: full chunks, and the items after them
 
-A chunk holds up to 16 items, so appending one message to a list of n rewrites O(log n) chunks and shares the others.
+A chunk of height 1 holds 4 items, one of height h holds the ids of 4 chunks of height h - 1. A list of n items is the
+chunks that the digits of n in base 4 ask for, highest first (402 = 12102 in base 4: one chunk of height 4, two of 3, one
+of 2, none of 1, and two items). So a message added to a list adds one message and O(log n) ids, and shares the rest.
 The id is SHA-256(salt ‖ media ‖ 0x00 ‖ data) in base64url: the salt makes the content of an erased blob unguessable.
 `dedup`, the plain hash by which equal parts are found, is never exported and dies with the row.
 """
@@ -28,8 +30,8 @@ PART_BYTES = 512
 """A part whose JSON is longer is stored as a blob."""
 ITEM_BYTES = 128
 """An item of a long list whose JSON is longer is stored as a blob of its own."""
-FANOUT = 16
-"""Items per chunk of a long list."""
+FANOUT = 4
+"""Items per chunk of a long list: the smaller, the less is written again when a list grows."""
 
 
 class Blob(NamedTuple):
@@ -99,10 +101,19 @@ class Interner:
         items = [self._cap(item, item_size, ITEM_BYTES)[0] for item, item_size in shrunk]
         if len(items) <= FANOUT:
             return self._cap(items, 100 * len(items), PART_BYTES)
-        n = len(items)
-        while len(items) > FANOUT:
-            items = [self._put(items[i : i + FANOUT]) for i in range(0, len(items), FANOUT)]
-        return marker("list", n=n, chunks=items), 100 * len(items)
+        chunks, tail = self._chunks(items)
+        return marker("list", n=len(items), chunks=chunks, tail=tail), 50 * len(chunks) + 100 * len(tail)
+
+    def _chunks(self, items: list[Json]) -> tuple[list[str], list[Json]]:
+        """Ids of the full chunks, highest first, and the items that fill none."""
+        left: list[list[Json]] = []
+        level: list[Json] = items
+        while len(level) >= FANOUT or not left:
+            full = len(level) - len(level) % FANOUT
+            left.append(level[full:])
+            level = [self._put(level[i : i + FANOUT])["id"] for i in range(0, full, FANOUT)]
+        left.append(level)
+        return [chunk for ids in reversed(left[1:]) for chunk in ids], left[0]
 
     def _cap(self, value: Json, size: int, limit: int) -> tuple[Json, int]:
         if size <= limit or (isinstance(value, dict) and value.get(MARK) in ("ref", "list")):
@@ -140,24 +151,39 @@ class Resolver:
 
     def _resolve(self, mark: dict[str, Json]) -> Any:
         if mark[MARK] == "list":
-            return self._items(mark["chunks"], mark["n"])
+            return self._items(mark)
         blob_id = mark["id"]
         if blob_id not in self._parts:
             data = self._fetch(blob_id)
             self._parts[blob_id] = marker("withheld", id=blob_id) if data is None else self(orjson.loads(data))
         return self._parts[blob_id]
 
-    def _items(self, chunks: list[Json], n: int) -> list[Any]:
-        """The items of a chunked list: open one level of chunks after the other until all n are there."""
-        level = chunks
-        while len(level) < n:
-            opened: list[Json] = []
-            for ref in level:
-                data = self._fetch(ref["id"])
-                if data is None:
-                    return [self(item) for item in opened] + [marker("withheld", id=ref["id"])]
-                opened.extend(orjson.loads(data))
-            if len(opened) <= len(level):
-                break  # no tree of chunks looks like this; a foreign file might
-            level = opened
-        return [self(item) for item in level]
+    def _items(self, mark: dict[str, Json]) -> list[Any]:
+        """The items of a chunked list; a chunk that is not there is one withheld item."""
+        items: list[Any] = []
+        for chunk, height in zip(mark["chunks"], _heights(mark["n"]), strict=True):
+            self._open(chunk, height, items)
+        return items + [self(item) for item in mark["tail"]]
+
+    def _open(self, chunk: str, height: int, items: list[Any]) -> None:
+        data = self._fetch(chunk)
+        if data is None:
+            items.append(marker("withheld", id=chunk, n=FANOUT**height))
+            return
+        for part in orjson.loads(data):
+            if height > 1:
+                self._open(part, height - 1, items)
+            else:
+                items.append(self(part))
+
+
+def _heights(n: int) -> list[int]:
+    """Heights of the chunks of a list of n items, highest first: the digits of n in base FANOUT."""
+    heights: list[int] = []
+    height = 0
+    while n:
+        if height:
+            heights = [height] * (n % FANOUT) + heights
+        n //= FANOUT
+        height += 1
+    return heights

@@ -183,7 +183,7 @@ def book_viewing(state: SearchState) -> Command[Literal["submitted", "escalate",
             continue  # taken: the next day may do
     update = _exchange(state, _MODELS["small"].invoke(_prompt("viewing", state, slot)))
     wish = _wants(update)
-    return Command(update=update, goto="submitted" if wish == "apply" else "escalate" if wish == "human" else END)
+    return Command(update=update, goto="submitted" if wish == "apply" else "escalate" if wish == "human" else "__end__")
 
 
 def submitted(state: SearchState) -> dict[str, Any]:

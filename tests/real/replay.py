@@ -1,4 +1,4 @@
-"""Recorded conversations, run again through a real LangGraph agent: the model and the tools answer what the file says."""
+"""Recorded conversations, run again through a LangGraph agent: model and tools answer what the file says."""
 
 from __future__ import annotations
 

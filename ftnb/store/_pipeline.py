@@ -127,9 +127,8 @@ class QueuePipeline:
         self._drops: deque[Drop] = deque()
         self._writer = _Writer(store)
         self._closed = False
-        self._thread = threading.Thread(
-            target=_run, args=(self._queue, self._drops, self._writer), name="ftnb-writer", daemon=True
-        )
+        # The thread keeps the pipeline alive, so that reads wait for what a collected recorder has left behind.
+        self._thread = threading.Thread(target=self._run, name="ftnb-writer", daemon=True)
         self._thread.start()
         _pipelines.add(self)
 
@@ -176,12 +175,23 @@ class QueuePipeline:
 
     def flush(self, timeout: float = _barrier.WAIT_SECONDS) -> bool:
         """Wait until what was queued before this call is committed."""
-        if not self._thread.is_alive():
-            return self._queue.empty()
         done = threading.Event()
-        self._queue.put((_FLUSH, done))
-        self._writer.urgent.set()
-        return done.wait(timeout)
+        until = time.monotonic() + timeout
+        if self._thread.is_alive():
+            self._queue.put((_FLUSH, done))
+            self._writer.urgent.set()
+        while self._thread.is_alive() and time.monotonic() < until:
+            if done.wait(min(0.1, timeout)):
+                return True
+        return done.is_set() or (not self._thread.is_alive() and self._n_lost() == 0)
+
+    def _n_lost(self) -> int:
+        """Items left on the queue of a thread that has ended."""
+        n = 0
+        while not self._queue.empty():
+            item = self._queue.get()
+            n += item is not _STOP and item is not _NUDGE and item[0] is not _FLUSH
+        return n
 
     def stats(self) -> RecorderStats:
         """Counts so far; what is still on the queue counts as accepted and pending."""
@@ -208,6 +218,27 @@ class QueuePipeline:
     def is_writer_thread(self) -> bool:
         """Whether the calling thread is the writer."""
         return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
+        """The writer thread: take what is there, commit it, rest as long as that took, again."""
+        writer, waiting = self._writer, list[threading.Event]()
+        while not writer.stopping or not self._queue.empty():
+            batch = _take(self._queue, waiting, writer)
+            begun = time.perf_counter()
+            try:
+                writer.write(batch, self._queue.qsize)
+                if self._drops:
+                    writer.record_gaps(self._drops)
+            except Exception as error:  # the thread must outlive every fault
+                writer.lost("writer_error", f"{type(error).__name__}: {error}", len(batch))
+            for done in waiting:
+                done.set()
+            waiting.clear()
+            rest = 0.0 if writer.stopping else min(time.perf_counter() - begun, _MAX_REST_SECONDS)
+            # Half of the time at most: the agent's own thread needs the interpreter too.
+            if batch and not writer.urgent.wait(rest):
+                continue
+            writer.urgent.clear()
 
     def after_fork(self) -> None:
         """In a forked child: the queue, the thread and the store's connection belong to the parent."""
@@ -317,35 +348,14 @@ class _Writer:
                 self.stats.last_error = f"{type(error).__name__}: {error}"
 
 
-def _run(items: queue.SimpleQueue[Any], drops: deque[Drop], writer: _Writer) -> None:
-    """The writer thread: take what is there, commit it, rest as long as that took, again."""
-    waiting: list[threading.Event] = []
-    while not writer.stopping:
-        batch = _take(items, waiting, writer)
-        begun = time.perf_counter()
-        try:
-            writer.write(batch, items.qsize)
-            if drops:
-                writer.record_gaps(drops)
-        except Exception as error:  # the thread must outlive every fault
-            writer.lost("writer_error", f"{type(error).__name__}: {error}", len(batch))
-        for done in waiting:
-            done.set()
-        waiting.clear()
-        if batch and not writer.urgent.wait(min(time.perf_counter() - begun, _MAX_REST_SECONDS)):
-            continue  # rested: half of the time at most, for the agent's own thread needs the interpreter too
-        writer.urgent.clear()
-
-
 def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event], writer: _Writer) -> list[Any]:
     """The next batch, at least one item; flush requests in it end it, so that they wait for no later item."""
     batch: list[Any] = []
     item = items.get()
     while True:
         if item is _STOP:
-            writer.stopping = True
-            return batch
-        if item is not _NUDGE:
+            writer.stopping = True  # and go on: what is behind it on the queue was accepted too
+        elif item is not _NUDGE:
             if item[0] is _FLUSH:
                 waiting.append(item[1])
                 return batch

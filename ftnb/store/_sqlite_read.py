@@ -98,7 +98,13 @@ class SQLiteReader:
     # --- columns ---
 
     def scan(
-        self, columns: Sequence[str], *, types: Sequence[str], engagement_id: str | None, after: int
+        self,
+        columns: Sequence[str],
+        *,
+        types: Sequence[str],
+        engagement_id: str | None,
+        after: int,
+        containing: Sequence[bytes] = (),
     ) -> pa.Table:
         """Columns of the log as Arrow, ordered by seq."""
         unknown = [name for name in columns if name not in _DTYPES]
@@ -112,8 +118,18 @@ class SQLiteReader:
         if engagement_id is not None:
             conditions.append("engagement_id = ?")
             parameters.append(engagement_id)
+        if containing:
+            conditions.append(f"({' OR '.join(['instr(body, ?) > 0'] * len(containing))})")
+            parameters += containing
         sql = f"SELECT {', '.join(columns)} FROM record WHERE {' AND '.join(conditions)} ORDER BY seq"
         return self._table(sql, parameters, {name: _DTYPES[name] for name in columns})
+
+    def revision(self) -> tuple[int, int]:
+        """The last seq ever given, and how many engagements were purged."""
+        found = self._rows(
+            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'record'), (SELECT count(*) FROM tombstone)"
+        )
+        return found[0][0] or 0, found[0][1]
 
     def scan_blobs(self) -> pa.Table:
         """The blob table without `dedup`."""

@@ -112,13 +112,28 @@ class LogStore(Store, Protocol):
         row becomes a gap record."""
 
     def scan(
-        self, columns: Sequence[str], *, types: Sequence[str] = (), engagement_id: str | None = None, after: int = 0
+        self,
+        columns: Sequence[str],
+        *,
+        types: Sequence[str] = (),
+        engagement_id: str | None = None,
+        after: int = 0,
+        containing: Sequence[bytes] = (),
     ) -> pa.Table:
         """Columns of the log (`leaf.NAMES` and `seq`) as Arrow, ordered by seq.
 
-        `types` keeps only records of those types, `after` only those with a greater seq. Integers are int64, text is
-        string, bytes are binary.
+        `types` keeps only records of those types, `after` only those with a greater seq, `containing` only those whose
+        body contains any of these byte strings. Integers are int64, text is string, bytes are binary.
         """
+
+    def scan_blobs(self) -> pa.Table:
+        """The blob table as Arrow, without `dedup`, ordered by engagement and id."""
+
+    def scan_streams(self) -> pa.Table:
+        """The stream table as Arrow: stream_id, engagement_id, turn, size, frontier."""
+
+    def revision(self) -> tuple[int, int]:
+        """Differs from an earlier answer whenever records were added or engagements purged since; cheap."""
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""

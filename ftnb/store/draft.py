@@ -82,11 +82,10 @@ def micros(milliseconds: float | None) -> int | None:
 
 
 def of_record(record: Record, stream: Stream) -> Draft:
-    """The draft of `record`, to go into `stream`."""
+    """The draft of `record`, to go into `stream`. Its time is when the thing happened (an event's `ts`, a step's
+    `ended_at`), which a record's own `ts` follows by microseconds."""
     draft = Draft(stream, record.type, to_us(record.ts), record=record)
     _TO_DRAFT[record.type](record, draft)
-    if draft.at_us != to_us(record.ts):
-        draft.body["recorded_us"] = to_us(record.ts)
     return draft
 
 

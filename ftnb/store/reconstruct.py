@@ -168,6 +168,7 @@ class _Folding:
     def finish(self, records: list[BaseRecord]) -> Engagement:
         if not self.started:
             self.missing["missing_start"] += 1
+            self.eng.started_at = min(record.ts for record in records)
         lost = _holes(records)
         if lost:
             self.missing["missing_records"] += lost

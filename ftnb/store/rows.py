@@ -79,7 +79,7 @@ class _Reader:
 
     @property
     def base(self) -> dict[str, Any]:
-        return {"engagement_id": "", "ts": from_us(self.body.get("recorded_us", self["at_us"]))}
+        return {"engagement_id": "", "ts": from_us(self["at_us"])}
 
 
 def _read_event(g: _Reader) -> BaseRecord:

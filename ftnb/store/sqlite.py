@@ -194,11 +194,24 @@ class SQLiteStore:
         return self._reader.summaries(where, limit=limit, newest=newest)
 
     def scan(
-        self, columns: Sequence[str], *, types: Sequence[str] = (), engagement_id: str | None = None, after: int = 0
+        self,
+        columns: Sequence[str],
+        *,
+        types: Sequence[str] = (),
+        engagement_id: str | None = None,
+        after: int = 0,
+        containing: Sequence[bytes] = (),
     ) -> pa.Table:
         """Columns of the log as Arrow, ordered by seq; see `LogStore.scan`."""
         _barrier.wait(self.url)
-        return self._reader.scan(columns, types=types, engagement_id=engagement_id, after=after)
+        return self._reader.scan(
+            columns, types=types, engagement_id=engagement_id, after=after, containing=containing
+        )
+
+    def revision(self) -> tuple[int, int]:
+        """Changes whenever what the store holds does; see `LogStore.revision`."""
+        _barrier.wait(self.url)
+        return self._reader.revision()
 
     def scan_blobs(self) -> pa.Table:
         """The blob table as Arrow, without `dedup`, ordered by engagement and id."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ftnb.widget import protocol  # noqa: E402 - the checkout comes first on the path, installed or not
+from ftnb.widget import protocol
 
 TARGET = Path(__file__).resolve().parent / "src" / "protocol.gen.ts"
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", Any: "unknown", type(None): "null"}

@@ -1,7 +1,7 @@
 """Layered drawing of a directed graph (after Sugiyama): pure, deterministic, without dependencies.
 
-Nodes are 0 … n-1. The *main* axis runs along the flow, the *cross* axis beside it. Cycles are cut at the edges that lead
-back, long edges bend around the nodes between, and the order within a layer is chosen to cross few edges.
+Nodes are 0 … n-1. The *main* axis runs along the flow, the *cross* axis beside it. Cycles are cut at the edges
+that lead back, long edges bend around the nodes between, and the order within a layer is chosen to cross few edges.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 28px; }
 
 @dataclass(frozen=True)
 class TrustedHtml:
-    """Markup that goes into a page as it is. Only for markup made by this package (figures); never for recorded text."""
+    """Markup that goes into a page as it is: only what this package made itself (figures), never recorded text."""
 
     markup: str
 
@@ -53,7 +53,7 @@ def read_bundle() -> str:
     if not BUNDLE.is_file():
         raise FtnbError(
             f"the widget's JavaScript bundle is missing ({BUNDLE.parent.name}/{BUNDLE.name} in ftnb/widget). From a "
-            'checkout, build it with: pip install -e . (or, with Node.js: cd js && npm ci && node build.mjs)'
+            "checkout, build it with: pip install -e . (or, with Node.js: cd js && npm ci && node build.mjs)"
         )
     return BUNDLE.read_text(encoding="utf-8")
 
@@ -82,7 +82,8 @@ def frame(document: str, *, height: int) -> str:
 
 
 def _document(title: str, fragments: list[Fragment], *, body_class: str) -> str:
-    parts, data = [], []
+    parts: list[str] = []
+    data: list[str] = []
     first = True
     for fragment in fragments:
         if isinstance(fragment, Heading):

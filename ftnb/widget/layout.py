@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from ._layers import LayeredGraph, place_layers
 from .protocol import Edge, Layout, Node, Placement
 
-NODE_HEIGHT = 34.0
+NODE_HEIGHT = 36.0
 _DOT = 14.0
-_MIN_WIDTH, _MAX_WIDTH = 64.0, 168.0
-_CHAR_WIDTH = 6.8
-_LABEL_MARGIN = 30.0
+_MIN_WIDTH, _MAX_WIDTH = 68.0, 184.0
+_CHAR_WIDTH = 7.2
+_LABEL_MARGIN = 38.0
+"""Room for the status icon before the label."""
 _PAD = 14.0
 _TITLE = 18.0
-_GAP_MAIN_ACROSS, _GAP_MAIN_DOWN = 46.0, 34.0
-_GAP_CROSS_ACROSS, _GAP_CROSS_DOWN = 18.0, 22.0
+_GAP_MAIN_ACROSS, _GAP_MAIN_DOWN = 28.0, 26.0
+_GAP_CROSS_ACROSS, _GAP_CROSS_DOWN = 28.0, 24.0
 _BOW = 26.0
 
 
@@ -167,7 +168,10 @@ class _Placer:
         if not shown:
             return self._row(members)
         placed = place_layers(graph)
-        turn = (lambda m, c: (m, c)) if self._across else (lambda m, c: (c, m))
+
+        def turn(main: float, cross: float) -> tuple[float, float]:
+            return (main, cross) if self._across else (cross, main)
+
         block = _Block(*turn(placed.length, placed.breadth))
         for at, member in enumerate(members):
             block.centres[member] = turn(*placed.centres[at])

@@ -19,8 +19,8 @@ DetailPart = Literal["state", "update", "event", "extraction", "metadata"]
 class Preview(TypedDict):
     """A value, possibly with parts left out.
 
-    `value` is canonical JSON. What was left out stands in it as `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`;
-    `cut` says whether there is any, or a reference that was not resolved.
+    `value` is canonical JSON. What was left out stands in it as a marker
+    `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved.
     """
 
     value: Any
@@ -209,8 +209,8 @@ class StepDetail(TypedDict):
 
 
 class Placement(TypedDict):
-    """Where things are drawn, in pixels: `nodes` are `[x, y, width, height]` by centre, `edges` are `[x, y, ...]` of the
-    points that an edge bends at, in the order of the payload's nodes and edges."""
+    """Where things are drawn, in pixels: `nodes` are `[x, y, width, height]` by centre, `edges` are `[x, y, ...]` of
+    the points that an edge bends at, in the order of the payload's nodes and edges."""
 
     width: float
     height: float

@@ -10,7 +10,7 @@ export type EngagementStatusName = "active" | "paused" | "completed" | "failed" 
 
 export type DetailPart = "state" | "update" | "event" | "extraction" | "metadata";
 
-/** A value, possibly with parts left out. `value` is canonical JSON. What was left out stands in it as `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved. */
+/** A value, possibly with parts left out. `value` is canonical JSON. What was left out stands in it as a marker `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved. */
 export interface Preview {
   value: unknown;
   cut: boolean;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from ftnb.core.model import (
@@ -37,7 +38,13 @@ class Script:
         self._events = 0
 
     def step(
-        self, name: str, start: float, duration: float | None, *, after: tuple[str, ...] = (), kind: str = "static",
+        self,
+        name: str,
+        start: float,
+        duration: float | None,
+        *,
+        after: tuple[str, ...] = (),
+        kind: str = "static",
         **fields: Any,
     ) -> Step:
         """Add a step; `after` are ids of its causes. `duration` None: still running."""
@@ -52,7 +59,9 @@ class Script:
         steps.append(step)
         return step
 
-    def event(self, step: Step, kind: EventKind, name: str, start: float, duration: float | None, **fields: Any) -> None:
+    def event(
+        self, step: Step, kind: EventKind, name: str, start: float, duration: float | None, **fields: Any
+    ) -> None:
         """Add an event to `step`."""
         event = StepEvent(
             id=f"e{self._events}", step_id=step.id, kind=kind, name=name, ts=at(start), duration_ms=duration, **fields
@@ -63,8 +72,8 @@ class Script:
     def llm(self, step: Step, start: float, duration: float, tokens: tuple[int, int], **payload: Any) -> None:
         """Add an LLM call."""
         self.event(
-            step, EventKind.LLM_CALL, "chat", start, duration, tokens=TokenUsage(prompt=tokens[0], completion=tokens[1]),
-            model="house-1", ttft_ms=duration / 4, payload=payload,
+            step, EventKind.LLM_CALL, "chat", start, duration,
+            tokens=TokenUsage(prompt=tokens[0], completion=tokens[1]), model="house-1", ttft_ms=duration / 4, payload=payload,
         )  # fmt: skip
 
     def tool(self, step: Step, name: str, start: float, duration: float, **fields: Any) -> None:
@@ -77,7 +86,7 @@ def _nodes(*names: str, globals_: tuple[str, ...] = ()) -> list[NodeDef]:
 
 
 def _edges(*pairs: str) -> list[EdgeDef]:
-    """"a>b" static, "a?b" conditional."""
+    """`a>b` is a static edge, `a?b` a conditional one."""
     edges = []
     for pair in pairs:
         mark = "?" if "?" in pair else ">"
@@ -127,7 +136,9 @@ def house(*, fail: bool = False) -> Engagement:
     rounds = 2 if fail else 3
     for number in range(1, rounds + 1):
         city = run.step("search_city", start, 520, after=before, kind="send", state_ref={"round": number})
-        run.tool(city, "listings", start + 30, 450, payload={"args": {"area": "city"}, "result": [{"id": 1}, {"id": 2}]})
+        run.tool(
+            city, "listings", start + 30, 450, payload={"args": {"area": "city"}, "result": [{"id": 1}, {"id": 2}]}
+        )
         coast = run.step(
             "search_coast", start + 4, 760, after=before, kind="send", state_ref={"round": number},
         )  # fmt: skip
@@ -244,7 +255,7 @@ def hostile() -> Engagement:
     """Names and payloads that would run, or break lookups, if they were trusted."""
     names = ("__proto__", "constructor", HOSTILE, "</style><script>window.__pwned=1</script>", "toString")
     topology = Topology(
-        nodes=_nodes(*names), edges=[EdgeDef(source=a, target=b, condition=HOSTILE) for a, b in zip(names, names[1:])],
+        nodes=_nodes(*names), edges=[EdgeDef(source=a, target=b, condition=HOSTILE) for a, b in pairwise(names)],
         entry=[names[0]], finish=[names[-1]],
     )  # fmt: skip
     run = Script("hostile", topology, metadata={"__proto__": HOSTILE, "note": "</script><b>x</b>"})
@@ -252,8 +263,10 @@ def hostile() -> Engagement:
     before: tuple[str, ...] = ()
     for number, name in enumerate(names):
         step = run.step(name, number * 100, 90, after=before, error=HOSTILE, status=StepStatus.FAILED)
-        step.state_ref = {"__proto__": {"polluted": True}, "html": HOSTILE, "messages": [{"role": "user", "content": HOSTILE}]}
-        run.tool(step, HOSTILE, number * 100 + 5, 10, error=HOSTILE, payload={"constructor": HOSTILE, "url": "javascript:alert(1)"})
+        messages = [{"role": "user", "content": HOSTILE}]
+        step.state_ref = {"__proto__": {"polluted": True}, "html": HOSTILE, "messages": messages}
+        payload = {"constructor": HOSTILE, "url": "javascript:alert(1)"}
+        run.tool(step, HOSTILE, number * 100 + 5, 10, error=HOSTILE, payload=payload)
         before = (step.id,)
     run.engagement.intent_switches.append(IntentSwitch(id="i0", to_step=HOSTILE, reason=HOSTILE, ts=at(200)))
     run.engagement.gaps.append(Gap(reason=HOSTILE, count=1, detail=HOSTILE))

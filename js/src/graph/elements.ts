@@ -16,6 +16,8 @@ export interface NodeData {
   width: number;
   height: number;
   status: string;
+  /** Visits; at most a few digits. */
+  times: number;
 }
 
 export interface EdgeData extends Partial<Bends> {
@@ -31,12 +33,14 @@ export function toElements(payload: EngagementPayload, placement: Placement): El
   const isParent = new Set(payload.nodes.map((node) => node.parent));
   const nodes = payload.nodes.map((node, index): ElementDefinition => {
     const [x = 0, y = 0, width = 64, height = 34] = placement.nodes[index] ?? [];
-    const times = node.n_steps > 1 ? ` ×${node.n_steps}` : "";
-    const data: NodeData = { id: nodeId(index), label: node.label + times, width, height, status: node.status ?? "none" };
+    const group = isParent.has(index);
+    const label = group && node.n_visits > 1 ? `${node.label} ×${node.n_visits}` : node.label;
+    const data: NodeData = { id: nodeId(index), label, width, height, status: node.status ?? "none", times: node.n_visits };
     if (node.parent !== null) data.parent = nodeId(node.parent);
     const classes = [
       node.kind,
-      isParent.has(index) ? "group" : "leaf",
+      group ? "group" : "leaf",
+      node.n_visits > 1 && "repeated",
       node.n_steps ? "visited" : "unvisited",
       node.is_global && "global",
       node.is_goal && "goal",
@@ -52,7 +56,8 @@ export function toElements(payload: EngagementPayload, placement: Placement): El
       id: edgeId(index),
       source: nodeId(edge.source),
       target: nodeId(edge.target),
-      label: [edge.taken > 1 ? `×${edge.taken}` : "", clip(condition)].filter(Boolean).join(" "),
+      // The badge of the target says it already, where all its visits came this way.
+      label: [edge.taken > 1 && edge.taken !== payload.nodes[edge.target]?.n_visits ? `×${edge.taken}` : "", clip(condition)].filter(Boolean).join(" "),
       weight: Math.min(1.6 + Math.log2(Math.max(edge.taken, 1)) * 0.7, 4.5),
       ...bends,
     };

@@ -11,7 +11,7 @@ export interface Bends {
 /** The layout that can be drawn larger in a box of this size. */
 export function chooseLayout(layout: Layout, width: number, height: number): "across" | "down" {
   const zoom = (placement: Placement) =>
-    Math.min(width / Math.max(placement.width, 1), height / Math.max(placement.height, 1), 1.2);
+    Math.min(width / Math.max(placement.width, 1), height / Math.max(placement.height, 1), 1.05);
   return zoom(layout.across) >= zoom(layout.down) ? "across" : "down";
 }
 

@@ -1,6 +1,6 @@
 // How the graph looks in a theme. Pure.
 
-import type { StylesheetJson } from "cytoscape";
+import type { NodeSingular, StylesheetJson } from "cytoscape";
 import { statusLook } from "../status";
 import { type ColorName, mix, type Theme } from "../theme";
 
@@ -21,15 +21,31 @@ export function graphStyle(theme: Theme): StylesheetJson {
         selector: `node.step.leaf.visited[status = "${status}"]`,
         style: {
           "background-image": iconUri(look.path, own),
-          "background-width": "13px",
-          "background-height": "13px",
-          "background-position-x": "7px",
+          "background-width": "14px",
+          "background-height": "14px",
+          "background-position-x": "8px",
           "background-position-y": "50%",
-          "text-margin-x": 8,
+          "text-margin-x": 9,
         },
       },
     ];
   });
+  const badge = {
+    "background-image": (node: NodeSingular) => {
+      const status = statusLook(node.data("status") as string);
+      const own = color[status.color.replace("--ftnb-", "") as ColorName] ?? color.muted;
+      return [iconUri(status.path, own), badgeUri(String(node.data("times")), own, color.bg)];
+    },
+    "background-width": ["14px", "26px"],
+    "background-height": ["14px", "16px"],
+    "background-position-x": ["8px", "100%"],
+    "background-position-y": ["50%", "0%"],
+    "background-offset-x": ["0px", "9px"],
+    "background-offset-y": ["0px", "-9px"],
+    "background-clip": ["node", "none"],
+    "background-image-containment": ["inside", "over"],
+    "bounds-expansion": 10,
+  };
   const sheet = [
     {
       selector: "node.step",
@@ -39,7 +55,7 @@ export function graphStyle(theme: Theme): StylesheetJson {
         height: "data(height)",
         label: "data(label)",
         "font-family": theme.font,
-        "font-size": 12.5,
+        "font-size": 13,
         "text-valign": "center",
         "text-halign": "center",
         "text-wrap": "ellipsis",
@@ -56,7 +72,7 @@ export function graphStyle(theme: Theme): StylesheetJson {
       selector: "node.group",
       style: { "text-valign": "top", "text-margin-y": 17, "background-opacity": 0.45, padding: "14px", "font-size": 11.5 },
     },
-    { selector: "node.unvisited", style: { color: color.muted, "border-color": faint, "border-width": 1.2 } },
+    { selector: "node.unvisited", style: { color: color.soft, "border-color": faint, "border-width": 1.2 } },
     { selector: "node.global", style: { shape: "cut-rectangle" } },
     { selector: "node.undeclared", style: { "border-style": "dashed" } },
     {
@@ -71,6 +87,7 @@ export function graphStyle(theme: Theme): StylesheetJson {
       style: { "background-color": color.bg, "border-width": 3.5, "border-style": "double", "border-color": color.muted },
     },
     ...statuses,
+    { selector: "node.leaf.repeated", style: badge },
     { selector: "node.goal", style: { "border-width": 2.4 } },
     { selector: "node.failing", style: { "border-width": 4, "border-style": "double", "border-color": color.failed } },
     {
@@ -132,8 +149,23 @@ export function graphStyle(theme: Theme): StylesheetJson {
 }
 
 function iconUri(path: string, color: string): string {
-  const svg =
-    `<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32" viewBox="0 0 16 16"><path d="${path}" fill="none" ` +
-    `stroke="${color}" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round"/></svg>`;
+  return svgUri(
+    32, 32, "0 0 16 16",
+    `<path d="${path}" fill="none" stroke="${color}" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round"/>`,
+  );
+}
+
+/** How often a node ran, as a pill on its corner. `times` is a number of ours, never text from a trace. */
+function badgeUri(times: string, color: string, background: string): string {
+  const size = times.length > 2 ? 9 : 10.5;
+  return svgUri(
+    78, 48, "0 0 26 16",
+    `<rect x="0.5" y="0.5" width="25" height="15" rx="7.5" fill="${color}" stroke="${background}"/><text x="13" y="11.8" ` +
+      `font-family="sans-serif" font-size="${size}" font-weight="600" text-anchor="middle" fill="${background}">×${times}</text>`,
+  );
+}
+
+function svgUri(width: number, height: number, box: string, content: string): string {
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="${box}">${content}</svg>`;
   return `data:image/svg+xml;utf8,${encodeURIComponent(svg)}`;
 }

@@ -10,7 +10,7 @@ import { chooseLayout } from "./layout";
 import { graphStyle } from "./style";
 
 const PADDING = 16;
-const MAX_FIT_ZOOM = 1.2;
+const MAX_FIT_ZOOM = 1.05;
 
 export interface GraphEvents {
   onNode(node: number, add: boolean): void;

@@ -161,7 +161,10 @@ export class PanelView {
     const all = run.stepsOfNode[run.step(index).node] ?? [];
     if (all.length < 2) return null;
     const { visit, n_visits } = run.step(index);
-    const chips = all.map((one) => {
+    const near = chipsNear(all.length, all.indexOf(index));
+    const chips = near.map((at) => {
+      const one = at === null ? undefined : all[at];
+      if (one === undefined) return h("span", { text: "…" });
       const step = run.step(one);
       const look = statusLook(step.failing ? "failed" : step.status);
       const chip = button(null, () => this.events.onStep(one), {
@@ -262,6 +265,18 @@ export class PanelView {
     summary.addEventListener("click", () => this.folds.set(name, !fold.open));
     return fold;
   }
+}
+
+/** Most visits that are offered at once. */
+const MAX_CHIPS = 11;
+
+/** Which of `n` visits to offer when number `at` is shown: both ends and what is near; null where some are left out. */
+export function chipsNear(n: number, at: number): Array<number | null> {
+  if (n <= MAX_CHIPS) return Array.from({ length: n }, (_, i) => i);
+  const half = Math.floor((MAX_CHIPS - 4) / 2);
+  const from = Math.min(Math.max(at - half, 1), n - 2 - 2 * half);
+  const middle = Array.from({ length: 2 * half + 1 }, (_, i) => from + i);
+  return [0, ...(from > 1 ? [null] : []), ...middle, ...(from + 2 * half < n - 2 ? [null] : []), n - 1];
 }
 
 function facts(rows: Array<[string, string]>): HTMLElement {

@@ -9,7 +9,7 @@ import type { Window } from "./scale";
 
 /** Heights in px. */
 export const AXIS = 24;
-export const LANE = 20;
+export const LANE = 18;
 
 export interface Picture {
   run: Run;
@@ -53,6 +53,11 @@ export function drawTimeline(context: CanvasRenderingContext2D, picture: Picture
 function drawGrid(context: CanvasRenderingContext2D, picture: Picture): void {
   const { theme, window, width, height, gutter, run } = picture;
   const line = mix(theme.color.line, theme.color.bg, 0.7);
+  if (!run.payload.timeline.lanes.length) return;
+  const taken: Array<[number, number]> = run.payload.timeline.switches.map((one) => {
+    const x = gutter + window.x(one.offset_ms);
+    return [x - 9, x + 9];
+  });
   for (const [from = 0, to = 0] of run.payload.timeline.idle) {
     const [a, b] = [gutter + window.x(from), gutter + window.x(to)];
     if (b < gutter || a > width) continue;
@@ -62,10 +67,13 @@ function drawGrid(context: CanvasRenderingContext2D, picture: Picture): void {
     context.fillStyle = theme.color.soft;
     context.font = `italic 11px ${theme.font}`;
     context.textAlign = "center";
-    context.fillText(`${duration(to - from)} idle`, Math.max((left + b) / 2, gutter + 40), AXIS / 2, 90);
+    const text = `${duration(to - from)} later`;
+    const [middle, half] = [Math.max((left + b) / 2, gutter + 40), context.measureText(text).width / 2 + 4];
+    taken.push([middle - half, middle + half]);
+    context.fillText(text, middle, AXIS / 2);
   }
   context.font = `11px ${theme.font}`;
-  for (const { at, ms, step } of window.ticks(86)) {
+  for (const { at, ms, step, later } of window.ticks(86)) {
     const x = Math.round(gutter + at) + 0.5;
     context.strokeStyle = line;
     context.beginPath();
@@ -73,10 +81,12 @@ function drawGrid(context: CanvasRenderingContext2D, picture: Picture): void {
     context.lineTo(x, height);
     context.stroke();
     // The buttons stand over the right end of the axis.
-    if (x > width - 84) continue;
+    const text = later && ms ? `+${tick(ms, step)}` : tick(ms, step);
+    const right = x + 3 + context.measureText(text).width;
+    if (right > width - 84 || (later && !ms) || taken.some(([a, b]) => x < b && right > a)) continue;
     context.fillStyle = theme.color.soft;
     context.textAlign = "left";
-    context.fillText(tick(ms, step), x + 3, AXIS / 2);
+    context.fillText(text, x + 3, AXIS / 2);
   }
   context.strokeStyle = theme.color.line;
   context.beginPath();
@@ -113,7 +123,7 @@ function drawName(context: CanvasRenderingContext2D, picture: Picture, lane: Lan
   const { run, theme, gutter } = picture;
   const step = run.step(lane.step);
   const look = statusLook(step.failing ? "failed" : step.status);
-  stroke(context, look.path, 6, top + 3.5, 13, colorOf(theme, look.color), 2);
+  stroke(context, look.path, 6, top + 3, 12, colorOf(theme, look.color), 2);
   const depth = Math.min(step.ns ? step.ns.split("/").length : 0, 4) * 8;
   context.font = `${chosen ? 600 : 400} 12px ${theme.font}`;
   context.fillStyle = theme.color.fg;
@@ -126,12 +136,15 @@ function drawName(context: CanvasRenderingContext2D, picture: Picture, lane: Lan
   context.fillText(suffix, 24 + depth + context.measureText(name).width, top + LANE / 2 + 0.5);
 }
 
-/** `text`, or as much of it as has room, with an ellipsis. */
+/** `text`, or as much of both its ends as has room: names often differ only at the end. */
 function fit(context: CanvasRenderingContext2D, text: string, room: number): string {
-  let short = text.slice(0, 80);
-  if (context.measureText(short).width <= room) return short;
-  while (short.length > 1 && context.measureText(`${short}…`).width > room) short = short.slice(0, -1);
-  return `${short}…`;
+  if (text.length <= 80 && context.measureText(text).width <= room) return text;
+  for (let kept = Math.min(text.length - 1, 60); kept > 2; kept--) {
+    const tail = Math.floor(kept * 0.4);
+    const short = `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`;
+    if (context.measureText(short).width <= room) return short;
+  }
+  return `${text.slice(0, 1)}…`;
 }
 
 function drawBar(context: CanvasRenderingContext2D, picture: Picture, lane: Lane, status: string, top: number): void {
@@ -140,7 +153,7 @@ function drawBar(context: CanvasRenderingContext2D, picture: Picture, lane: Lane
   const from = gutter + window.x(lane.offset_ms);
   const end = lane.open ? run.payload.timeline.total_ms : lane.offset_ms + lane.duration_ms;
   const to = Math.max(gutter + window.x(end), from + 3);
-  const [y, tall] = [top + 3.5, LANE - 7];
+  const [y, tall] = [top + 2.5, LANE - 5];
   context.beginPath();
   context.roundRect(from, y, to - from, tall, 3);
   context.fillStyle = mix(color, theme.color.bg, theme.dark ? 0.45 : 0.32);

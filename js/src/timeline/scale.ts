@@ -12,9 +12,13 @@ interface Piece {
 }
 
 export interface Tick {
+  /** Pixels from the left. */
   at: number;
+  /** Since the start, or since the end of the idle stretch before it. */
   ms: number;
   step: number;
+  /** Whether `ms` counts from the end of an idle stretch. */
+  later: boolean;
 }
 
 /** Share of the busy time that each idle stretch takes on the screen. */
@@ -103,10 +107,12 @@ export class Window {
       if (piece.idle || piece.end < this.left || piece.start > this.right) continue;
       const from = Math.max(piece.from, this.scale.ms(this.left));
       const to = Math.min(piece.to, this.scale.ms(this.right));
-      for (let n = Math.ceil(from / step); n * step <= to && ticks.length < 200; n++) {
-        const at = this.x(n * step);
+      const later = piece !== this.scale.pieces[0];
+      const zero = later ? piece.from : 0;
+      for (let n = Math.ceil((from - zero) / step); zero + n * step <= to && ticks.length < 200; n++) {
+        const at = this.x(zero + n * step);
         if (at >= 0 && at <= this.width && at - (ticks.at(-1)?.at ?? -Infinity) > every * 0.6) {
-          ticks.push({ at, ms: n * step, step });
+          ticks.push({ at, ms: n * step, step, later });
         }
       }
     }

@@ -8,6 +8,9 @@ import type { Theme } from "../theme";
 import { AXIS, drawTimeline, LANE, type Picture } from "./draw";
 import { TimeScale, Window } from "./scale";
 
+/** In px; longer timelines scroll. */
+const MAX_HEIGHT = 190;
+
 export interface TimelineEvents {
   onStep(step: number, add: boolean, event: number | null): void;
   onHover(step: number | null): void;
@@ -56,7 +59,9 @@ export class TimelineView {
       ? new Window(scale, this.plotWidth())
       : new Window(scale, this.plotWidth(), this.window?.left, Math.min(this.window?.right ?? 1, scale.length));
     this.run = run;
-    this.spacer.style.height = `${AXIS + timeline.lanes.length * LANE + 4}px`;
+    const tall = AXIS + timeline.lanes.length * LANE + 6;
+    this.spacer.style.height = `${tall}px`;
+    this.element.style.height = `${Math.min(Math.max(tall, 66), MAX_HEIGHT)}px`;
     this.element.setAttribute(
       "aria-label",
       `Timeline of ${engagement.name}: ${timeline.lanes.length} steps over ${duration(timeline.total_ms)}. Arrow keys move along the steps.`,
@@ -92,7 +97,7 @@ export class TimelineView {
   }
 
   private get gutter(): number {
-    return this.scroll.clientWidth < 520 ? 92 : 148;
+    return this.scroll.clientWidth < 520 ? 118 : 148;
   }
 
   private plotWidth(): number {

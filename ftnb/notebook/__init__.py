@@ -1,0 +1,1 @@
+"""Inside a notebook: loading, magics, and how things are displayed."""

@@ -1,7 +1,7 @@
 """The recorder: what happened in, records out, and the agent never notices.
 
 **Fail-open.** No exception of ours reaches the agent; a call never waits, takes no lock of Python's and does no I/O.
-Calls put drafts on a queue; one daemon thread per recorder writes them, in batches.
+Calls put drafts on a queue; one daemon thread per store writes them, in batches.
 
 States of a record: *accepted*, the call returned and the payload is frozen; *committed*, it is in the store and
 survives a crash. `flush()` returns when everything accepted before it is committed. Reads of the store flush by themselves.
@@ -27,6 +27,7 @@ from .store.draft import Draft, Stream, micros, tokens_of
 
 __all__ = ["Recorder", "RecorderStats"]
 
+_CLOSED = "recorded after the recorder was closed"
 _MAX_KNOWN = 10_000
 """Steps and engagements whose stream is remembered; older ones are forgotten first."""
 
@@ -38,10 +39,12 @@ class Recorder:
         """`store` needs `append`; a store in log format v1 is written to in batches, by a thread."""
         self.store = store
         self._pipeline: Pipeline
+        self._release: Callable[[], Any] = lambda: None
         if isinstance(store, LogStore):
-            self._pipeline = QueuePipeline.attach(self, store)
+            self._pipeline, self._release = QueuePipeline.attach(self, store)
         else:
             self._pipeline = DirectPipeline(store)
+        self._closed = False
         self._streams: dict[str, Stream] = {}
         self._steps: dict[str, tuple[Stream, str]] = {}
 
@@ -263,25 +266,37 @@ class Recorder:
 
     def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
         """Queue something that `translate` will turn into drafts on the writer's thread. Never raises, never waits."""
-        self._pipeline.submit(translate, payload)
+        if self._closed:
+            self._pipeline.drop("closed", _CLOSED)
+        else:
+            self._pipeline.submit(translate, payload)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until everything accepted before this call is committed; False when `timeout` seconds ran out."""
         return self._pipeline.flush(timeout)
 
     def stats(self) -> RecorderStats:
-        """How many records were accepted, committed, are pending and were dropped, by reason."""
+        """How many records were accepted, committed, are pending and were dropped, by reason.
+
+        Recorders of one store share its writer, and so these counts.
+        """
         return self._pipeline.stats()
 
     def close(self, timeout: float = 2.0) -> bool:
-        """Flush and stop the writer thread; later calls are counted as dropped. False when not all was committed."""
-        return self._pipeline.close(timeout)
+        """Flush, and take no more: later calls are counted as dropped. False when not all was committed in time."""
+        done = self._pipeline.flush(timeout)
+        self._closed = True
+        self._release()
+        return done
 
     def is_writer_thread(self) -> bool:
         """Whether the calling thread is this recorder's own writer."""
         return self._pipeline.is_writer_thread()
 
     def _put(self, make: Callable[[], Draft]) -> None:
+        if self._closed:
+            self._pipeline.drop("closed", _CLOSED)
+            return
         try:
             self._pipeline.put(make())
         except Exception as error:  # fail-open: a payload that cannot even be copied must not stop the agent

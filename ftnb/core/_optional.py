@@ -20,6 +20,5 @@ def require(module: str, *, feature: str, extra: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != top:
             raise
         raise MissingPackageError(
-            f"{feature} needs the package {top!r}, which is not installed. "
-            f"Install it with: pip install 'ftnb[{extra}]'"
+            f"{feature} needs the package {top!r}, which is not installed. Install it with: pip install 'ftnb[{extra}]'"
         ) from error

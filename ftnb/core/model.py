@@ -90,7 +90,7 @@ class StepEvent(BaseModel):
     """When it began (UTC)."""
     duration_ms: float | None = None
     """None: not measured."""
-    payload: dict[str, Any] = Field(default_factory=dict)
+    payload: dict[Any, Any] = Field(default_factory=dict)
     """What it carried, equal to what was given; values that JSON cannot hold come back as `core.canonical` says."""
     error: str | None = None
     """The error's message; None means that it succeeded."""
@@ -113,7 +113,7 @@ class Extraction(BaseModel):
 
     schema_name: str
     json_schema: dict[str, Any] = Field(default_factory=dict)
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[Any, Any] = Field(default_factory=dict)
     confidence: float | None = None
     """In [0, 1]; None when the extractor gives none."""
     valid: bool = True
@@ -234,7 +234,7 @@ class Engagement(BaseModel):
     """None until it ended; a later turn reopens it."""
     dropped_at: str | None = None
     """Name (not time) of the last step of an abandoned or failed engagement."""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[Any, Any] = Field(default_factory=dict)
     topology: Topology = Field(default_factory=Topology)
     steps: list[Step] = Field(default_factory=list)
     """In the order in which they were recorded, turn by turn."""

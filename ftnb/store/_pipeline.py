@@ -37,7 +37,7 @@ _MAX_REST_SECONDS = 0.05
 
 @dataclass
 class RecorderStats:
-    """What became of the records of one recorder."""
+    """What became of the records that this process's recorders took for one store."""
 
     accepted: int = 0
     """Records and captured events taken in; a captured event may give several records or none."""
@@ -64,7 +64,6 @@ class Pipeline(Protocol):
     def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None: ...
     def flush(self, timeout: float) -> bool: ...
     def stats(self) -> RecorderStats: ...
-    def close(self, timeout: float) -> bool: ...
     def is_writer_thread(self) -> bool: ...
 
 
@@ -108,37 +107,43 @@ class DirectPipeline:
         """Counts so far."""
         return self._stats
 
-    def close(self, timeout: float) -> bool:
-        """Nothing to stop."""
-        return True
-
     def is_writer_thread(self) -> bool:
         """There is no writer thread."""
         return False
 
 
 class QueuePipeline:
-    """A queue, and a daemon thread that commits what is on it as fast as the store takes it."""
+    """A queue, and a daemon thread that commits what is on it as fast as the store takes it.
+
+    All recorders of one store object share one, so their records are in the order in which they were accepted. The
+    thread ends when no recorder is left and everything is written.
+    """
 
     def __init__(self, store: LogStore) -> None:
-        self._store = store
         # SimpleQueue.put and deque.append are single C calls: an interrupt cannot leave them half done or locked.
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._drops: deque[Drop] = deque()
         self._writer = _Writer(store)
-        self._closed = False
-        # The thread keeps the pipeline alive, so that reads wait for what a collected recorder has left behind.
+        self._n_owners = 0
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="ftnb-writer", daemon=True)
         self._thread.start()
-        _pipelines.add(self)
 
     @classmethod
-    def attach(cls, owner: object, store: LogStore) -> QueuePipeline:
-        """A pipeline that drains and stops when `owner` is collected, and that reads of the store wait for."""
-        pipeline = cls(store)
-        weakref.finalize(owner, pipeline._queue.put, _STOP)
-        _barrier.register(store.url, pipeline)
-        return pipeline
+    def attach(cls, owner: object, store: LogStore) -> tuple[QueuePipeline, Callable[[], Any]]:
+        """The pipeline of `store`, and what gives it back; collecting `owner` gives it back too."""
+        with _lock:
+            pipeline = _pipelines.get(id(store))
+            if pipeline is None or pipeline._stopped:
+                pipeline = _pipelines[id(store)] = cls(store)
+                _barrier.register(store.url, pipeline)
+            pipeline._n_owners += 1
+        return pipeline, weakref.finalize(owner, pipeline._release)
+
+    def _release(self) -> None:
+        with _lock:
+            self._n_owners -= 1
+        self._queue.put(_NUDGE)
 
     # --- the caller's side ---
 
@@ -146,27 +151,21 @@ class QueuePipeline:
         """Queue one record."""
         backlog = self._queue.qsize()
         if backlog >= MAX_FULL:
-            if backlog >= MAX_ANY or self._closed:
+            if backlog >= MAX_ANY:
                 self._drops.append(("queue_full", "the store does not keep up", draft.stream.engagement_id))
                 return
             if "@payload" in draft.body or "@state" in draft.body or "@update" in draft.body:
                 draft.body = {k: v for k, v in draft.body.items() if k not in ("@payload", "@state", "@update")}
                 draft.body["dropped"] = "queue_full"
                 self._drops.append(("payload", "the store does not keep up", None))
-        self._enqueue((None, draft))
+        self._queue.put((None, draft))
 
     def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
         """Queue something to be translated into records by the writer."""
-        if self._queue.qsize() >= MAX_ANY or self._closed:
+        if self._queue.qsize() >= MAX_ANY:
             self._drops.append(("queue_full", "the store does not keep up", None))
             return
-        self._enqueue((translate, payload))
-
-    def _enqueue(self, item: Any) -> None:
-        if self._closed:
-            self._drops.append(("closed", "recorded after the recorder was closed", None))
-            return
-        self._queue.put(item)
+        self._queue.put((translate, payload))
 
     def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None:
         """Count something that was not kept."""
@@ -177,21 +176,12 @@ class QueuePipeline:
         """Wait until what was queued before this call is committed."""
         done = threading.Event()
         until = time.monotonic() + timeout
-        if self._thread.is_alive():
-            self._queue.put((_FLUSH, done))
-            self._writer.urgent.set()
-        while self._thread.is_alive() and time.monotonic() < until:
-            if done.wait(min(0.1, timeout)):
+        self._queue.put((_FLUSH, done))
+        self._writer.urgent.set()
+        while not self._stopped and (left := until - time.monotonic()) > 0:
+            if done.wait(min(0.1, left)):
                 return True
-        return done.is_set() or (not self._thread.is_alive() and self._n_lost() == 0)
-
-    def _n_lost(self) -> int:
-        """Items left on the queue of a thread that has ended."""
-        n = 0
-        while not self._queue.empty():
-            item = self._queue.get()
-            n += item is not _STOP and item is not _NUDGE and item[0] is not _FLUSH
-        return n
+        return self._stopped or done.is_set()
 
     def stats(self) -> RecorderStats:
         """Counts so far; what is still on the queue counts as accepted and pending."""
@@ -208,13 +198,6 @@ class QueuePipeline:
             last_error=stats.last_error,
         )
 
-    def close(self, timeout: float) -> bool:
-        """Flush, then stop the thread."""
-        done = self.flush(timeout)
-        self._closed = True
-        self._queue.put(_STOP)
-        return done
-
     def is_writer_thread(self) -> bool:
         """Whether the calling thread is the writer."""
         return threading.current_thread() is self._thread
@@ -222,8 +205,8 @@ class QueuePipeline:
     def _run(self) -> None:
         """The writer thread: take what is there, commit it, rest as long as that took, again."""
         writer, waiting = self._writer, list[threading.Event]()
-        while not writer.stopping or not self._queue.empty():
-            batch = _take(self._queue, waiting, writer)
+        while not self._stopped:
+            batch = _take(self._queue, waiting)
             begun = time.perf_counter()
             try:
                 writer.write(batch, self._queue.qsize)
@@ -234,23 +217,36 @@ class QueuePipeline:
             for done in waiting:
                 done.set()
             waiting.clear()
-            rest = 0.0 if writer.stopping else min(time.perf_counter() - begun, _MAX_REST_SECONDS)
+            self._stop_if_done()
             # Half of the time at most: the agent's own thread needs the interpreter too.
-            if batch and not writer.urgent.wait(rest):
+            if batch and not writer.urgent.wait(min(time.perf_counter() - begun, _MAX_REST_SECONDS)):
                 continue
             writer.urgent.clear()
+
+    def _stop_if_done(self) -> None:
+        with _lock:
+            if self._n_owners <= 0 and self._queue.empty() and not self._drops:
+                self._stopped = True
+                if _pipelines.get(id(self._writer.store)) is self:
+                    del _pipelines[id(self._writer.store)]
+
+    def hurry(self) -> None:
+        """The process ends: give up on a store that still fails after a few tries."""
+        self._writer.stopping = True
 
     def after_fork(self) -> None:
         """In a forked child: the queue, the thread and the store's connection belong to the parent."""
         self._queue = queue.SimpleQueue()
         self._drops.clear()
-        self._closed = True
+        self._stopped = True
 
 
-_STOP: Any = object()
 _NUDGE: Any = object()
 _FLUSH: Any = object()
-_pipelines: weakref.WeakSet[QueuePipeline] = weakref.WeakSet()
+_pipelines: dict[int, QueuePipeline] = {}
+"""By the id of the store, which the pipeline keeps alive."""
+_lock = threading.RLock()
+"""Guards `_pipelines` and owners; re-entrant, since a collection inside it may release a pipeline."""
 
 
 class _Writer:
@@ -260,6 +256,7 @@ class _Writer:
         self.store = store
         self.stats = RecorderStats()
         self.stopping = False
+        """The process ends: retry a few times, not for ever."""
         self.urgent = threading.Event()
         """Somebody waits in `flush`: no resting now."""
         self._told: set[str] = set()
@@ -348,14 +345,12 @@ class _Writer:
                 self.stats.last_error = f"{type(error).__name__}: {error}"
 
 
-def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event], writer: _Writer) -> list[Any]:
-    """The next batch, at least one item; flush requests in it end it, so that they wait for no later item."""
+def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event]) -> list[Any]:
+    """The next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
     batch: list[Any] = []
     item = items.get()
     while True:
-        if item is _STOP:
-            writer.stopping = True  # and go on: what is behind it on the queue was accepted too
-        elif item is not _NUDGE:
+        if item is not _NUDGE:
             if item[0] is _FLUSH:
                 waiting.append(item[1])
                 return batch
@@ -375,13 +370,17 @@ def _tell_once(told: set[str], reason: str, detail: str) -> None:
 
 
 def _flush_all() -> None:
-    for pipeline in list(_pipelines):
-        pipeline.close(2.0)
+    for pipeline in list(_pipelines.values()):
+        pipeline.hurry()
+        pipeline.flush()
 
 
 def _after_fork() -> None:
-    for pipeline in list(_pipelines):
+    global _lock
+    _lock = threading.RLock()  # the parent's may be held by a thread that does not exist here
+    for pipeline in list(_pipelines.values()):
         pipeline.after_fork()
+    _pipelines.clear()
 
 
 atexit.register(_flush_all)

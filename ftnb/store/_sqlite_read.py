@@ -60,9 +60,7 @@ class SQLiteReader:
 
     # --- summaries ---
 
-    def summaries(
-        self, where: Mapping[str, Any] | None, *, limit: int | None, newest: bool
-    ) -> list[EngagementSummary]:
+    def summaries(self, where: Mapping[str, Any] | None, *, limit: int | None, newest: bool) -> list[EngagementSummary]:
         """Summaries of the engagements whose metadata equals `where`."""
         condition, parameters = _where(where or {})
         order = "DESC" if newest else "ASC"

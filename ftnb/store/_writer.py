@@ -132,9 +132,9 @@ class LogWriter:
 
     def _turn_of(self, stream: Stream) -> int:
         before, stream.after = stream.after, None  # a long conversation must not keep every turn's stream alive
-        if before is not None and before.turn is not None:
-            return before.turn + 1
         latest = self._lookup.latest_turn(stream.engagement_id)
+        if before is not None:
+            latest = max(latest, before.turn or 0)  # its turn may be in this very batch
         return latest + 1 if stream.new_turn else max(latest, 1)
 
     def _body(self, draft: Draft, batch: Batch) -> tuple[dict[str, Any], int | None]:

@@ -38,7 +38,7 @@ class EngagementSummary(BaseModel):
     step_count: int = 0
     total_tokens: int = 0
     dropped_at: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[Any, Any] = Field(default_factory=dict)
     n_turns: int = 1
 
     @classmethod

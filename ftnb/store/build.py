@@ -150,9 +150,7 @@ def event(
 def extraction(stream: Stream, at_us: int, step_id: str, values: Mapping[str, Any]) -> Draft:
     """A step pulled structured data; `values` are the fields of `core.model.Extraction`."""
     name = str(values.get("schema_name", ""))
-    return Draft(
-        stream, "extraction_recorded", at_us, step_id=step_id, name=name, body={"@extraction": dict(values)}
-    )
+    return Draft(stream, "extraction_recorded", at_us, step_id=step_id, name=name, body={"@extraction": dict(values)})
 
 
 def intent_switched(

@@ -45,7 +45,7 @@ class EngagementStarted(BaseRecord):
 
     type: Literal["engagement_started"] = "engagement_started"
     name: str
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[Any, Any] = Field(default_factory=dict)
     topology: Topology = Field(default_factory=Topology)
     parent_id: str | None = None
     goal_nodes: list[str] = Field(default_factory=list)
@@ -128,7 +128,7 @@ class EngagementLabelled(BaseRecord):
 
     type: Literal["engagement_labelled"] = "engagement_labelled"
     name: str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[Any, Any] = Field(default_factory=dict)
     """Merged over the metadata so far."""
     topology: Topology | None = None
     goal_nodes: list[str] | None = None

@@ -204,9 +204,7 @@ class SQLiteStore:
     ) -> pa.Table:
         """Columns of the log as Arrow, ordered by seq; see `LogStore.scan`."""
         _barrier.wait(self.url)
-        return self._reader.scan(
-            columns, types=types, engagement_id=engagement_id, after=after, containing=containing
-        )
+        return self._reader.scan(columns, types=types, engagement_id=engagement_id, after=after, containing=containing)
 
     def revision(self) -> tuple[int, int]:
         """Changes whenever what the store holds does; see `LogStore.revision`."""

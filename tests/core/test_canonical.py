@@ -39,9 +39,7 @@ leaves = (
 keys = st.text(st.characters(), max_size=8) | st.just("$ftnb") | st.integers() | st.none()
 values = st.recursive(
     leaves,
-    lambda inner: (
-        st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=5) | st.tuples(inner, inner)
-    ),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=5) | st.tuples(inner, inner),
     max_leaves=25,
 )
 
@@ -153,7 +151,12 @@ def test_the_same_value_twice_is_no_cycle() -> None:
 
 
 def test_a_damaged_marker_stays_as_it_is() -> None:
-    for text in ('{"$ftnb":"int","value":"x"}', '{"$ftnb":"tuple"}', '{"$ftnb":5}', '{"$ftnb":"dict","items":[[[],1]]}'):
+    for text in (
+        '{"$ftnb":"int","value":"x"}',
+        '{"$ftnb":"tuple"}',
+        '{"$ftnb":5}',
+        '{"$ftnb":"dict","items":[[[],1]]}',
+    ):
         assert loads(text) == json.loads(text)
 
 

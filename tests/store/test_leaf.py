@@ -15,7 +15,15 @@ SALT = b"s" * 16
 
 
 def _row(**values: Any) -> Row:
-    base: dict[str, Any] = {"engagement_id": "e", "stream_id": "s", "n": 0, "v": 1, "type": "gap", "at_us": 1, "turn": 1}
+    base: dict[str, Any] = {
+        "engagement_id": "e",
+        "stream_id": "s",
+        "n": 0,
+        "v": 1,
+        "type": "gap",
+        "at_us": 1,
+        "turn": 1,
+    }
     base |= values
     return tuple(base.get(column.name) for column in COLUMNS)
 

@@ -131,8 +131,11 @@ def test_pages_of_the_newest(store: SQLiteStore) -> None:
 
 
 def test_where_is_equality_on_metadata(store: SQLiteStore) -> None:
-    odd = 'a"b\'c;--'
-    ids = [_record(store, 0, **m) for m in ({"u": 1}, {"u": 1.0, odd: "x"}, {"u": "1"}, {"u": None}, {"u": [1, {"a": 2}]}, {})]
+    odd = "a\"b'c;--"
+    ids = [
+        _record(store, 0, **m)
+        for m in ({"u": 1}, {"u": 1.0, odd: "x"}, {"u": "1"}, {"u": None}, {"u": [1, {"a": 2}]}, {})
+    ]
     found = lambda where: [ids.index(s.id) for s in store.list_engagements(where)]  # noqa: E731
     assert found({"u": 1}) == [0, 1]
     assert found({"u": True}) == [0, 1]

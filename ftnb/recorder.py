@@ -4,7 +4,8 @@
 Calls put drafts on a queue; one daemon thread per store writes them, in batches.
 
 States of a record: *accepted*, the call returned and the payload is frozen; *committed*, it is in the store and
-survives a crash. `flush()` returns when everything accepted before it is committed. Reads of the store flush by themselves.
+survives a crash. `flush()` returns when everything accepted before it is committed; reads of the store flush by
+themselves.
 
 **Not silent.** What could not be kept is counted by reason (`stats()`), logged once per reason, and on record as a gap.
 
@@ -21,7 +22,8 @@ from .core.freeze import freeze
 from .core.ids import new_id, now_us, to_us
 from .core.model import EngagementStatus, EventKind, Extraction, StepStatus, TokenUsage, Topology
 from .store import build
-from .store._pipeline import DirectPipeline, Pipeline, QueuePipeline, RecorderStats
+from .store._committer import RecorderStats
+from .store._pipeline import DirectPipeline, Pipeline, QueuePipeline
 from .store.base import LogStore, Store
 from .store.draft import Draft, Stream, micros, tokens_of
 

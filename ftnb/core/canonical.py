@@ -170,7 +170,7 @@ def _ordered(value: Any) -> Any:
 
 def _as_data(value: Any) -> Any:
     """The data inside `value`, for types that publish it; None for the others. May raise."""
-    if isinstance(value, type) or callable(value) and not hasattr(value, "model_dump"):
+    if isinstance(value, type) or (callable(value) and not hasattr(value, "model_dump")):
         return None
     frame = _frame_summary(value)
     if frame is not None:
@@ -277,7 +277,7 @@ _RESTORE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "tuple": lambda m: tuple(m["items"]),
     "set": lambda m: set(m["items"]),
     "frozenset": lambda m: frozenset(m["items"]),
-    "dict": lambda m: {key: item for key, item in m["items"]},
+    "dict": lambda m: dict(m["items"]),
     "datetime": lambda m: dt.datetime.fromisoformat(m["value"]),
     "date": lambda m: dt.date.fromisoformat(m["value"]),
     "time": lambda m: dt.time.fromisoformat(m["value"]),

@@ -7,8 +7,10 @@ of a value is replaced by a marker and its bytes go to the blob table:
     {"$ftnb": "list", "n": 402, "chunks": [id, …], "tail": […]}      a long list: full chunks, and the items after them
 
 A chunk of height 1 holds 4 items, one of height h holds the ids of 4 chunks of height h - 1. A list of n items is the
-chunks that the digits of n in base 4 ask for, highest first (402 = 12102 in base 4: one chunk of height 4, two of 3, one
-of 2, none of 1, and two items). So a message added to a list adds one message and O(log n) ids, and shares the rest.
+chunks that the digits of n in base 4 ask for, highest first (402 = 12102 in base 4: one chunk of height 4, two of 3,
+one of 2, none of 1, and two items). So a message added to a list adds one message and O(log n) ids, and shares the
+rest.
+
 The id is SHA-256(salt ‖ media ‖ 0x00 ‖ data) in base64url: the salt makes the content of an erased blob unguessable.
 `dedup`, the plain hash by which equal parts are found, is never exported and dies with the row.
 """

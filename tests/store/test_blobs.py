@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ftnb.core.canonical import dumps, encode_json, to_json
 from ftnb.store.blobs import Interner, Resolver, blob_id_of
-
 from tests.core.test_canonical import values
 
 big_values = values | st.lists(st.text(min_size=100, max_size=700), max_size=40) | st.text(min_size=600, max_size=3000)

@@ -22,7 +22,6 @@ from ftnb.store.draft import Stream
 from ftnb.store.leaf import NAMES, Tree, leaf_hash
 from ftnb.store.records import EngagementEnded, EngagementLabelled, EngagementStarted, EventRecorded, StepStarted
 from ftnb.store.sqlite import SQLiteStore
-
 from tests.core.test_canonical import values
 
 

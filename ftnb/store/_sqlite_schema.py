@@ -49,10 +49,11 @@ def open_database(path: str) -> sqlite3.Connection:
     connection = connect(path)
     try:
         connection.execute("PRAGMA synchronous=FULL")
+        _ensure_schema(connection, path)
+        # Only now: it is kept in the file, and a file of another program must be left as it is.
         if path != ":memory:":
             connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA journal_size_limit=67108864")
-        _ensure_schema(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise _open_error(path, error) from error

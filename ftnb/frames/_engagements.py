@@ -1,0 +1,158 @@
+"""Engagements as a frame, agreeing with `store.reconstruct.fold` without folding any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import polars as pl
+
+from ..core.canonical import encode_json
+from ..store.reconstruct import UNKNOWN_NAME
+from ._log import Log, path
+from ._steps import RUN, moment, with_recorded_time
+from ._values import part_of_bodies
+from .schema import ENGAGEMENTS, polars_schema
+
+_LAST_WORD = ("step_started", "engagement_status_changed", "engagement_ended")
+"""Records that say where an engagement stands; a step that starts reopens what had ended."""
+
+
+def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, meta: Sequence[str] = ()) -> pl.DataFrame:
+    """The `engagements` frame from `step_rows` and `event_rows`; `meta` adds these metadata keys as typed columns."""
+    whole = log.records.group_by("engagement_id", maintain_order=True).agg(pl.col("turn").max().alias("n_turns"))
+    frame = whole
+    for part in (_headers(log), _standing(log), _waits(log), _totals(steps, events)):
+        frame = frame.join(part, on="engagement_id", how="left", maintain_order="left")
+    frame = _with_start(log, frame).with_columns(
+        pl.col("name").fill_null(UNKNOWN_NAME),
+        pl.col("status").fill_null("active"),
+        pl.col("wait_ms").fill_null(0.0),
+        pl.col("n_steps", "n_errors", "total_tokens").fill_null(0),
+        pl.col("metadata").fill_null("{}"),
+    )
+    # A clock that was set back must not give a negative duration.
+    lasted = ((pl.col("ended_us") - pl.col("started_us")) / 1000).clip(lower_bound=0)
+    frame = frame.with_columns(
+        moment("started_us").alias("started_at"), moment("ended_us").alias("ended_at"), lasted.alias("duration_ms")
+    )
+    plain = frame.select(pl.col(name).cast(dtype) for name, dtype in polars_schema(ENGAGEMENTS).items())
+    return with_metadata(plain, meta)
+
+
+def with_metadata(engagements: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """`engagements` with one column a metadata key: int, float, bool or text as the values are; mixed become JSON text.
+
+    A key that an engagement does not have is null.
+    """
+    if not keys:
+        return engagements
+    objects = [orjson.loads(text) for text in engagements["metadata"]]
+    return engagements.with_columns(_typed(key, [found.get(key) for found in objects]) for key in keys)
+
+
+def _typed(key: str, values: list[Any]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        kinds = {float}
+    if len(kinds) == 1 and (kind := kinds.pop()) in (int, float, bool, str):
+        dtypes: dict[type, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
+        fits = kind is not int or all(value is None or value < 1 << 63 for value in values)
+        if fits:
+            return pl.Series(key, [None if value is None else kind(value) for value in values], dtypes[kind])
+    texts = [value if value is None or isinstance(value, str) else encode_json(value).decode() for value in values]
+    return pl.Series(key, texts, pl.String)
+
+
+def _headers(log: Log) -> pl.DataFrame:
+    """Name, start, parent and metadata: what the last start said, and labels after it."""
+    rows = log.of("engagement_started", "engagement_labelled").select("seq", "pos", "engagement_id", "type", "name",
+                                                                       "at_us", "parent_id")  # fmt: skip
+    is_start = pl.col("type") == "engagement_started"
+    names = (
+        rows.filter(is_start | (pl.col("name") != ""))
+        .unique("engagement_id", keep="last", maintain_order=True)
+        .select("engagement_id", "name")
+    )
+    starts = rows.filter(is_start).unique("engagement_id", keep="last", maintain_order=True)
+    frame = rows.select("engagement_id").unique(maintain_order=True)
+    for part in (
+        names,
+        starts.select("engagement_id", "parent_id", pl.col("at_us").alias("started_us")),
+        _metadata(log, rows, starts.select("engagement_id", pl.col("pos").alias("_start"))),
+    ):
+        frame = frame.join(part, on="engagement_id", how="left", maintain_order="left")
+    return frame
+
+
+def _metadata(log: Log, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+    parts = pl.concat([part_of_bodies(log, kind, "metadata") for kind in ("engagement_started", "engagement_labelled")])
+    texts = rows.join(starts, on="engagement_id", how="left", maintain_order="left")
+    texts = texts.filter((pl.col("pos") >= pl.col("_start")).fill_null(True))
+    texts = texts.join(parts, on="seq", how="inner", maintain_order="left").rename({"part": "metadata"})
+    grouped = texts.filter(pl.col("metadata") != "{}").group_by("engagement_id", maintain_order=True)
+    merged = grouped.agg(pl.col("metadata"))
+    single = pl.col("metadata").list.len() == 1
+    once = merged.filter(single).with_columns(pl.col("metadata").list.first())
+    # Only engagements that were labelled with metadata after their start need a merge.
+    often = merged.filter(~single)
+    both = [_merge(parts) for parts in often["metadata"]]
+    return pl.concat([once, often.select("engagement_id", pl.Series("metadata", both, pl.String))])
+
+
+def _merge(parts: pl.Series) -> str:
+    merged: dict[str, Any] = {}
+    for text in parts:
+        merged.update(orjson.loads(text))
+    return encode_json(merged).decode()
+
+
+def _with_start(log: Log, frame: pl.DataFrame) -> pl.DataFrame:
+    """`frame` with the start of engagements whose start was lost: their first record."""
+    lost = frame.filter(pl.col("started_us").is_null()).select("engagement_id")
+    if lost.is_empty():
+        return frame
+    first = log.records.unique("engagement_id", keep="first", maintain_order=True)
+    first = with_recorded_time(log, first.join(lost, on="engagement_id", how="semi", maintain_order="left"))
+    known = first.select("engagement_id", "recorded_us")
+    joined = frame.join(known, on="engagement_id", how="left", maintain_order="left")
+    return joined.with_columns(pl.coalesce("started_us", "recorded_us").alias("started_us"))
+
+
+def _standing(log: Log) -> pl.DataFrame:
+    """Status, end and drop-off: the last word of each engagement."""
+    errors = log.bodies("engagement_ended", having=["error"]).select("seq", path("error").alias("error"))
+    last = log.of(*_LAST_WORD).unique("engagement_id", keep="last", maintain_order=True)
+    ended = pl.col("type") == "engagement_ended"
+    dropped = pl.when(ended & (pl.col("name") != "")).then("name")
+    return last.join(errors, on="seq", how="left", maintain_order="left").select(
+        "engagement_id",
+        pl.when(pl.col("type") == "step_started").then(pl.lit("active")).otherwise("status").alias("status"),
+        pl.when(ended).then("at_us").alias("ended_us"),
+        dropped.alias("dropped_at"),
+        "error",
+    )
+
+
+def _waits(log: Log) -> pl.DataFrame:
+    """Time from each pause to the next record with which the engagement goes on."""
+    rows = log.of(*_LAST_WORD).select("engagement_id", "type", "status", "at_us").with_columns(
+        pl.col("at_us").shift(-1).over("engagement_id").alias("_next_us")
+    )  # fmt: skip
+    paused = (pl.col("type") == "engagement_status_changed") & (pl.col("status") == "paused")
+    waited = (pl.col("_next_us") - pl.col("at_us")).clip(lower_bound=0) / 1000
+    return rows.filter(paused).group_by("engagement_id").agg(waited.sum().alias("wait_ms"))
+
+
+def _totals(steps: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Counts over steps; an exception that failed a step and is one of its events counts once."""
+    wrong = (pl.col("kind") == "error") | pl.col("error").is_not_null() | pl.col("error_type").is_not_null()
+    errors = events.filter(wrong).group_by(RUN).agg(pl.len().cast(pl.Int64).alias("_n_errors"))
+    rows = steps.select(*RUN, "status", "total_tokens").join(errors, on=RUN, how="left", maintain_order="left")
+    failed = pl.when(pl.col("status") == "failed").then(1).otherwise(0)
+    return rows.group_by("engagement_id").agg(
+        pl.len().cast(pl.Int64).alias("n_steps"),
+        pl.col("total_tokens").sum(),
+        pl.coalesce("_n_errors", failed).sum().alias("n_errors"),
+    )

@@ -1,0 +1,191 @@
+"""Recorded traces, opened: frames over all engagements, and handles on single ones. Forwards; the work is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ._handles import EngagementHandle, StepHandle
+from .core.errors import InvalidArgumentError, UnknownEngagementError
+from .store._url import open_store
+from .store.base import LogStore, Store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from .analytics import Funnel
+    from .frames import Frames
+
+__all__ = ["EngagementHandle", "StepHandle", "Traces", "open"]
+
+FrameKind = Literal["polars", "pandas"]
+_SHOWN = 10
+_MIN_PREFIX = 6
+
+
+def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars") -> Traces:
+    """The traces at `source`: an SQLite file, an exported Parquet file or folder, a `sqlite:///` URL, or a store.
+
+    `frames` is the kind of dataframe that the methods return. Opening never creates anything; raises StoreError when
+    nothing is there, NotOurFileError when it holds no trace of ours, SchemaVersionError when a newer ftnb wrote it.
+    """
+    store = open_store(source if isinstance(source, str) else Path(source)) if _is_path(source) else source
+    return Traces(store, frames=frames)  # type: ignore[arg-type]
+
+
+def _is_path(source: object) -> bool:
+    return isinstance(source, (str, PathLike))
+
+
+class Traces:
+    """All engagements of one store.
+
+    Frames are computed when first asked for and kept; they are computed again after the store has changed.
+    Their columns are declared in `ftnb.frames.schema`; `ftnb.frames.data_dictionary()` prints them.
+    """
+
+    def __init__(self, store: LogStore, *, frames: FrameKind = "polars") -> None:
+        """`store` must be in log format v1, as all stores of this package are."""
+        if not isinstance(store, LogStore):
+            raise InvalidArgumentError(f"frames need a store of ftnb, with scan() and revision(); got {store!r}")
+        if frames not in ("polars", "pandas"):
+            raise InvalidArgumentError(f"no frames of kind {frames!r}; known: polars, pandas")
+        self.store = store
+        self._kind = frames
+        self._kept: tuple[tuple[int, int], Frames] | None = None
+
+    def __repr__(self) -> str:
+        return f"Traces({self.store!r})"
+
+    def _frames(self) -> Frames:
+        from .frames import Frames
+
+        revision = self.store.revision()
+        if self._kept is None or self._kept[0] != revision:
+            self._kept = (revision, Frames(self.store))
+        return self._kept[1]
+
+    def _given(self, frame: pl.DataFrame) -> pl.DataFrame:
+        # One method, one documented type; who asked for pandas knows that it is pandas.
+        return frame if self._kind == "polars" else frame.to_pandas()  # type: ignore[return-value]
+
+    # --- frames ---
+
+    def engagements(self, *, meta: Sequence[str] = ()) -> pl.DataFrame:
+        """One row an engagement, oldest first; `meta` adds these metadata keys as typed columns."""
+        return self._given(self._frames().engagements(meta))
+
+    def steps(self) -> pl.DataFrame:
+        """One row a step execution, in order of execution, engagement after engagement."""
+        return self._given(self._frames().steps)
+
+    def events(self, *, payload: bool = False) -> pl.DataFrame:
+        """One row an event; `payload=True` adds what each carried, as JSON text (it reads every payload)."""
+        return self._given(self._frames().events(payload=payload))
+
+    def transitions(self) -> pl.DataFrame:
+        """One row a pair of causally consecutive steps, and one a start (null from) or end (null to)."""
+        return self._given(self._frames().transitions)
+
+    def extractions(self) -> pl.DataFrame:
+        """One row an extraction."""
+        return self._given(self._frames().extractions)
+
+    def intent_switches(self) -> pl.DataFrame:
+        """One row an entry of a global step."""
+        return self._given(self._frames().intent_switches)
+
+    def scan_engagements(self, *, meta: Sequence[str] = ()) -> pl.LazyFrame:
+        """The lazy twin of `engagements`; always polars, like every `scan_` method."""
+        return self._frames().engagements(meta).lazy()
+
+    def scan_steps(self) -> pl.LazyFrame:
+        """The lazy twin of `steps`."""
+        return self._frames().steps.lazy()
+
+    def scan_events(self, *, payload: bool = False) -> pl.LazyFrame:
+        """The lazy twin of `events`."""
+        return self._frames().events(payload=payload).lazy()
+
+    def scan_transitions(self) -> pl.LazyFrame:
+        """The lazy twin of `transitions`."""
+        return self._frames().transitions.lazy()
+
+    # --- engagements ---
+
+    def engagement(self, engagement_id: str) -> EngagementHandle:
+        """One engagement, by its id or by a beginning of it that no other has (six characters or more).
+
+        Raises UnknownEngagementError.
+        """
+        return EngagementHandle(self.store, find_engagement(self.store, engagement_id))
+
+    def last(self) -> EngagementHandle:
+        """The engagement that began last. Raises UnknownEngagementError when there is none."""
+        newest = self.store.list_engagements(limit=1, newest=True)
+        if not newest:
+            raise UnknownEngagementError(f"{self.store!r} holds no engagement yet; run the agent first")
+        return EngagementHandle(self.store, newest[0].id)
+
+    # --- questions and sharing ---
+
+    def funnel(
+        self,
+        order: Sequence[str],
+        *,
+        where: Mapping[str, Any] | None = None,
+        mode: Literal["visited", "ordered"] = "visited",
+    ) -> Funnel:
+        """How many engagements reached each of `order`; see `ftnb.analytics.funnel`."""
+        from .analytics import funnel
+
+        return funnel(self, order, where=where, mode=mode)
+
+    def to_parquet(self, path: str | PathLike[str]) -> Path:
+        """Write everything to one folder, or to one file when `path` ends with `.parquet`; `ftnb.open` reads both.
+
+        Raises StoreError when `path` holds anything that is not an earlier export of ours.
+        """
+        from .store._parquet_write import write_parquet
+
+        frames = self._frames()
+        views = {"engagements": frames.engagements(), "steps": frames.steps, "events": frames.events()}
+        return write_parquet(self.store, Path(path), {name: frame.to_arrow() for name, frame in views.items()})
+
+    def close(self) -> None:
+        """Release the store."""
+        self.store.close()
+
+    # --- display ---
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from html import escape
+
+        newest = self.store.list_engagements(limit=_SHOWN, newest=True)
+        head = ("engagement", "name", "status", "started", "steps", "tokens", "dropped at")
+        rows = [
+            (e.id[:12], e.name, e.status.value, f"{e.started_at:%Y-%m-%d %H:%M:%S}", e.step_count, e.total_tokens,
+             e.dropped_at or "") for e in newest
+        ]  # fmt: skip
+        cells = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+        title = f"<p>{escape(repr(self))}: the newest {len(rows)} engagements</p>"
+        header = "".join(f"<th>{name}</th>" for name in head)
+        html = f"{title}<table><thead><tr>{header}</tr></thead><tbody>{cells}</tbody></table>"
+        return {"text/plain": repr(self), "text/html": html}
+
+
+def find_engagement(store: Store, engagement_id: str) -> str:
+    """The id that is `engagement_id` or, alone, begins with it. Raises UnknownEngagementError."""
+    summaries = store.list_engagements()
+    known = [summary.id for summary in reversed(summaries)]
+    if engagement_id in known:
+        return engagement_id
+    begun = [found for found in known if found.startswith(engagement_id)]
+    if len(engagement_id) >= _MIN_PREFIX and len(begun) == 1:
+        return begun[0]
+    if len(engagement_id) >= _MIN_PREFIX and begun:
+        shown = ", ".join(begun[:5])
+        raise UnknownEngagementError(f"{len(begun)} engagements begin with {engagement_id!r}: {shown}; give more of it")
+    raise UnknownEngagementError.of(engagement_id, known[:20], repr(store))

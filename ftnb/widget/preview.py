@@ -63,8 +63,9 @@ def preview_ref(ref: Any, *, resolve: Resolve | None = None, limit: int | None =
 def preview_json(value: Json, *, limit: int | None = PREVIEW_BYTES) -> Preview:
     """`preview` for a value that already is canonical JSON."""
     value = _for_browser(value)
-    n_bytes = len(encode_json(value))
-    if limit is None or n_bytes <= limit:
+    here = len(encode_json(value))
+    n_bytes = here + _bytes_apart(value)
+    if limit is None or here <= limit:
         return Preview(value=value, cut=_is_partial(value), n_bytes=n_bytes)
     for level in _LEVELS:
         short = _shorten(value, level, 0)
@@ -122,6 +123,15 @@ def _for_browser(value: Json) -> Json:
     if type(value) is int and abs(value) > _JS_SAFE_INT:
         return marker("int", value=str(value))
     return value
+
+
+def _bytes_apart(value: Json) -> int:
+    """Bytes of what `value` holds by reference only."""
+    if isinstance(value, dict):
+        if value.get(MARK) == "ref" and isinstance(value.get("n_bytes"), int):
+            return int(value["n_bytes"])
+        return sum(_bytes_apart(item) for item in value.values())
+    return sum(_bytes_apart(item) for item in value) if isinstance(value, list) else 0
 
 
 def _is_partial(value: Json) -> bool:

@@ -20,7 +20,8 @@ class Preview(TypedDict):
     """A value, possibly with parts left out.
 
     `value` is canonical JSON. What was left out stands in it as a marker
-    `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved.
+    `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a
+    reference that was not resolved.
     """
 
     value: Any

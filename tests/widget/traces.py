@@ -73,7 +73,8 @@ class Script:
         """Add an LLM call."""
         self.event(
             step, EventKind.LLM_CALL, "chat", start, duration,
-            tokens=TokenUsage(prompt=tokens[0], completion=tokens[1]), model="house-1", ttft_ms=duration / 4, payload=payload,
+            tokens=TokenUsage(prompt=tokens[0], completion=tokens[1]), model="house-1", ttft_ms=duration / 4,
+            payload=payload,
         )  # fmt: skip
 
     def tool(self, step: Step, name: str, start: float, duration: float, **fields: Any) -> None:

@@ -15,6 +15,7 @@ export function duration(ms: number): string {
   if (ms < 10) return `${trim(ms.toFixed(1))} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${trim((ms / 1000).toFixed(ms < 9_995 ? 2 : 1))} s`;
+  if (ms < 60_000) return "1 min";
   const at = Math.max(UNITS.findIndex(([size]) => ms >= size), 0);
   const [size, unit] = UNITS[at] ?? [1, "ms"];
   const [nextSize, nextUnit] = UNITS[at + 1] ?? [1, "ms"];

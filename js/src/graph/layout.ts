@@ -27,7 +27,7 @@ export function bendsOf(placement: Placement, source: number, target: number, ed
   for (let i = 0; i + 1 < points.length; i += 2) {
     const [px, py] = [(points[i] ?? 0) - x0, (points[i + 1] ?? 0) - y0];
     bends.weights.push((px * dx + py * dy) / (length * length));
-    // Cytoscape's normal points to the left of the direction of travel, with y downwards.
+    // Cytoscape's normal points to the right of the direction of travel, on a screen with y downwards.
     bends.distances.push((py * dx - px * dy) / length);
   }
   return bends;

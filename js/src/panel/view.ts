@@ -169,7 +169,7 @@ export class PanelView {
       const look = statusLook(step.failing ? "failed" : step.status);
       const chip = button(null, () => this.events.onStep(one), {
         title: run.describe(one),
-        attrs: { "aria-pressed": one === index, "aria-label": run.describe(one) },
+        attrs: { "aria-pressed": String(one === index), "aria-label": run.describe(one) },
       });
       chip.style.setProperty("--c", `var(${look.color})`);
       chip.append(icon(look.path), `${step.visit}${step.attempt > 1 ? `.${step.attempt}` : ""}`);

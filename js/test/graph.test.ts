@@ -1,0 +1,103 @@
+import cytoscape from "cytoscape";
+import { describe, expect, it } from "vitest";
+import { edgeId, indexOf, nodeId, toElements } from "../src/graph/elements";
+import { bendsOf, chooseLayout } from "../src/graph/layout";
+import { graphStyle } from "../src/graph/style";
+import type { EngagementPayload } from "../src/protocol.gen";
+import type { Theme } from "../src/theme";
+import { golden } from "./golden";
+
+const draw = (payload: EngagementPayload) =>
+  cytoscape({ headless: true, styleEnabled: true, elements: toElements(payload, payload.layout.across), layout: { name: "preset" } });
+
+describe.each(["house", "failed", "paused", "running", "nested", "hostile", "empty", "long"])("%s", (name) => {
+  const payload = golden(name);
+  const cy = draw(payload);
+
+  it("has every node and edge once, under ids of ours", () => {
+    expect(cy.nodes().length).toBe(payload.nodes.length);
+    expect(cy.edges().length).toBe(payload.edges.length);
+    payload.nodes.forEach((node, index) => {
+      const element = cy.getElementById(nodeId(index));
+      expect(element.data("label")).toContain(node.label);
+      expect(indexOf(element.id())).toBe(index);
+    });
+  });
+
+  it("stands where the layout says", () => {
+    payload.nodes.forEach((node, index) => {
+      if (payload.nodes.some((other) => other.parent === index)) return;
+      const [x, y] = payload.layout.across.nodes[index] ?? [];
+      expect(cy.getElementById(nodeId(index)).position(), node.name).toEqual({ x, y });
+    });
+  });
+});
+
+describe("what was done", () => {
+  it("is told apart from what was declared", () => {
+    const payload = golden("nested");
+    const cy = draw(payload);
+    const names = (selector: string) =>
+      cy.edges(selector).map((edge) => `${payload.nodes[indexOf(edge.data("source") as string)]?.label}>${payload.nodes[indexOf(edge.data("target") as string)]?.label}`);
+    expect(names(".untaken")).toEqual(["research>write"]);
+    expect(names(".undeclared")).toEqual(["research>fact_check", "fact_check>write"]);
+    expect(cy.nodes(".undeclared").map((node) => node.data("label") as string)).toEqual(["fact_check"]);
+  });
+
+  it("shows visits, failures, goals and global steps", () => {
+    const house = golden("house");
+    const cy = draw(house);
+    const labels = (selector: string) => cy.nodes(selector).map((node) => node.data("label") as string);
+    expect(labels(".repeated")).toEqual(["search_city", "search_coast", "rank", "refine"]);
+    expect(labels(".global")).toEqual(["escalate"]);
+    expect(labels(".goal")).toEqual(["submitted"]);
+    expect(draw(golden("failed")).nodes(".failing").map((node) => node.data("label") as string)).toEqual(["present"]);
+  });
+
+  it("keeps subgraphs together", () => {
+    const cy = draw(golden("nested"));
+    expect(cy.nodes(".group").map((group) => group.children().map((child) => child.data("label") as string))).toEqual([["find", "read"]]);
+  });
+});
+
+it("every property of the style is one that Cytoscape knows", () => {
+  const warnings: string[] = [];
+  const warn = console.warn;
+  console.warn = (text: string) => void warnings.push(text);
+  try {
+    const color = new Proxy({}, { get: () => "rgb(10, 20, 30)" }) as Theme["color"];
+    const payload = golden("house");
+    cytoscape({
+      headless: true, styleEnabled: true, elements: toElements(payload, payload.layout.down), layout: { name: "preset" },
+      style: graphStyle({ dark: true, font: "sans-serif", mono: "monospace", color }),
+    });
+  } finally {
+    console.warn = warn;
+  }
+  expect(warnings).toEqual([]);
+});
+
+describe("layout", () => {
+  it("takes the direction that can be drawn larger", () => {
+    const { layout } = golden("house");
+    expect(chooseLayout(layout, 700, 300)).toBe("across");
+    expect(chooseLayout(layout, 380, 600)).toBe("down");
+  });
+
+  it("puts bends where Cytoscape will draw them", () => {
+    const placement = { width: 0, height: 0, nodes: [[0, 0, 1, 1], [100, 0, 1, 1]], edges: [[50, 30], [], [25, -10, 75, 20]] };
+    // Weights along the way, distances to its right: downwards when going right.
+    expect(bendsOf(placement, 0, 1, 0)).toEqual({ weights: [0.5], distances: [30] });
+    expect(bendsOf(placement, 0, 1, 1)).toBeNull();
+    expect(bendsOf(placement, 0, 1, 2)).toEqual({ weights: [0.25, 0.75], distances: [-10, 20] });
+    expect(bendsOf(placement, 1, 0, 0)).toEqual({ weights: [0.5], distances: [-30] });
+  });
+
+  it("gives each edge bends or none, never one without the other", () => {
+    const payload = golden("house");
+    for (const [index] of payload.edges.entries()) {
+      const element = toElements(payload, payload.layout.across).find((one) => one.data.id === edgeId(index));
+      expect((element?.data.weights as number[] | undefined)?.length).toBe((element?.data.distances as number[] | undefined)?.length);
+    }
+  });
+});

@@ -55,7 +55,8 @@ class SQLiteReader:
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
-        found = self._rows("SELECT data FROM blob WHERE engagement_id = ? AND blob_id = ?", (engagement_id, blob_id))
+        find = "SELECT data FROM blob JOIN engagement USING (eid) WHERE engagement_id = ? AND blob_id = ?"
+        found = self._rows(find, (engagement_id, blob_id))
         return found[0][0] if found else None
 
     # --- summaries ---
@@ -64,7 +65,7 @@ class SQLiteReader:
         """Summaries of the engagements whose metadata equals `where`."""
         condition, parameters = _where(where or {})
         order = "DESC" if newest else "ASC"
-        sql = f"SELECT engagement_id FROM engagement {condition} ORDER BY first_seq {order} LIMIT ?"
+        sql = f"SELECT engagement_id FROM engagement {condition} ORDER BY eid {order} LIMIT ?"
         ids = [row[0] for row in self._rows(sql, [*parameters, -1 if limit is None else limit])]
         pages = (ids[i : i + _PAGE] for i in range(0, len(ids), _PAGE))
         return [summary for page in pages for summary in self._summaries_of(page)]
@@ -125,14 +126,15 @@ class SQLiteReader:
     def revision(self) -> tuple[int, int]:
         """The last seq ever given, and how many engagements were purged."""
         found = self._rows(
-            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'record'), (SELECT count(*) FROM tombstone)"
+            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'log'), (SELECT count(*) FROM tombstone)"
         )
         return found[0][0] or 0, found[0][1]
 
     def scan_blobs(self) -> pa.Table:
         """The blob table without `dedup`."""
         dtypes = {"engagement_id": "text", "blob_id": "text", "salt": "bytes", "media": "text", "data": "bytes"}
-        return self._table(f"SELECT {', '.join(dtypes)} FROM blob ORDER BY engagement_id, blob_id", [], dtypes)
+        tables = "blob JOIN engagement USING (eid)"
+        return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY engagement_id, blob_id", [], dtypes)
 
     def store_entries(self) -> list[dict[str, Any]]:
         """The store's own log."""
@@ -144,7 +146,8 @@ class SQLiteReader:
         dtypes = {
             "stream_id": "text", "engagement_id": "text", "turn": "int", "size": "int", "frontier": "bytes"
         }  # fmt: skip
-        return self._table(f"SELECT {', '.join(dtypes)} FROM stream ORDER BY stream_id", [], dtypes)
+        tables = "stream JOIN engagement USING (eid)"
+        return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY stream_id", [], dtypes)
 
     def _table(self, sql: str, parameters: Sequence[Any], dtypes: Mapping[str, str]) -> pa.Table:
         import pyarrow as pa
@@ -180,12 +183,11 @@ def _where(where: Mapping[str, Any]) -> tuple[str, list[str]]:
     for key, value in where.items():
         if value is None:
             conditions.append(
-                "NOT EXISTS (SELECT 1 FROM label l WHERE l.engagement_id = engagement.engagement_id"
-                " AND l.key = ? AND l.value <> 'null')"
+                "NOT EXISTS (SELECT 1 FROM label WHERE label.eid = engagement.eid AND key = ? AND value <> 'null')"
             )
             parameters.append(key)
         else:
-            conditions.append("engagement_id IN (SELECT engagement_id FROM label WHERE key = ? AND value = ?)")
+            conditions.append("eid IN (SELECT eid FROM label WHERE key = ? AND value = ?)")
             parameters += [key, label_value(value)]
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
 

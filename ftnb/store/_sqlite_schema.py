@@ -13,20 +13,25 @@ from .records import SCHEMA_VERSION
 
 APPLICATION_ID = 0x66746E62  # "ftnb", in the file header where file(1) looks
 _TYPES = {"int": "INTEGER", "text": "TEXT", "bytes": "BLOB"}
-_COLUMNS_SQL = ", ".join(f"{c.name} {_TYPES[c.dtype]}{' NOT NULL' if c.required else ''}" for c in COLUMNS)
+_COLUMNS_SQL = ", ".join(f"{c.name} {_TYPES[c.dtype]}{' NOT NULL' if c.required else ''}" for c in COLUMNS[2:])
+_VIEW_SQL = ", ".join(f"log.{c.name}" for c in COLUMNS[2:])
 
+# Ids are long and repeat in every record: the log holds small local keys for them, and the view `record` puts them
+# back. Keys are never given twice (AUTOINCREMENT), so a writer that still holds a purged one cannot hit another.
 SCHEMA = f"""
-CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {_COLUMNS_SQL}, UNIQUE (stream_id, n)) STRICT;
-CREATE INDEX record_engagement ON record (engagement_id, seq);
-CREATE TABLE engagement (first_seq INTEGER PRIMARY KEY, engagement_id TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE stream (stream_id TEXT PRIMARY KEY, engagement_id TEXT NOT NULL, turn INTEGER NOT NULL,
-    size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT;
-CREATE INDEX stream_engagement ON stream (engagement_id, turn);
-CREATE TABLE blob (engagement_id TEXT NOT NULL, blob_id TEXT NOT NULL, dedup BLOB, salt BLOB NOT NULL,
-    media TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (engagement_id, blob_id)) STRICT;
-CREATE TABLE label (engagement_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-    PRIMARY KEY (engagement_id, key)) STRICT;
-CREATE INDEX label_value ON label (key, value, engagement_id);
+CREATE TABLE log (seq INTEGER PRIMARY KEY AUTOINCREMENT, eid INTEGER NOT NULL, sid INTEGER NOT NULL, {_COLUMNS_SQL},
+    UNIQUE (sid, n)) STRICT;
+CREATE INDEX log_engagement ON log (eid, seq);
+CREATE TABLE engagement (eid INTEGER PRIMARY KEY AUTOINCREMENT, engagement_id TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE stream (sid INTEGER PRIMARY KEY AUTOINCREMENT, stream_id TEXT NOT NULL UNIQUE, eid INTEGER NOT NULL,
+    turn INTEGER NOT NULL, size INTEGER NOT NULL, frontier BLOB NOT NULL) STRICT;
+CREATE INDEX stream_engagement ON stream (eid, turn);
+CREATE VIEW record AS SELECT log.seq, engagement.engagement_id, stream.stream_id, {_VIEW_SQL} FROM log
+    JOIN engagement ON engagement.eid = log.eid JOIN stream ON stream.sid = log.sid;
+CREATE TABLE blob (eid INTEGER NOT NULL, blob_id TEXT NOT NULL, dedup BLOB, salt BLOB NOT NULL,
+    media TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (eid, blob_id)) STRICT;
+CREATE TABLE label (eid INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (eid, key)) STRICT;
+CREATE INDEX label_value ON label (key, value, eid);
 CREATE TABLE tombstone (engagement_id TEXT PRIMARY KEY, at_us INTEGER NOT NULL, n_late INTEGER NOT NULL) STRICT;
 CREATE TABLE store_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, type TEXT NOT NULL,
     body BLOB NOT NULL) STRICT;

@@ -20,18 +20,16 @@ from ..core.model import Engagement
 from . import _barrier, _sqlite_schema
 from ._live import Broadcast
 from ._sqlite_read import SQLiteReader
+from ._sqlite_write import SQLiteWriter
 from ._writer import Batch, LogWriter, clean_id
 from .base import EngagementSummary
 from .draft import Draft, Stream, of_record
-from .leaf import COLUMNS, Row
 from .reconstruct import fold
 from .records import BaseRecord, Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_INSERT = f"""INSERT INTO record ({", ".join(c.name for c in COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
-    ON CONFLICT (stream_id, n) DO NOTHING"""
 _MAX_OWN_STREAMS = 1_000
 
 
@@ -52,7 +50,8 @@ class SQLiteStore:
         self._write_lock = threading.RLock()
         self._reader = SQLiteReader(self._read, self._write_lock if in_memory else threading.RLock(), self.path)
         self._live = Broadcast()
-        self._log = LogWriter(self)
+        self._writer = SQLiteWriter(self._write, self.path)
+        self._log = LogWriter(self._writer)
         self._own_streams: dict[str, Stream] = {}
         self._closed = False
 
@@ -87,56 +86,12 @@ class SQLiteStore:
     def commit(self, batch: Batch) -> None:
         """Write a batch, all of it or nothing. Committing a batch again writes nothing twice. Raises StoreError."""
         with self._write_lock:
-            with _sqlite_schema.transaction(self._write, self.path):
-                buried = self._buried(batch)
-                places = [place for place, row in enumerate(batch.rows) if row[0] not in buried]
-                seqs = self._insert([batch.rows[place] for place in places])
-                self._write_side_tables(batch, buried, {batch.rows[p][0]: s for p, s in zip(places, seqs, strict=True)})
-            self._publish(batch, dict(zip(places, seqs, strict=True)))
+            self._publish(batch, self._writer.commit(batch))
 
     def abandon(self, batch: Batch) -> None:
         """Give up on a batch that `commit` could not write."""
         with self._write_lock:
             self._log.abandon(batch)
-
-    def _insert(self, rows: list[Row]) -> list[int]:
-        """Insert rows that are not there yet; the seq of each."""
-        before = self._write.total_changes
-        self._write.executemany(_INSERT, rows)
-        if self._write.total_changes - before == len(rows):
-            last = int(self._write.execute("SELECT last_insert_rowid()").fetchone()[0])
-            return list(range(last - len(rows) + 1, last + 1))
-        find = "SELECT seq FROM record WHERE stream_id = ? AND n = ?"
-        return [int(self._write.execute(find, row[1:3]).fetchone()[0]) for row in rows]
-
-    def _write_side_tables(self, batch: Batch, buried: set[str], seqs: dict[str, int]) -> None:
-        """`seqs`: a seq of each engagement in the batch; of a new one, any will do to order it among the others."""
-        write = self._write
-        write.executemany("INSERT OR IGNORE INTO engagement VALUES (?, ?)", [(s, e) for e, s in seqs.items()])
-        blobs = [b for b in batch.blobs if b.engagement_id not in buried]
-        write.executemany("INSERT OR IGNORE INTO blob VALUES (?, ?, ?, ?, ?, ?)", blobs)
-        heads = [
-            (h.stream_id, h.engagement_id, h.turn, h.size, h.frontier)
-            for h in batch.heads
-            if h.engagement_id not in buried
-        ]
-        write.executemany("INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?)", heads)
-        labels = [label for label in batch.labels if label[0] not in buried]
-        write.executemany("INSERT OR REPLACE INTO label VALUES (?, ?, ?)", labels)
-
-    def _buried(self, batch: Batch) -> set[str]:
-        """Engagements of the batch that were purged; their late records are counted and not written."""
-        late: dict[str, int] = {}
-        for row in batch.rows:
-            late[row[0]] = late.get(row[0], 0) + 1
-        buried: set[str] = set()
-        for engagement_id, n in late.items():
-            done = self._write.execute(
-                "UPDATE tombstone SET n_late = n_late + ? WHERE engagement_id = ?", (n, engagement_id)
-            )
-            if done.rowcount:
-                buried.add(engagement_id)
-        return buried
 
     def _publish(self, batch: Batch, seqs: dict[int, int]) -> None:
         records: list[BaseRecord] = []
@@ -158,18 +113,6 @@ class SQLiteStore:
                 self._own_streams.pop(next(iter(self._own_streams)))
             stream = self._own_streams[key] = Stream(new_id(), record.engagement_id, record.turn)
         return stream
-
-    def latest_turn(self, engagement_id: str) -> int:
-        """The engagement's highest turn; 0 when it is unknown."""
-        found = self._write.execute(
-            "SELECT max(turn) FROM stream WHERE engagement_id = ?", (clean_id(engagement_id),)
-        ).fetchone()
-        return int(found[0] or 0)
-
-    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
-        """Dedup hash to blob id of the engagement's blobs."""
-        query = "SELECT dedup, blob_id FROM blob WHERE engagement_id = ? AND dedup IS NOT NULL"
-        return dict(self._write.execute(query, (clean_id(engagement_id),)).fetchall())
 
     # --- reading ---
 
@@ -251,14 +194,8 @@ class SQLiteStore:
     def purge(self, engagement_id: str) -> bool:
         """Erase an engagement from every table; late records of it will be counted, not kept."""
         _barrier.wait(self.url)
-        key = clean_id(engagement_id)
-        with self._write_lock, _sqlite_schema.transaction(self._write, self.path):
-            known = self._write.execute("DELETE FROM engagement WHERE engagement_id = ?", (key,)).rowcount
-            for table in ("record", "blob", "stream", "label"):
-                known += self._write.execute(f"DELETE FROM {table} WHERE engagement_id = ?", (key,)).rowcount
-            if known:
-                self._write.execute("INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0)", (key, now_us()))
-        return known > 0
+        with self._write_lock:
+            return self._writer.purge(clean_id(engagement_id))
 
     def close(self) -> None:
         """Close the database after waiting for what recorders have accepted. Closing twice is fine."""

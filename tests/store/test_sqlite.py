@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from ftnb.core.errors import NotOurFileError, SchemaVersionError, StoreError, Un
 from ftnb.core.ids import new_id
 from ftnb.core.model import Engagement, EngagementStatus, EventKind, StepEvent, StepStatus, TokenUsage
 from ftnb.recorder import Recorder
+from ftnb.store._sqlite_write import SQLiteWriter
 from ftnb.store.base import LogStore
 from ftnb.store.build import event, step_started
 from ftnb.store.draft import Stream
@@ -190,7 +192,9 @@ def test_all_or_nothing(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> 
     stream = Stream(new_id(), "e", turn=1)
     drafts = [step_started(stream, 1, f"s{i}", "n") for i in range(3)]
     with monkeypatch.context() as m:
-        m.setattr(SQLiteStore, "_write_side_tables", lambda *a: (_ for _ in ()).throw(sqlite3.OperationalError("full")))
+        m.setattr(
+            SQLiteWriter, "_write_side_tables", lambda *a: (_ for _ in ()).throw(sqlite3.OperationalError("full"))
+        )
         with pytest.raises(StoreError, match="cannot write"):
             store.append_drafts(drafts)
     assert store.read("e") == []
@@ -276,7 +280,7 @@ def test_a_damaged_row_is_one_gap(tmp_path: Path) -> None:
     eid = _record(store)
     store.close()
     with sqlite3.connect(path) as raw:
-        raw.execute("UPDATE record SET body = x'ff00' WHERE type = 'engagement_started'")
+        raw.execute("UPDATE log SET body = x'ff00' WHERE type = 'engagement_started'")
     raw.close()
     store = SQLiteStore(path)
     eng = store.get_engagement(eid)

@@ -1,0 +1,129 @@
+"""Writing to a SQLite store: one batch, one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+
+from ..core.ids import now_us
+from . import _sqlite_schema
+from ._writer import Batch, clean_id
+from .leaf import COLUMNS, Row
+
+_STORED = [column.name for column in COLUMNS[2:]]
+_INSERT = f"""INSERT INTO log (eid, sid, {", ".join(_STORED)}) VALUES (?, ?, {", ".join("?" * len(_STORED))})
+    ON CONFLICT (sid, n) DO NOTHING"""
+_MAX_KNOWN = 10_000
+
+
+class SQLiteWriter:
+    """Writes through one connection; the caller holds the store's write lock."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._stream_keys: dict[str, int] = {}
+
+    def commit(self, batch: Batch) -> dict[int, int]:
+        """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch.
+
+        Rows of purged engagements are counted and not written; rows that are there already are left as they are.
+        """
+        with _sqlite_schema.transaction(self._connection, self._path):
+            buried = self._buried(batch)
+            engagement_keys = self._engagement_keys(batch, buried)
+            stream_keys = self._stream_keys_of(batch, engagement_keys)
+            places = [place for place, row in enumerate(batch.rows) if row[0] not in buried]
+            rows = [
+                (engagement_keys[row[0]], stream_keys[row[1]], *row[2:]) for row in map(batch.rows.__getitem__, places)
+            ]
+            seqs = self._insert(rows)
+            self._write_side_tables(batch, engagement_keys, stream_keys)
+        if len(self._stream_keys) > _MAX_KNOWN:
+            self._stream_keys.clear()
+        self._stream_keys.update(stream_keys)
+        return dict(zip(places, seqs, strict=True))
+
+    def _buried(self, batch: Batch) -> set[str]:
+        """Engagements of the batch that were purged."""
+        if self._connection.execute("SELECT 1 FROM tombstone LIMIT 1").fetchone() is None:
+            return set()
+        late = Counter(row[0] for row in batch.rows)
+        count = "UPDATE tombstone SET n_late = n_late + ? WHERE engagement_id = ?"
+        return {key for key, n in late.items() if self._connection.execute(count, (n, key)).rowcount}
+
+    def _engagement_keys(self, batch: Batch, buried: set[str]) -> dict[str, int]:
+        """The local key of each engagement in the batch, given now where it is new, in order of appearance."""
+        keys: dict[str, int] = {}
+        for engagement_id in dict.fromkeys(row[0] for row in batch.rows):
+            if engagement_id not in buried:
+                self._connection.execute(
+                    "INSERT INTO engagement (engagement_id) VALUES (?) ON CONFLICT DO NOTHING", (engagement_id,)
+                )
+                find = "SELECT eid FROM engagement WHERE engagement_id = ?"
+                keys[engagement_id] = int(self._connection.execute(find, (engagement_id,)).fetchone()[0])
+        return keys
+
+    def _stream_keys_of(self, batch: Batch, engagement_keys: dict[str, int]) -> dict[str, int]:
+        """The local key of each stream in the batch."""
+        keys: dict[str, int] = {}
+        for head in batch.heads:
+            eid = engagement_keys.get(head.engagement_id)
+            if eid is None:
+                continue
+            key = self._stream_keys.get(head.stream_id)
+            if key is None:
+                self._connection.execute(
+                    "INSERT INTO stream (stream_id, eid, turn, size, frontier) VALUES (?, ?, ?, 0, x'')"
+                    " ON CONFLICT DO NOTHING",
+                    (head.stream_id, eid, head.turn),
+                )
+                find = "SELECT sid FROM stream WHERE stream_id = ?"
+                key = int(self._connection.execute(find, (head.stream_id,)).fetchone()[0])
+            keys[head.stream_id] = key
+        return keys
+
+    def _insert(self, rows: list[Row]) -> list[int]:
+        """Insert rows that are not there yet; the seq of each."""
+        before = self._connection.total_changes
+        self._connection.executemany(_INSERT, rows)
+        if self._connection.total_changes - before == len(rows):
+            last = int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
+            return list(range(last - len(rows) + 1, last + 1))
+        find = "SELECT seq FROM log WHERE sid = ? AND n = ?"
+        return [int(self._connection.execute(find, row[1:3]).fetchone()[0]) for row in rows]
+
+    def _write_side_tables(self, batch: Batch, engagements: dict[str, int], streams: dict[str, int]) -> None:
+        blobs = [(engagements[b.engagement_id], *b[1:]) for b in batch.blobs if b.engagement_id in engagements]
+        self._connection.executemany("INSERT OR IGNORE INTO blob VALUES (?, ?, ?, ?, ?, ?)", blobs)
+        # A batch that is written again must not turn the tree back.
+        heads = [(h.size, h.frontier, streams[h.stream_id], h.size) for h in batch.heads if h.stream_id in streams]
+        self._connection.executemany("UPDATE stream SET size = ?, frontier = ? WHERE sid = ? AND size < ?", heads)
+        labels = [(engagements[e], key, value) for e, key, value in batch.labels if e in engagements]
+        self._connection.executemany("INSERT OR REPLACE INTO label VALUES (?, ?, ?)", labels)
+
+    def purge(self, engagement_id: str) -> bool:
+        """Erase an engagement from every table and leave its tombstone; False when there was none."""
+        with _sqlite_schema.transaction(self._connection, self._path):
+            find = "SELECT eid FROM engagement WHERE engagement_id = ?"
+            found = self._connection.execute(find, (engagement_id,)).fetchone()
+            if found is None:
+                return False
+            for table in ("log", "blob", "stream", "label", "engagement"):
+                self._connection.execute(f"DELETE FROM {table} WHERE eid = ?", found)
+            bury = "INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0)"
+            self._connection.execute(bury, (engagement_id, now_us()))
+        self._stream_keys.clear()
+        return True
+
+    # --- what a LogWriter must ask ---
+
+    def latest_turn(self, engagement_id: str) -> int:
+        """The engagement's highest turn; 0 when it is unknown."""
+        query = "SELECT max(turn) FROM stream JOIN engagement USING (eid) WHERE engagement_id = ?"
+        return int(self._connection.execute(query, (clean_id(engagement_id),)).fetchone()[0] or 0)
+
+    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
+        """Dedup hash to blob id of the engagement's blobs."""
+        query = "SELECT dedup, blob_id FROM blob JOIN engagement USING (eid) WHERE engagement_id = ? AND dedup NOT NULL"
+        return dict(self._connection.execute(query, (clean_id(engagement_id),)).fetchall())

@@ -92,13 +92,10 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What `%load_ext ftnb` calls: start recording every LangGraph run of this kernel."""
-    from ftnb.notebook import extension
-
-    extension.load_ipython_extension(shell)
+    # By name, as the lazy names above: whoever imports this package does not thereby depend on its notebook layer.
+    importlib.import_module("ftnb.notebook.extension").load_ipython_extension(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """What `%unload_ext ftnb` calls: stop recording and give back what loading took."""
-    from ftnb.notebook import extension
-
-    extension.unload_ipython_extension(shell)
+    importlib.import_module("ftnb.notebook.extension").unload_ipython_extension(shell)

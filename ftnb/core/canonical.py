@@ -34,10 +34,13 @@ import orjson
 MARK = "$ftnb"
 MAX_DEPTH = 100
 """Containers nested deeper than this are cut; orjson itself stops at 254."""
+MAX_NODES = 1_000_000
+"""Values in one document; the rest is cut. A small structure that shares its parts can stand for billions."""
 MAX_TEXT_OF_OBJECT = 2_000
 """Characters kept of the text form of an object that is no data."""
 
 _PLAIN_TYPES: tuple[type[Any], ...] = (dict, list, set, frozenset, str, int, float)
+_MAX_QUICK_NODES = 100_000
 _INT64 = 1 << 63
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 _OPTIONS |= orjson.OPT_PASSTHROUGH_DATETIME
@@ -62,8 +65,47 @@ def encode_json(value: Json) -> bytes:
 
 
 def to_json(value: Any) -> Json:
-    """`value` with everything that JSON cannot hold replaced by markers. Never raises; does not change `value`."""
+    """`value` with everything that JSON cannot hold replaced by markers; `value` itself where nothing has to be.
+
+    Never raises, and does not change `value`.
+    """
+    try:
+        if _is_json(value):
+            return value
+    except RuntimeError:  # another thread changes it while we look; the walk below copies first
+        pass
     return _Walker().walk(value, 0)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether `value` is plain JSON already: the common case, and several times cheaper to see than to walk."""
+    todo: list[tuple[Any, int]] = [(value, 0)]
+    n_nodes = 0
+    while todo:
+        item, depth = todo.pop()
+        n_nodes += 1
+        kind = type(item)
+        if kind is str:
+            if not (item.isascii() or _is_clean(item)):
+                return False
+        elif kind is int:
+            if not -_INT64 <= item < _INT64:
+                return False
+        elif kind is float:
+            if not math.isfinite(item):
+                return False
+        elif kind is dict or kind is list:
+            if depth >= MAX_DEPTH or n_nodes > _MAX_QUICK_NODES:
+                return False
+            inner = item
+            if kind is dict:
+                if not all(type(key) is str and key != MARK and (key.isascii() or _is_clean(key)) for key in item):
+                    return False
+                inner = item.values()
+            todo += [(part, depth + 1) for part in inner if not (type(part) is str and part.isascii())]
+        elif item is not None and kind is not bool:
+            return False
+    return True
 
 
 def from_json(value: Json, resolve: Callable[[dict[str, Json]], Any] | None = None) -> Any:
@@ -100,9 +142,11 @@ class _Walker:
 
     def __init__(self) -> None:
         self._open: set[int] = set()
+        self._n_nodes = 0
 
     def walk(self, value: Any, depth: int) -> Json:
         kind = type(value)
+        self._n_nodes += 1
         if value is None or kind is bool:
             return value
         if kind is str:
@@ -123,8 +167,9 @@ class _Walker:
         return self.walk(plain, depth) if plain is not value else self._object(value, depth)
 
     def _container(self, value: Any, depth: int) -> Json:
-        if depth >= MAX_DEPTH:
-            return marker("cut", why="depth", type=type(value).__name__, n=len(value))
+        if depth >= MAX_DEPTH or self._n_nodes > MAX_NODES:
+            why = "depth" if depth >= MAX_DEPTH else "width"
+            return marker("cut", why=why, type=type(value).__name__, n=len(value))
         if id(value) in self._open:
             return marker("cut", why="cycle", type=type(value).__name__, n=len(value))
         self._open.add(id(value))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..core.canonical import encode_json, to_json
-from .blobs import Blob, Interner
+from .blobs import PART_BYTES, Blob, Interner
 from .draft import Draft, Stream
 from .leaf import INDEX, Row, leaf_hash
 from .records import SCHEMA_VERSION
@@ -146,9 +146,13 @@ class LogWriter:
                 body[key] = value
                 continue
             encoded = to_json(value)
-            if key == "@payload":
-                n_bytes = len(encode_json(encoded))
-            body[key] = self._interned(draft, encoded, batch) if key.startswith("@") else encoded
+            if key.startswith("@"):
+                size = len(encode_json(encoded))
+                if key == "@payload":
+                    n_bytes = size
+                if size > PART_BYTES:
+                    encoded = self._interned(draft, encoded, batch)
+            body[key] = encoded
             if key == "metadata" and isinstance(value, dict):
                 engagement_id = clean_id(draft.stream.engagement_id)
                 batch.labels += [(engagement_id, _header(str(k)), label_value(v)) for k, v in value.items()]

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 FORMAT_TAG = b"ftnb/1"
+_LEAF_PREFIX = b"\x00" + FORMAT_TAG
 
 
 class LogColumn(NamedTuple):
@@ -83,18 +84,27 @@ def commitment_of(row: Row) -> bytes | None:
 
 def leaf_hash(row: Row) -> bytes:
     """The leaf hash of `row` (32 bytes)."""
-    parts = [b"\x00", FORMAT_TAG]
-    for value in row[:_N_LEAF]:
-        if value is None:
-            parts.append(b"-;")
-        elif type(value) is int:
-            parts.append(b"i%d;" % value)
-        else:
-            data = value.encode()
-            parts.append(b"t%d:%b;" % (len(data), data))
+    known = _pieces.get
+    header = "".join([known(value) or _piece(value) for value in row[:_N_LEAF]]).encode()
     commitment = commitment_of(row)
-    parts.append(b"-;" if commitment is None else b"b32:%b;" % commitment)
-    return sha256(b"".join(parts)).digest()
+    return sha256(_LEAF_PREFIX + header + (b"-;" if commitment is None else b"b32:" + commitment + b";")).digest()
+
+
+_pieces: dict[int | str | None, str] = {None: "-;"}
+"""Encodings of values that come again and again: statuses, names, the ids of what is being recorded now."""
+
+
+def _piece(value: int | str) -> str:
+    """The encoding of one column; what may come again is remembered."""
+    if type(value) is int:
+        return f"i{value};"
+    text = str(value)
+    piece = f"t{len(text) if text.isascii() else len(text.encode())}:{text};"
+    if len(_pieces) > 4_096:
+        _pieces.clear()
+        _pieces[None] = "-;"
+    _pieces[text] = piece
+    return piece
 
 
 class Tree:

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
+from ftnb.core import canonical
 from ftnb.core.canonical import dumps, loads, to_json
 
 leaves = (
@@ -163,3 +164,12 @@ def test_a_damaged_marker_stays_as_it_is() -> None:
 def test_known_types_by_name() -> None:
     values = [Decimal("1.50"), UUID(int=5), dt.timedelta(days=-1, microseconds=3), (1, (2,)), frozenset({1}), b"\x00"]
     assert loads(dumps(values)) == values
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_small_structure_that_stands_for_billions_is_cut(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canonical, "MAX_NODES", 10_000)
+    laughs = kind(["ha"])
+    for _ in range(40):
+        laughs = kind([laughs, laughs])
+    assert b'"why":"width"' in dumps(laughs)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ftnb.core._version import __version__
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from ftnb.session import engagement, last, record, start, stop
     from ftnb.store.sqlite import SQLiteStore
     from ftnb.traces import open
-
-__version__ = "0.1.0"
 
 __all__ = [
     "FtnbError",

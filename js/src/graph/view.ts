@@ -173,6 +173,7 @@ export class GraphView {
     cy.on("dragpan scrollzoom pinchzoom", () => {
       this.moved = true;
     });
+    // Both listeners sit above Cytoscape's own, which capture on its container, so that they come first.
     // Cytoscape remembers where its container is; a cell that prints above moves it without any event.
     const forget = () => {
       (cy as unknown as { renderer(): { invalidateContainerClientCoordsCache(): void } })
@@ -180,10 +181,10 @@ export class GraphView {
         .invalidateContainerClientCoordsCache();
     };
     for (const name of ["mousedown", "mousemove", "touchstart", "wheel"]) {
-      canvas.addEventListener(name, forget, { capture: true, passive: true, signal });
+      this.element.addEventListener(name, forget, { capture: true, passive: true, signal });
     }
     // The page must scroll over the graph, unless the user is working in it.
-    canvas.addEventListener(
+    this.element.addEventListener(
       "wheel",
       (event) => {
         const root = this.element.getRootNode() as Document | ShadowRoot;

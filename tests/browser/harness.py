@@ -1,0 +1,139 @@
+"""The widget in a real browser without Jupyter: a strict policy, a model made of JavaScript, and no network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Locator, Page, Route
+
+from ftnb.core.model import Engagement
+from ftnb.widget.html import read_bundle
+from ftnb.widget.payload import engagement_payload
+
+ORIGIN = "http://ftnb.test"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:; "
+    "connect-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_HOST = """<!DOCTYPE html><meta charset="utf-8"><body style="margin:0"><div id="above"></div><div id="out"></div>
+<div style="height:1500px"></div><script type="module">
+import runtime from "/runtime.js";
+class Model {
+  constructor(state) { this.state = state; this.sent = []; this.saved = 0; this.listeners = []; }
+  get(name) { return this.state[name]; }
+  set(name, value) { this.state[name] = value; }
+  save_changes() { this.saved++; }
+  send(content) { this.sent.push(content); }
+  on(name, f) { this.listeners.push([name, f]); }
+  off(name, f) { this.listeners = this.listeners.filter(([n, g]) => n !== name || g !== f); }
+  fire(name, ...args) { for (const [n, f] of this.listeners) if (n === name) f(...args); }
+  change(name, value) { this.state[name] = value; this.fire("change:" + name); }
+}
+window.show = (payload, { width = null, shadow = false, hidden = false, selection = [] } = {}) => {
+  const out = document.getElementById("out");
+  out.style.width = width ? width + "px" : "";
+  out.style.display = hidden ? "none" : "";
+  window.model = new Model({ _payload: payload, selection });
+  window.controller = new AbortController();
+  const el = document.createElement("div");
+  (shadow ? out.attachShadow({ mode: "open" }) : out).append(el);
+  const { mount } = runtime.initialize();
+  window.stop = mount({ model: window.model, el, signal: window.controller.signal });
+  window.view = el.querySelector(".ftnb");
+};
+window.settled = async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); };
+window.ready = true;
+</script>"""
+
+
+class Widget:
+    """One view in a page, and what happened there."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.route("**/*", self._serve)
+        page.goto(ORIGIN + "/")
+        self.wait("window.ready")
+
+    def show(self, engagement: Engagement, **options: Any) -> Widget:
+        """Mount a view of `engagement`; options are width, shadow, hidden and selection."""
+        self.show_payload(engagement_payload(engagement), **options)
+        return self
+
+    def show_payload(self, payload: Any, **options: Any) -> None:
+        self.page.evaluate("([payload, options]) => window.show(payload, options)", [payload, options])
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what changed has been painted."""
+        self.page.evaluate("window.settled()")
+
+    def wait(self, condition: str) -> None:
+        """Wait until this JavaScript is true. Playwright's own way needs eval, which the page's policy forbids."""
+        for _ in range(200):
+            if self.eval(condition):
+                return
+            self.page.wait_for_timeout(25)
+        raise AssertionError(f"still not true after 5 s: {condition}")
+
+    def eval(self, code: str, argument: Any = None) -> Any:
+        """Run JavaScript; `view`, `model` and `app` are at hand."""
+        return self.page.evaluate(
+            f"async argument => {{ const {{view, model}} = window, app = view?.ftnb; return {code}; }}", argument
+        )
+
+    def click_node(self, name: str) -> None:
+        """Click the node with this label in the graph, where it is drawn."""
+        x, y = self.eval(
+            "(() => { const own = app.graph.cy.nodes().filter(n => n.data('label') === argument)[0];"
+            " const n = own.renderedPosition(), b = view.querySelector('.ftnb-canvas').getBoundingClientRect();"
+            " return [b.left + n.x, b.top + n.y] })()",
+            name,
+        )
+        self.page.mouse.click(x, y)
+        self.settle()
+
+    def click_lane(self, step: int, *, offset: int = 40) -> None:
+        """Click the lane of a step, `offset` px from the left: on its name."""
+        x, y = self.eval(
+            "(() => { const s = view.querySelector('.ftnb-scroll'), lane = app.run.laneOfStep[argument];"
+            " s.scrollTop = lane * 18 - 40; const b = s.getBoundingClientRect();"
+            " return [b.left, b.top + 24 + lane * 18 + 9 - s.scrollTop] })()",
+            step,
+        )
+        self.page.mouse.click(x + offset, y)
+        self.settle()
+
+    @property
+    def selection(self) -> list[str]:
+        """What the model was told last."""
+        return list(self.eval("model.get('selection')"))
+
+    @property
+    def sent(self) -> list[dict[str, Any]]:
+        return list(self.eval("model.sent"))
+
+    @property
+    def panel(self) -> Locator:
+        return self.page.locator(".ftnb-panel")
+
+    def _note(self, kind: str, text: str) -> None:
+        # The one warning is about how these tests look at canvases.
+        if kind in ("error", "warning") and "willReadFrequently" not in text:
+            self.problems.append(text)
+
+    def _serve(self, route: Route) -> None:
+        url = route.request.url
+        if url == ORIGIN + "/":
+            headers = {"content-type": "text/html", "content-security-policy": POLICY}
+            route.fulfill(body=_HOST, headers=headers)
+        elif url == ORIGIN + "/runtime.js":
+            route.fulfill(body=read_bundle(), headers={"content-type": "text/javascript"})
+        elif url == ORIGIN + "/favicon.ico":
+            route.fulfill(status=204)
+        else:
+            self.problems.append(f"request to {url}")
+            route.abort()

@@ -31,12 +31,10 @@ def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars") -
     `frames` is the kind of dataframe that the methods return. Opening never creates anything; raises StoreError when
     nothing is there, NotOurFileError when it holds no trace of ours, SchemaVersionError when a newer ftnb wrote it.
     """
-    store = open_store(source if isinstance(source, str) else Path(source)) if _is_path(source) else source
-    return Traces(store, frames=frames)  # type: ignore[arg-type]
-
-
-def _is_path(source: object) -> bool:
-    return isinstance(source, (str, PathLike))
+    if isinstance(source, str):
+        return Traces(open_store(source), frames=frames)
+    store = open_store(Path(source)) if isinstance(source, PathLike) else source
+    return Traces(store, frames=frames)
 
 
 class Traces:
@@ -46,13 +44,13 @@ class Traces:
     Their columns are declared in `ftnb.frames.schema`; `ftnb.frames.data_dictionary()` prints them.
     """
 
-    def __init__(self, store: LogStore, *, frames: FrameKind = "polars") -> None:
+    def __init__(self, store: Store, *, frames: FrameKind = "polars") -> None:
         """`store` must be in log format v1, as all stores of this package are."""
         if not isinstance(store, LogStore):
             raise InvalidArgumentError(f"frames need a store of ftnb, with scan() and revision(); got {store!r}")
         if frames not in ("polars", "pandas"):
             raise InvalidArgumentError(f"no frames of kind {frames!r}; known: polars, pandas")
-        self.store = store
+        self.store: LogStore = store
         self._kind = frames
         self._kept: tuple[tuple[int, int], Frames] | None = None
 
@@ -148,11 +146,14 @@ class Traces:
 
         Raises StoreError when `path` holds anything that is not an earlier export of ours.
         """
+        import polars as pl
+
         from .store._parquet_write import write_parquet
 
         frames = self._frames()
         views = {"engagements": frames.engagements(), "steps": frames.steps, "events": frames.events()}
-        return write_parquet(self.store, Path(path), {name: frame.to_arrow() for name, frame in views.items()})
+        tables = {name: frame.to_arrow(compat_level=pl.CompatLevel.oldest()) for name, frame in views.items()}
+        return write_parquet(self.store, Path(path), tables)
 
     def close(self) -> None:
         """Release the store."""

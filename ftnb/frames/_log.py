@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
@@ -68,13 +68,13 @@ class Log:
             engagement_id=self.engagement_id,
             containing=[f'"{key}":'.encode() for key in having],
         )
-        frame: Any = pl.from_arrow(table)
+        frame = pl.DataFrame(table)
         return frame.with_columns(text_of(frame["body"]))
 
 
 def read_log(source: LogSource, engagement_id: str | None = None) -> Log:
     """Scan the whole log, or one engagement's part of it."""
-    frame: Any = pl.from_arrow(source.scan(_COLUMNS, engagement_id=engagement_id))
+    frame = pl.DataFrame(source.scan(_COLUMNS, engagement_id=engagement_id))
     ordered = (
         frame.with_columns(
             pl.col("step_id").fill_null(""),

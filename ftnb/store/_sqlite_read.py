@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..core.errors import InvalidArgumentError
 from ..core.ids import from_us
-from ..core.model import EngagementStatus
+from ._summary import HEADER_TYPES, Summary
 from ._writer import label_value
 from .base import EngagementSummary
 from .blobs import Resolver
 from .leaf import COLUMNS, NAMES, Row
-from .reconstruct import UNKNOWN_NAME
-from .records import BaseRecord, GapRecorded
-from .rows import to_record
+from .records import BaseRecord
+from .rows import record_or_gap
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _SELECT = f"SELECT seq, {', '.join(NAMES)} FROM record"
 _DTYPES = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
-_HEADER_TYPES = ("engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended")
 _PAGE = 500
 
 
@@ -47,11 +45,11 @@ class SQLiteReader:
         """The engagement's records by seq."""
         rows = self._rows(f"{_SELECT} WHERE engagement_id = ? ORDER BY seq", (engagement_id,))
         resolve = Resolver(lambda blob_id: self.blob(engagement_id, blob_id))
-        return [_record_or_gap(row[1:], row[0], resolve) for row in rows]
+        return [record_or_gap(row[1:], row[0], resolve) for row in rows]
 
     def record(self, row: Row, seq: int) -> BaseRecord:
         """The record of one row that was just written."""
-        return _record_or_gap(row, seq, Resolver(lambda blob_id: self.blob(row[0], blob_id)))
+        return record_or_gap(row, seq, Resolver(lambda blob_id: self.blob(row[0], blob_id)))
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
@@ -72,8 +70,8 @@ class SQLiteReader:
 
     def _summaries_of(self, ids: list[str]) -> list[EngagementSummary]:
         marks = ", ".join("?" * len(ids))
-        types = ", ".join(f"'{name}'" for name in _HEADER_TYPES)
-        building = {engagement_id: _Summary(engagement_id) for engagement_id in ids}
+        types = ", ".join(f"'{name}'" for name in HEADER_TYPES)
+        building = {engagement_id: Summary(engagement_id) for engagement_id in ids}
         # +type: SQLite must walk the engagement's own index, not guess at the type.
         headers = self._rows(
             f"SELECT engagement_id, type, status, at_us, name, turn, body FROM record"
@@ -164,18 +162,6 @@ class SQLiteReader:
         return pa.Table.from_batches(batches, schema=schema)
 
 
-def _record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseRecord:
-    """A row that cannot be read is one gap, and does not take the others with it."""
-    try:
-        body = orjson.loads(row[-2]) if row[-2] is not None else {}
-        return to_record(row, body, seq, resolve)
-    except Exception as error:
-        detail = f"record {row[2]} of stream {row[1]}: {type(error).__name__}: {error}"[:300]
-        gap = GapRecorded(engagement_id=row[0], reason="bad_record", detail=detail, seq=seq, ts=from_us(row[5]))
-        gap.stream_id, gap.n, gap.turn = row[1], row[2], row[6]
-        return gap
-
-
 def _where(where: Mapping[str, Any]) -> tuple[str, list[str]]:
     """Equality on metadata through the label index; None also matches a missing key."""
     conditions: list[str] = []
@@ -190,67 +176,3 @@ def _where(where: Mapping[str, Any]) -> tuple[str, list[str]]:
             conditions.append("eid IN (SELECT eid FROM label WHERE key = ? AND value = ?)")
             parameters += [key, label_value(value)]
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
-
-
-class _Summary:
-    """One engagement's header records folded, without its steps."""
-
-    def __init__(self, engagement_id: str) -> None:
-        self.id = engagement_id
-        self.name = UNKNOWN_NAME
-        self.status = EngagementStatus.ACTIVE
-        self.started_us: int | None = None
-        self.first_us = 0
-        self.ended_us: int | None = None
-        self.dropped_at: str | None = None
-        self.metadata: dict[str, Any] = {}
-        self.n_steps = 0
-        self.n_turns = 1
-        self.tokens = 0
-
-    def take(self, kind: str, status: str | None, at_us: int, name: str | None, turn: int, body: bytes | None) -> None:
-        """Apply one record, as `reconstruct.fold` does."""
-        self.n_turns = max(self.n_turns, turn)
-        if kind == "step_started":
-            self.n_steps += 1
-            self._reopen()
-        elif kind == "engagement_ended":
-            self.status, self.ended_us = EngagementStatus(status or "completed"), at_us
-            self.dropped_at = _body(body).get("name", name)
-        elif kind == "engagement_status_changed":
-            self._reopen()
-            self.status = EngagementStatus(status or "active")
-        else:
-            fields = _body(body)
-            self.name = fields.get("name", name) or self.name
-            self.metadata = {**self.metadata, **fields.get("metadata", {})}
-            if kind == "engagement_started":
-                self.started_us = at_us
-
-    def _reopen(self) -> None:
-        self.status, self.ended_us, self.dropped_at = EngagementStatus.ACTIVE, None, None
-
-    def build(self) -> EngagementSummary:
-        """The summary; an engagement whose start was lost began with its first record."""
-        return EngagementSummary(
-            id=self.id,
-            name=self.name,
-            status=self.status,
-            started_at=from_us(self.first_us if self.started_us is None else self.started_us),
-            ended_at=None if self.ended_us is None else from_us(self.ended_us),
-            step_count=self.n_steps,
-            total_tokens=self.tokens,
-            dropped_at=self.dropped_at,
-            metadata=self.metadata,
-            n_turns=self.n_turns,
-        )
-
-
-def _body(data: bytes | None) -> dict[str, Any]:
-    if data is None:
-        return {}
-    try:
-        fields = Resolver(lambda _: None)(orjson.loads(data))
-    except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}

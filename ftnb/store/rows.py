@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from ..core.ids import from_us, new_id
 from ..core.model import Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
 from .draft import Draft
@@ -42,6 +44,18 @@ def to_record(row: Row, body: dict[str, Any], seq: int | None, resolve: Callable
     record.engagement_id, record.seq, record.v = get["engagement_id"], seq, get["v"]
     record.stream_id, record.n, record.turn = get["stream_id"], get["n"], get["turn"]
     return record
+
+
+def record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseRecord:
+    """A row that cannot be read is one gap, and does not take the others with it."""
+    try:
+        body = orjson.loads(row[-2]) if row[-2] is not None else {}
+        return to_record(row, body, seq, resolve)
+    except Exception as error:
+        detail = f"record {row[2]} of stream {row[1]}: {type(error).__name__}: {error}"[:300]
+        gap = GapRecorded(engagement_id=row[0], reason="bad_record", detail=detail, seq=seq, ts=from_us(row[5]))
+        gap.stream_id, gap.n, gap.turn = row[1], row[2], row[6]
+        return gap
 
 
 def record_of_draft(draft: Draft) -> BaseRecord:

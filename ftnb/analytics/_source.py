@@ -1,0 +1,116 @@
+"""What analytics functions take: a store, opened traces, or the frames themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import narwhals as nw
+import orjson
+import polars as pl
+
+from ..core.canonical import from_json
+from ..core.errors import InvalidArgumentError
+from ..frames import Frames
+from ..store.base import LogStore, Store, matches
+
+_STEPS = ("engagement_id", "name", "ns", "attempt", "duration_ms", "total_tokens")
+_ENGAGEMENTS = ("engagement_id", "status", "dropped_at")
+
+
+@runtime_checkable
+class Opened(Protocol):
+    """Opened traces (`ftnb.open`): a store, and frames that are kept between calls."""
+
+    @property
+    def store(self) -> LogStore: ...
+    def steps(self) -> Any: ...
+    def engagements(self) -> Any: ...
+
+
+Source = Store | Opened | tuple[Any, Any]
+"""A store, opened traces, or (steps, engagements): frames of polars, pandas or anything that narwhals reads."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Steps and engagements as polars, restricted to what was asked for."""
+
+    steps: pl.DataFrame
+    """In the order in which they ran, within each engagement."""
+    engagements: pl.DataFrame
+    declared: Callable[[], Iterable[str]] | None
+    """Names of the nodes of all declared graphs; None when they cannot be known."""
+
+
+def store_of(source: Store | Opened) -> Store:
+    """The store behind `source`."""
+    return source.store if isinstance(source, Opened) else source
+
+
+def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
+    """The frames of `source`, of engagements whose metadata equals `where`."""
+    if isinstance(source, tuple):
+        steps, engagements = _given(source)
+        if where:
+            engagements = engagements.filter(_metadata_matches(engagements, where))
+        return Tables(_of(steps, engagements), engagements, None)
+    store = store_of(source)
+    if isinstance(source, Opened):
+        steps, engagements = _polars(source.steps()), _polars(source.engagements())
+    elif isinstance(store, LogStore):
+        frames = Frames(store)
+        steps, engagements = frames.steps, frames.engagements()
+    else:
+        raise InvalidArgumentError(
+            f"expected a store of ftnb, opened traces, or (steps, engagements) frames; got {type(source).__name__}"
+        )
+    if where:
+        chosen = [summary.id for summary in store.list_engagements(where)]
+        engagements = engagements.filter(pl.col("engagement_id").is_in(chosen))
+    return Tables(_of(steps, engagements), engagements, lambda: _declared(store, engagements["engagement_id"]))
+
+
+def _of(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
+    return steps.join(engagements.select("engagement_id"), on="engagement_id", how="semi", maintain_order="left")
+
+
+def _given(source: tuple[Any, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    if len(source) != 2:
+        raise InvalidArgumentError(f"expected two frames, (steps, engagements); got {len(source)}")
+    steps, engagements = (_polars(frame) for frame in source)
+    for frame, needed, what in ((steps, _STEPS, "steps"), (engagements, _ENGAGEMENTS, "engagements")):
+        missing = [name for name in needed if name not in frame.columns]
+        if missing:
+            raise InvalidArgumentError(
+                f"the {what} frame has no column {missing[0]!r}; needed: {', '.join(needed)} (first steps, "
+                "then engagements, as ftnb.open(…).steps() and .engagements() give them)"
+            )
+    return steps, engagements
+
+
+def _polars(frame: Any) -> pl.DataFrame:
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    try:
+        narwhal = nw.from_native(frame)
+    except TypeError as error:
+        raise InvalidArgumentError(f"expected a dataframe, got {type(frame).__name__}") from error
+    eager = narwhal.collect("polars") if isinstance(narwhal, nw.LazyFrame) else narwhal
+    return cast(pl.DataFrame, eager.to_polars())
+
+
+def _metadata_matches(engagements: pl.DataFrame, where: Mapping[str, Any]) -> pl.Series:
+    if "metadata" not in engagements.columns:
+        raise InvalidArgumentError("`where` needs the engagements frame's column 'metadata', which is not there")
+    return pl.Series(
+        [matches(from_json(orjson.loads(text)), where) for text in engagements["metadata"]], dtype=pl.Boolean
+    )
+
+
+def _declared(store: Store, engagement_ids: Sequence[str] | pl.Series) -> Iterable[str]:
+    """Names of declared nodes, newest engagement first; lazily, as most graphs declare the same."""
+    for engagement_id in reversed(list(engagement_ids)):
+        for node in store.get_engagement(engagement_id).topology.nodes:
+            yield node.name

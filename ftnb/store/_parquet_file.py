@@ -1,0 +1,114 @@
+"""Reading Parquet files of ours, and refusing others: a damaged or foreign file is one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
+from .leaf import COLUMNS
+from .records import SCHEMA_VERSION
+
+pc: Any = pyarrow.compute  # its stubs do not know chunked columns
+
+RECORDS, BLOBS, STREAMS = "records", "blobs", "streams"
+EVIDENCE = (RECORDS, BLOBS, STREAMS)
+VIEWS = ("engagements", "steps", "events")
+ROW_OF = {RECORDS: "record", BLOBS: "blob", STREAMS: "stream"}
+"""What the column `row` of a single file says."""
+
+_ARROW: dict[str, Any] = {"int": pa.int64(), "text": pa.string(), "bytes": pa.binary()}
+_COLUMNS_OF: dict[str, dict[str, str]] = {
+    RECORDS: {"seq": "int", **{column.name: column.dtype for column in COLUMNS}},
+    BLOBS: {"engagement_id": "text", "blob_id": "text", "salt": "bytes", "media": "text", "data": "bytes"},
+    STREAMS: {"stream_id": "text", "engagement_id": "text", "turn": "int", "size": "int", "frontier": "bytes"},
+}
+SCHEMAS: dict[str, pa.Schema] = {
+    table: pa.schema([pa.field(name, _ARROW[dtype]) for name, dtype in columns.items()])
+    for table, columns in _COLUMNS_OF.items()
+}
+
+
+class EvidenceFile:
+    """One Parquet file that holds a table of the evidence, alone or among others."""
+
+    def __init__(self, path: Path, table: str) -> None:
+        """Raises NotOurFileError or SchemaVersionError."""
+        self.path, self.schema = path, SCHEMAS[table]
+        with _readable(path):
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        self._row = ROW_OF[table] if self._check() == "trace" else None
+
+    def _check(self) -> str:
+        """What the file says it is; raises when that is nothing that can be read."""
+        found = self._file.schema_arrow
+        marks = found.metadata or {}
+        version = marks.get(b"ftnb.schema", b"").decode(errors="replace")
+        if not version.isdigit():
+            raise NotOurFileError(f"{str(self.path)!r} is a Parquet file, but no export of ftnb")
+        if int(version) > SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{str(self.path)!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
+            )
+        wrong = [field.name for field in self.schema if field.name not in found.names]
+        if wrong:
+            raise NotOurFileError(
+                f"{str(self.path)!r} says that it is an export of ftnb, but has no column {wrong[0]!r}"
+            )
+        return marks.get(b"ftnb.table", b"").decode(errors="replace")
+
+    def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
+        """These columns, of all engagements or of one. Page checksums are verified."""
+        extra = [name for name in (self._row and "row", engagement_id and "engagement_id") if name]
+        wanted = list(dict.fromkeys([*columns, *extra]))
+        with _readable(self.path):
+            table = self._file.read_row_groups(self._groups(engagement_id), columns=wanted)
+            if self._row:
+                table = table.filter(pc.equal(table["row"], self._row))
+            if engagement_id:
+                table = table.filter(pc.equal(table["engagement_id"], engagement_id))
+            return table.select(list(columns)).cast(pa.schema([self.schema.field(name) for name in columns]))
+
+    def _groups(self, engagement_id: str | None) -> list[int]:
+        """The row groups that may hold the engagement, by their statistics."""
+        metadata = self._file.metadata
+        groups = list(range(metadata.num_row_groups))
+        if engagement_id is None:
+            return groups
+        place = metadata.schema.to_arrow_schema().names.index("engagement_id")
+        return [i for i in groups if _may_hold(metadata.row_group(i).column(place).statistics, engagement_id)]
+
+
+def _may_hold(statistics: Any, engagement_id: str) -> bool:
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.min <= engagement_id <= statistics.max)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether `path` is a Parquet file that some ftnb wrote."""
+    try:
+        return b"ftnb.schema" in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn Arrow's errors about the file into ours."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotOurFileError(f"{str(path)!r} is missing, so the export is not whole") from error
+    except PermissionError as error:
+        raise StoreError(f"cannot read {str(path)!r}: {error.strerror}") from error
+    except (pa.ArrowException, OSError) as error:
+        raise NotOurFileError(
+            f"{str(path)!r} is damaged, cut off, or no Parquet file ({error}); get the export again"
+        ) from error

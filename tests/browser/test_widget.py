@@ -209,6 +209,8 @@ def test_the_page_scrolls_over_the_graph_until_it_is_in_use(widget: Widget) -> N
     assert widget.eval(zoom) == before
     widget.eval("window.scrollTo(0, 0)")
     widget.page.locator(".ftnb-graph").focus()
+    # Cytoscape takes no wheel for a quarter of a second after the page has scrolled.
+    widget.page.wait_for_timeout(400)
     widget.page.mouse.wheel(0, -120)
     widget.wait(f"view.ftnb.graph.cy.zoom() > {before}")
 

@@ -18,7 +18,7 @@ def open_store(url: str | Path) -> LogStore:
     Never creates anything. Raises StoreError when nothing is there, NotOurFileError when it is no trace of ours,
     SchemaVersionError when a newer ftnb wrote it, InvalidArgumentError for a scheme that is not known.
     """
-    path = _path_of(url)
+    path = path_of(url)
     if path.is_dir():
         return _open_parquet(path)
     if not path.exists():
@@ -36,7 +36,7 @@ def open_store(url: str | Path) -> LogStore:
     raise NotOurFileError(f"{str(path)!r} {what}, so there are no traces to open in it")
 
 
-def _path_of(url: str | Path) -> Path:
+def path_of(url: str | Path) -> Path:
     if isinstance(url, Path):
         return url.expanduser()
     scheme, separator, rest = url.partition("://")

@@ -1,0 +1,106 @@
+"""Events inside steps: calls of models, tools and retrievers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.model import EventKind
+from ..store import build
+from ..store.draft import Draft
+from . import _llm
+from ._runs import CallRun, StepRun
+
+
+class Calls:
+    """Records calls when they end. Belongs to one assembler, and so to the writer's thread."""
+
+    def __init__(self, emit: Callable[[Draft], None]) -> None:
+        self._emit = emit
+
+    def llm(self, step: StepRun, perf: int, wall: int, name: str, messages: Any, metadata: Any, given: Any) -> CallRun:
+        """A model was called with `messages`: chat messages, or one prompt text."""
+        call = CallRun(step.turn, step, step.graph, kind="llm", perf=perf, wall=wall)
+        call.name = str(metadata.get("ls_model_name") or (given or {}).get("model") or name)
+        call.model = metadata.get("ls_model_name") or (given or {}).get("model") or (given or {}).get("model_name")
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        call.payload = {
+            "messages": [_llm.message(one) for one in messages],
+            "parameters": _llm.parameters(given),
+        }
+        if metadata.get("ls_provider"):
+            call.payload["provider"] = metadata["ls_provider"]
+        return call
+
+    def llm_end(self, call: CallRun, perf: int, result: Any, first_token: int | None) -> None:
+        """The model answered."""
+        answer = _llm.answer(result)
+        call.payload["response"] = answer.response
+        self._llm_event(call, perf, first_token, tokens=answer.tokens, model=answer.model or call.model)
+
+    def llm_error(self, call: CallRun, perf: int, error: BaseException, first_token: int | None) -> None:
+        """The call of the model failed."""
+        message, kind = told(error)
+        self._llm_event(call, perf, first_token, model=call.model, error=message, error_type=kind)
+
+    def _llm_event(self, call: CallRun, perf: int, first_token: int | None, **fields: Any) -> None:
+        ttft = None if first_token is None else (first_token - call.perf) // 1000
+        draft = self._draft(call, EventKind.LLM_CALL, perf, ttft_us=ttft, **fields)
+        if call.step is not None:
+            call.step.calls.append(("llm", draft))
+            if draft.tokens is None and not call.step.plain:
+                call.step.held.append(draft)
+                return
+        self._emit(draft)
+
+    def tool(
+        self, step: StepRun, perf: int, wall: int, name: str, arguments: Any, call_id: str | None, subtype: str | None
+    ) -> CallRun:
+        """A tool or, with the subtype `retriever`, a retriever was called."""
+        call = CallRun(step.turn, step, step.graph, kind=subtype or "tool", name=name, perf=perf, wall=wall)
+        call.payload = {"query": arguments} if subtype == "retriever" else {"args": arguments}
+        if call_id is not None:
+            call.payload["call_id"] = call_id
+        return call
+
+    def tool_end(self, call: CallRun, perf: int, output: Any) -> None:
+        """The tool returned; a tool message that says so counts as an error."""
+        if call.kind == "retriever":
+            call.payload["documents"], error = _llm.documents(output), None
+        else:
+            call.payload["result"], error = _llm.tool_result(output)
+        self._tool_event(call, perf, error, None)
+
+    def tool_error(self, call: CallRun, perf: int, error: BaseException) -> None:
+        """The tool raised."""
+        self._tool_event(call, perf, *told(error))
+
+    def _tool_event(self, call: CallRun, perf: int, error: str | None, error_type: str | None) -> None:
+        subtype = "retriever" if call.kind == "retriever" else None
+        draft = self._draft(call, EventKind.TOOL_CALL, perf, subtype=subtype, error=error, error_type=error_type)
+        if call.step is not None:
+            call.step.calls.append(("tool", draft))
+        self._emit(draft)
+
+    def unended(self, call: CallRun) -> None:
+        """The run around the call ended without it."""
+        kind = EventKind.LLM_CALL if call.kind == "llm" else EventKind.TOOL_CALL
+        self._emit(self._draft(call, kind, None, model=call.model))
+
+    def _draft(self, call: CallRun, kind: EventKind, perf: int | None, **fields: Any) -> Draft:
+        step_id = call.step.step_id if call.step is not None else ""
+        duration = None if perf is None else (perf - call.perf) // 1000
+        return build.event(
+            call.turn.stream, call.wall, step_id, kind, call.name, payload=call.payload, duration_us=duration, **fields
+        )
+
+
+def told(error: BaseException) -> tuple[str | None, str | None]:
+    """Message and class of what a call raised; control flow is no error."""
+    if any(base.__name__ == "GraphBubbleUp" for base in type(error).__mro__):
+        return None, None
+    try:
+        return str(error) or type(error).__name__, type(error).__name__
+    except Exception:
+        return type(error).__name__, type(error).__name__

@@ -1,0 +1,162 @@
+"""What the assembler knows about the runs that are under way, and about the engagements that they belong to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.model import EngagementStatus, Topology
+from ..store.draft import Draft, Stream
+from ._identity import ThreadProbe
+from ._routing import Causes, Flow, Source
+from ._scope import Labels, Scope
+
+
+@dataclass(slots=True)
+class Task:
+    """One LangGraph task, kept from its first attempt for as long as it may be tried again."""
+
+    visit: int
+    attempt: int
+    causes: Causes
+    step_id: str
+    """Of its latest attempt."""
+    waiting: bool = False
+    """It stopped at an interrupt."""
+
+
+@dataclass(slots=True, eq=False)
+class Engaged:
+    """An engagement that this session has begun."""
+
+    engagement_id: str
+    stream: Stream
+    """Of its latest turn."""
+    labels: Labels
+    name: str
+    topology: Topology = field(default_factory=Topology)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    status: EngagementStatus = EngagementStatus.ACTIVE
+    n_turns: int = 0
+    reached: bool = False
+    """Some goal was reached, in any turn."""
+    last: str | None = None
+    """Name of the step at the top that was completed last."""
+    visits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
+    """Causes of graphs that paused, by `GraphRun.flow_key`."""
+    tools: dict[str, list[str]] = field(default_factory=dict)
+    """Tools of each node, from the topology."""
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """One root run."""
+
+    engaged: Engaged
+    stream: Stream
+    thread: ThreadProbe | None = None
+    resume_value: Any = None
+    waiting: int = 0
+    """Steps at the top that stopped at an interrupt."""
+    open: dict[Any, Run] = field(default_factory=dict)
+    """Runs under way, by run id."""
+    flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
+    tasks: list[str] = field(default_factory=list)
+    """Ids of tasks begun in this turn and not yet forgotten."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A run that is no step: part of a chain, a router, a graph inside a step."""
+
+    turn: Turn
+    step: StepRun | None
+    """The step that it lies in; None above all steps."""
+    graph: GraphRun | None = None
+    """The nearest graph around it."""
+    branch: str | None = None
+    """The router that this is."""
+    scope: Scope | None = None
+
+
+@dataclass(slots=True, eq=False)
+class GraphRun(Run):
+    """A graph that runs; `step` is the step inside which it does."""
+
+    flow: Flow | None = None
+    """None until its first node tells the namespace."""
+    flow_key: tuple[str, str] = ("", "")
+    """The task that it runs in, and the namespace of its checkpoints: the same again when it is resumed."""
+    compiled: Any = None
+    is_root: bool = False
+    perf: int = 0
+    wall: int = 0
+    tasks: list[str] = field(default_factory=list)
+    """Tasks of the superstep that runs, whose retries may follow."""
+
+
+@dataclass(slots=True, eq=False)
+class StepRun(Run):
+    """A node that runs; `step` is itself."""
+
+    step_id: str = ""
+    name: str = ""
+    ns: str = ""
+    outer: StepRun | None = None
+    task_id: str | None = None
+    source: Source | None = None
+    perf: int = 0
+    wall: int = 0
+    calls: list[tuple[str, Draft]] = field(default_factory=list)
+    """Calls that the callbacks saw, as (`llm` or `tool`, event), to be matched with what the node reports itself."""
+    held: list[Draft] = field(default_factory=list)
+    """Events that wait for the node's own report, which may know their tokens."""
+    told: int | None = None
+    """Identity of an exception that a step inside has an event of: it passes through every step around that one."""
+    plain: bool = False
+    """A call outside any graph, recorded as a step because it happened inside a scope."""
+
+    @property
+    def full(self) -> str:
+        """Its node's full name, with the subgraphs around it."""
+        return f"{self.ns}/{self.name}" if self.ns else self.name
+
+
+@dataclass(slots=True, eq=False)
+class CallRun(Run):
+    """A model, tool or retriever that was called."""
+
+    kind: str = ""
+    """llm, tool or retriever."""
+    name: str = ""
+    perf: int = 0
+    wall: int = 0
+    payload: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    own_step: StepRun | None = None
+    """The step made for it alone."""
+
+
+def tools_of(topology: Topology, labels: Labels) -> dict[str, list[str]]:
+    """Tools by full node name: what the graph tells, then what the user said."""
+    known = {node.name: list(node.tools) for node in topology.nodes if node.tools}
+    return {**known, **{name: list(tools) for name, tools in labels.node_tools.items()}}
+
+
+def task_id(metadata: Mapping[str, Any]) -> str | None:
+    """LangGraph's id of the task that a run belongs to: the last part of its namespace."""
+    return str(metadata.get("langgraph_checkpoint_ns") or "").rpartition(":")[2] or None
+
+
+def matches(names: Iterable[str], step: StepRun) -> bool:
+    """Whether `names` (goals, global nodes) name the step's node: a bare name means one at the top."""
+    return step.full in names
+
+
+def new_metadata(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `more` that `known` lacks or has otherwise."""
+    return {key: value for key, value in more.items() if key not in known or known[key] != value}

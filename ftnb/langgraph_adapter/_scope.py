@@ -1,0 +1,56 @@
+"""What the user said about the runs to come: names, goals, and which engagement they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.ids import new_id
+from ..core.model import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What an engagement is called and judged by. None and empty: not said."""
+
+    name: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    goal_nodes: frozenset[str] = frozenset()
+    global_nodes: frozenset[str] = frozenset()
+    node_tools: Mapping[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        goal_nodes: Iterable[str] = (),
+        global_nodes: Iterable[str] = (),
+        node_tools: Mapping[str, Sequence[str]] | None = None,
+    ) -> Labels:
+        """Labels from what callers pass; a single name is taken as a set of one."""
+        tools = {node: list(names) for node, names in (node_tools or {}).items()}
+        return cls(name, dict(metadata or {}), _names(goal_nodes), _names(global_nodes), tools)
+
+
+def _names(given: Iterable[str]) -> frozenset[str]:
+    return frozenset([given] if isinstance(given, str) else given)
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """One engagement that was begun on purpose: root runs inside it are its turns."""
+
+    labels: Labels
+    topology: Topology | None = None
+    """Known before the first run; None: read from the graphs that run."""
+    engagement_id: str = field(default_factory=new_id)
+
+
+SCOPE: ContextVar[Scope | None] = ContextVar("ftnb_scope", default=None)
+"""The scope of the code that runs now."""
+
+cell_labels: Labels | None = None
+"""Labels of the notebook cell that runs: process-wide, for a cell's threads and tasks are its own too."""

@@ -1,0 +1,242 @@
+"""Recording every LangGraph run of this process: what `%load_ext ftnb` starts, for scripts and tests too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .core.errors import FtnbError, UnknownEngagementError
+from .langgraph_adapter import _install
+from .langgraph_adapter._capture import Capture
+from .langgraph_adapter._scope import Labels, Scope
+from .recorder import Recorder, RecorderStats
+from .store.base import Store
+
+if TYPE_CHECKING:
+    from .traces import EngagementHandle
+
+__all__ = ["Recording", "Session", "current", "engagement", "last", "record", "start", "stop"]
+
+DEFAULT_STORE = "traces.db"
+_STORE_CLOSE_SECONDS = 2.0
+
+logger = logging.getLogger("ftnb")
+_session: Session | None = None
+
+
+class Session:
+    """One stretch of recording into one store, from `start` to `stop`."""
+
+    def __init__(self, store: Store, *, owns_store: bool) -> None:
+        self.store = store
+        self.recorder = Recorder(store)
+        self.is_on = True
+        self._owns_store = owns_store
+        self._capture = Capture(self.recorder)
+        _install.acquire(self._connect)
+
+    def __repr__(self) -> str:
+        return f"<ftnb: {self.describe()}>"
+
+    def describe(self) -> str:
+        """One line: what is recorded, and where."""
+        verb = "recording every LangGraph run of this process" if self.is_on else "paused, nothing is recorded"
+        return f"{verb}; store: {self.where}"
+
+    @property
+    def where(self) -> str:
+        """The store, as a path where it is a file."""
+        return str(getattr(self.store, "path", None) or getattr(self.store, "url", None) or repr(self.store))
+
+    def pause(self) -> None:
+        """Record nothing until `resume`; runs in flight go on unrecorded."""
+        self.is_on = False
+        self._connect()
+
+    def resume(self) -> None:
+        """Record again."""
+        self.is_on = True
+        self._connect()
+
+    def stats(self) -> RecorderStats:
+        """What was accepted, committed and dropped."""
+        return self.recorder.stats()
+
+    def newest(self) -> str | None:
+        """Id of the engagement whose turn began last in this session; None: none yet."""
+        self.recorder.flush()
+        return self._capture.assembler.turns.newest
+
+    def n_turns(self) -> int:
+        """How many turns began in this session; changes whenever `newest` may have."""
+        self.recorder.flush()
+        return self._capture.assembler.turns.n_begun
+
+    def _connect(self) -> None:
+        if _install.is_installed():
+            from .langgraph_adapter.handler import AMBIENT
+
+            AMBIENT.attach(self._capture if self.is_on else None)
+
+    def _close(self) -> None:
+        if _install.is_installed():
+            from .langgraph_adapter.handler import AMBIENT
+
+            AMBIENT.attach(None)
+        _install.release()
+        self.recorder.close(_STORE_CLOSE_SECONDS)
+        close = getattr(self.store, "close", None)
+        if self._owns_store and close is not None:
+            close()
+
+
+def start(store: str | PathLike[str] | Store = DEFAULT_STORE) -> Session:
+    """Record every LangGraph run of this process into `store`: a path, `sqlite:///path`, or a store object.
+
+    Starting again with the same store changes nothing; another store takes its place from now on. Raises StoreError
+    when the store cannot be opened; what was recorded into before is then still recorded into.
+    """
+    global _session
+    if _session is not None and _same(_session, store):
+        _session.resume()
+        logger.info("ftnb: already %s", _session.describe())
+        return _session
+    opened, owns = _open(store)
+    if _session is not None:
+        _session._close()
+    _session = Session(opened, owns_store=owns)
+    return _session
+
+
+def stop() -> None:
+    """Stop recording, after everything so far is in the store. Nothing of ours stays in LangChain. Twice is fine."""
+    global _session
+    session, _session = _session, None
+    if session is not None:
+        session._close()
+
+
+def current() -> Session | None:
+    """The session that records; None: none does."""
+    return _session
+
+
+def record(
+    name: str,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    goal_nodes: Iterable[str] = (),
+    global_nodes: Iterable[str] = (),
+    node_tools: Mapping[str, Sequence[str]] | None = None,
+) -> Recording:
+    """Make one engagement of a block: `with ftnb.record("house_search"): …`, or `async with`.
+
+    Each root run in it is a turn; calls of models and tools outside any graph are steps of their own. Entering one of
+    `global_nodes` is an intent switch; an engagement that reaches none of `goal_nodes` is abandoned; an exception that
+    leaves the block ends it as failed. Raises FtnbError where nothing is being recorded.
+    """
+    session = _require("ftnb.record(...)")
+    return Recording(session, Scope(Labels.of(name, metadata, goal_nodes, global_nodes, node_tools)))
+
+
+class Recording:
+    """The block of `record`; its engagement is there from the start."""
+
+    def __init__(self, session: Session, scope: Scope) -> None:
+        self._session = session
+        self._scope = scope
+        self._exits = ExitStack()
+
+    @property
+    def engagement_id(self) -> str:
+        """Id of the block's engagement."""
+        return self._scope.engagement_id
+
+    @property
+    def engagement(self) -> EngagementHandle:
+        """The block's engagement, as far as it got."""
+        return _handle(self._session, self.engagement_id)
+
+    def __enter__(self) -> Recording:
+        if self._session.is_on:
+            self._exits.enter_context(_block(self._session, self._scope))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.__exit__(kind, error, trace)
+
+    async def __aenter__(self) -> Recording:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def last() -> EngagementHandle:
+    """The engagement whose run began last in this session. Raises UnknownEngagementError when there is none yet."""
+    session = _require("ftnb.last()")
+    engagement_id = session.newest()
+    if engagement_id is None:
+        raise UnknownEngagementError(
+            f"nothing was recorded in this session yet ({session.describe()}); run a LangGraph graph first, "
+            "or open earlier traces with ftnb.open(...)"
+        )
+    return _handle(session, engagement_id)
+
+
+def engagement(engagement_id: str) -> EngagementHandle:
+    """An engagement of the store that is recorded into. Raises UnknownEngagementError."""
+    return _handle(_require("ftnb.engagement(...)"), engagement_id)
+
+
+def _block(session: Session, scope: Scope) -> AbstractContextManager[Scope]:
+    from .langgraph_adapter.runner import scoped
+
+    return scoped(session._capture, scope)
+
+
+def _handle(session: Session, engagement_id: str) -> EngagementHandle:
+    from .traces import Traces
+
+    return Traces(session.store).engagement(engagement_id)
+
+
+def _require(what: str) -> Session:
+    if _session is None:
+        raise FtnbError(
+            f"{what} needs a recording session and there is none: "
+            "use %load_ext ftnb in a notebook, or ftnb.start('traces.db') in a script"
+        )
+    return _session
+
+
+def _same(session: Session, store: str | PathLike[str] | Store) -> bool:
+    if not isinstance(store, (str, PathLike)):
+        return store is session.store
+    if store == ":memory:":
+        return False  # a new one each time
+    return getattr(session.store, "url", None) == f"sqlite:///{_path(store).resolve()}"
+
+
+def _open(store: str | PathLike[str] | Store) -> tuple[Store, bool]:
+    """The store to record into, and whether it was opened here."""
+    if not isinstance(store, (str, PathLike)):
+        return store, False
+    from .store.sqlite import SQLiteStore
+
+    return SQLiteStore(store if store == ":memory:" else _path(store)), True
+
+
+def _path(store: str | PathLike[str]) -> Path:
+    from .store._url import path_of
+
+    return path_of(store if isinstance(store, str) else Path(store))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _BAR = 30
+_NUMBER = ' class="number"'
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Table:
 
     def html(self) -> str:
         """A `<table>`; every text in it is escaped."""
-        head = "".join(f"<th>{escape(heading)}</th>" for heading in self.headings)
+        numeric = [isinstance(cell, int | float) for cell in (self.rows or [self.headings])[0]]
+        heads = zip(self.headings, numeric, strict=True)
+        head = "".join(f"<th{_NUMBER * is_number}>{escape(heading)}</th>" for heading, is_number in heads)
         body = "".join(f"<tr>{''.join(map(_as_html, row))}</tr>" for row in self.rows)
         return f'<table class="report"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
@@ -53,13 +56,13 @@ STYLE = """<style>
 table.report { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 8px 0 16px; }
 table.report th, table.report td { padding: 3px 14px 3px 0; text-align: left; }
 table.report th { font-weight: 600; border-bottom: 1px solid #8884; }
-table.report td.number { text-align: right; }
+table.report .number { text-align: right; }
 table.report td.bar { width: 320px; }
 table.report td.bar div { background: #0072b2; height: 14px; border-radius: 2px; }
 </style>"""
 
 
-def _number(cell: float) -> str:
+def _number(cell: int | float) -> str:
     return f"{cell:,.1f}" if isinstance(cell, float) else f"{cell:,}"
 
 
@@ -74,7 +77,7 @@ def _as_html(cell: Cell) -> str:
         return f'<td class="bar"><div style="width:{100 * cell.share:.1f}%"></div></td>'
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
-    return f'<td class="number">{_number(cell)}</td>'
+    return f"<td{_NUMBER}>{_number(cell)}</td>"
 
 
 def outcomes(engagements: pl.DataFrame) -> Table:

@@ -1,7 +1,7 @@
 """Record many runs of the house-search agent, and look at all of them: `python -m ftnb.examples.demo`.
 
-Writes a store with every run, and one HTML file that needs no network: a failed run to click through, and the funnel. Run
-again, it adds to the store; what it shows is always its own.
+Writes a store with every run, and one HTML file that needs no network: a failed run to click through, and the funnel.
+Run again, it adds to the store; what it shows is always its own.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def _record(n: int, seed: int, this_run: str) -> bool:
     try:
         for user in progress(make_users(n, seed=seed), unit="engagements"):
             metadata = {**user.metadata, "demo_run": this_run}
-            with ftnb.record("house_search", metadata=metadata, goal_nodes=GOAL_NODES, global_nodes=GLOBAL_NODES):
-                try:
+            try:
+                with ftnb.record("house_search", metadata=metadata, goal_nodes=GOAL_NODES, global_nodes=GLOBAL_NODES):
                     run_one(graph, user)
-                except (ZeroDivisionError, ConnectionError):
-                    pass  # these runs fail on purpose: the trace shows where and why
+            except (ZeroDivisionError, ConnectionError):
+                pass  # these runs fail on purpose: the trace shows where and why
     except KeyboardInterrupt:
         return True
     return False
@@ -105,16 +105,22 @@ def _tables(tr: Traces, engagements: pl.DataFrame, this_run: str) -> dict[str, r
 
 def _page(tr: Traces, engagements: pl.DataFrame, tables: dict[str, report.Table]) -> list[Fragment]:
     """The HTML file: a run to click through, then the tables."""
-    failed = engagements.filter(pl.col("status") == "failed").sort("n_steps", descending=True)
-    chosen = tr.engagement((engagements if failed.is_empty() else failed)["engagement_id"][0])
-    title = "One run" if failed.is_empty() else "A run that failed"
+    failed = engagements.filter(pl.col("status") == "failed")
+    shown = tr.engagement(_telling(engagements if failed.is_empty() else failed))
+    hint = "" if failed.is_empty() else " Red is where it broke: what that step was given shows why."
     return [
         TrustedHtml(report.STYLE),
-        Heading(title),
-        "Click a node, a lane or a mark: graph, timeline and details follow each other.",
-        engagement_payload(chosen.model, resolve=chosen.resolve),
+        "Recorded while the agent ran, with no change to its code. This file loads nothing from elsewhere.",
+        Heading("One of them" if failed.is_empty() else "One that failed"),
+        f"Click a node, a lane or a mark: graph, timeline and details follow each other.{hint}",
+        engagement_payload(shown.model, resolve=shown.resolve),
         *(part for name, table in tables.items() for part in (Heading(name), TrustedHtml(table.html()))),
     ]
+
+
+def _telling(engagements: pl.DataFrame) -> str:
+    """Id of one that is worth a look: long enough to loop, short enough to be seen at once."""
+    return str(engagements.sort((pl.col("n_steps") - 10).abs(), maintain_order=True)["engagement_id"][0])
 
 
 def _say_what_next(store: Path, out: Path, n_older: int) -> None:

@@ -7,6 +7,7 @@ listings are unreachable, and one flat was entered with a size of 0 m².
 from __future__ import annotations
 
 import random
+import time
 import zlib
 from typing import TypedDict
 
@@ -58,6 +59,11 @@ def _one_in(n: int, *what: object) -> bool:
     return zlib.crc32(repr(what).encode()) % n == 0
 
 
+def _wait(ms: float) -> None:
+    """As long as a real service takes, divided by about a hundred."""
+    time.sleep(ms / 1000)
+
+
 @tool
 def lookup_area(area: str) -> dict[str, int | str]:
     """What flats usually cost in an area, by number of rooms."""
@@ -67,6 +73,7 @@ def lookup_area(area: str) -> dict[str, int | str]:
 @tool
 def query_listings(area: str, rooms: int, max_rent: int) -> list[Flat]:
     """Flats of the public listings within the limits, cheapest first."""
+    _wait(6)
     if _one_in(90, "listings", area, rooms, max_rent):
         raise ConnectionError("the listings service closed the connection")
     found = [f for f in FLATS if f["area"] == area and f["rooms"] == rooms and f["rent"] <= max_rent]
@@ -76,6 +83,7 @@ def query_listings(area: str, rooms: int, max_rent: int) -> list[Flat]:
 @tool
 def ask_agency(agency: str, area: str, rooms: int, max_rent: int) -> list[Flat]:
     """Flats that one agency offers within the limits."""
+    _wait(4)
     if _one_in(9, agency, area, rooms, max_rent):
         raise TimeoutError(f"{agency} did not answer")
     dice = random.Random(f"{agency}/{area}/{rooms}")

@@ -77,6 +77,16 @@ class Session:
         self.recorder.flush()
         return self._capture.assembler.turns.n_begun
 
+    def n_engagements(self) -> int:
+        """How many engagements began in this session."""
+        self.recorder.flush()
+        return self._capture.assembler.turns.n_engagements
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the store is a file that was opened by its path."""
+        return self._owns_store and self.where != ":memory:"
+
     def _connect(self) -> None:
         if _install.is_installed():
             from .langgraph_adapter.handler import AMBIENT

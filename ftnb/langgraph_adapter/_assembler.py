@@ -17,11 +17,11 @@ from ..store.draft import Draft
 from . import _events as events
 from ._calls import Calls
 from ._events import GraphStart
-from ._routing import START
 from ._runs import CallRun, GraphRun, Run, StepRun, task_id
 from ._scope import Scope
 from ._steps import Steps
 from ._turns import Turns, describe
+from .topology import START
 
 _MAX_ENDED = 1_000
 """Root runs remembered after their end, so that stragglers are not taken for runs of their own."""
@@ -100,7 +100,7 @@ class Assembler:
         self._add(run_id, graph)
 
     def _chain_start(self, event: Any) -> None:
-        _, perf, wall, run_id, parent_id, name, tags, metadata, inputs, scope = event
+        _, perf, wall, run_id, parent_id, name, tags, metadata, inputs, scope, kind = event
         parent = self._runs.get(parent_id)
         if is_node(tags, metadata, parent) and metadata["langgraph_node"] != START:
             parent = parent or self._stray_graph(parent_id, perf, wall, metadata)
@@ -110,6 +110,7 @@ class Assembler:
             run = Run(parent.turn, parent.step, parent.graph)
             if isinstance(parent, StepRun) and is_after_node(tags):
                 run.branch = name
+            run.is_parser = kind == "parser"
             self._add(run_id, run)
         elif scope is not None:
             self._add(run_id, self._plain_step(scope, perf, wall, name))
@@ -137,6 +138,8 @@ class Assembler:
                 run.turn.flows.pop(run.flow_key, None)
         elif run is not None and run.branch is not None:
             self._routed(run, outputs)
+        elif run is not None and run.is_parser and run.step is not None:
+            self._steps.parsed(run.step, perf, outputs)
 
     def _chain_error(self, event: Any) -> None:
         _, perf, run_id, error, facts = event
@@ -180,7 +183,9 @@ class Assembler:
 
     # --- calls ---
 
-    def _step_for(self, parent_id: Any, scope: Scope | None, perf: int, wall: int, name: str) -> tuple[StepRun | None, bool]:
+    def _step_for(
+        self, parent_id: Any, scope: Scope | None, perf: int, wall: int, name: str
+    ) -> tuple[StepRun | None, bool]:
         """The step that a call belongs to, and whether it was made for this call; None: the call is not recorded."""
         parent = self._runs.get(parent_id)
         if parent is not None:

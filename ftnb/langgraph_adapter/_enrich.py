@@ -41,7 +41,8 @@ def reported(update: Any) -> Iterator[Reported]:
         model = item.get("model")
         event = _event({**item, "payload": {"model": model} if model else {}}, EventKind.LLM_CALL)
         event.model = model if isinstance(model, str) else None
-        event.tokens = _tokens({key.removesuffix("_tokens"): value for key, value in item.items() if key.endswith("_tokens")})
+        counts = {key: value for key, value in item.items() if key.endswith("_tokens")}
+        event.tokens = _tokens({key.removesuffix("_tokens"): value for key, value in counts.items()})
         yield event
     for item in _items(update, "events"):
         kind = _KINDS.get(item["kind"]) if isinstance(item.get("kind"), str) else None
@@ -69,9 +70,10 @@ def _items(update: Any, key: str) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, (list, tuple)):
         return
     for item in value:
-        if isinstance(item, Mapping) and isinstance(item.get("name"), str):
-            if isinstance(item.get("payload", {}), Mapping):
-                yield item
+        if not isinstance(item, Mapping) or not isinstance(item.get("name"), str):
+            continue
+        if isinstance(item.get("payload", {}), Mapping):
+            yield item
 
 
 def _event(item: Mapping[str, Any], kind: EventKind) -> Reported:

@@ -4,7 +4,7 @@ Tuples, because they are made on the agent's thread and nothing is cheaper. `per
 microseconds since 1970; `run` and `parent` are LangChain's run ids.
 
     GRAPH_START   perf wall run parent name GraphStart
-    CHAIN_START   perf wall run parent name tags metadata inputs scope
+    CHAIN_START   perf wall run parent name tags metadata inputs scope kind
     CHAIN_END     perf run outputs facts
     CHAIN_ERROR   perf run error facts
     LLM_START     perf wall run parent name messages metadata parameters scope

@@ -1,7 +1,8 @@
 """Which engagement does a root run belong to?
 
-With callbacks alone the checkpoint that a run loads cannot be seen, so its thread stands for it: same saver object, same
-thread id and namespace, in this kernel. A saver that can be looked into without I/O is asked whether it holds the thread.
+With callbacks alone the checkpoint that a run loads cannot be seen, so its thread stands for it: same saver object,
+same thread id and namespace, in this kernel. A saver that can be looked into without I/O is asked whether it holds the
+thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Putting the handler into every LangChain run of the process, and taking it out again.
 
-LangChain asks its configure hooks at the start of each run. The hook is registered when LangChain's own module for it is
-imported; where it is not imported yet, an import finder waits for that, so that loading ftnb stays quick.
+LangChain asks its configure hooks at the start of each run. The hook is registered when LangChain's own module for it
+is imported; where it is not imported yet, an import finder waits for that, so that loading ftnb stays quick.
 """
 
 from __future__ import annotations

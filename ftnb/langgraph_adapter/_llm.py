@@ -116,6 +116,8 @@ def documents(found: Any) -> Any:
     """What a retriever found, as `{"content", "metadata"}` each."""
     if not isinstance(found, (list, tuple)):
         return found
-    return [
-        {"content": one.page_content, "metadata": one.metadata} if hasattr(one, "page_content") else one for one in found
-    ]
+    return [_document(one) for one in found]
+
+
+def _document(one: Any) -> Any:
+    return {"content": one.page_content, "metadata": one.metadata} if hasattr(one, "page_content") else one

@@ -1,8 +1,8 @@
 """Which step caused which: what a finished step writes to, and who reads it in the next superstep.
 
 LangGraph names the channels that *may* trigger a node, not those that did, so the causes are worked out: each finished
-step writes to its targets (static edges, router results, `Command`s, `Send`s); a node that starts takes what was written
-to it in earlier supersteps. What cannot be told is left out rather than guessed.
+step writes to its targets (static edges, router results, `Command`s, `Send`s); a node that starts takes what was
+written to it in earlier supersteps. What cannot be told is left out rather than guessed.
 """
 
 from __future__ import annotations

@@ -80,6 +80,8 @@ class Run:
     """The nearest graph around it."""
     branch: str | None = None
     """The router that this is."""
+    is_parser: bool = False
+    """It makes objects out of what a model said."""
     scope: Scope | None = None
 
 
@@ -113,6 +115,8 @@ class StepRun(Run):
     wall: int = 0
     calls: list[tuple[str, Draft]] = field(default_factory=list)
     """Calls that the callbacks saw, as (`llm` or `tool`, event), to be matched with what the node reports itself."""
+    extracted: list[dict[str, Any]] = field(default_factory=list)
+    """Values that parsers made, to be matched with what the node reports itself."""
     held: list[Draft] = field(default_factory=list)
     """Events that wait for the node's own report, which may know their tokens."""
     told: int | None = None

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
+
 from ..core.ids import new_id
-from ..core.model import EventKind, StepStatus
+from ..core.model import EventKind, Extraction, StepStatus
 from ..store import build
 from ..store.draft import Draft
 from ._enrich import Reported, extraction_of, reported
@@ -98,11 +101,10 @@ class Steps:
     def _forget(self, graph: GraphRun) -> None:
         """The superstep is over: what finished in it is not tried again."""
         tasks = graph.turn.engaged.tasks
-        for task_id in graph.tasks:
-            if task_id in tasks and not tasks[task_id].waiting:
-                del tasks[task_id]
-        kept = set(tasks)
-        graph.turn.tasks = [task_id for task_id in graph.turn.tasks if task_id in kept]
+        for key in graph.tasks:
+            if key in tasks and not tasks[key].waiting:
+                del tasks[key]
+        graph.turn.tasks = [key for key in graph.turn.tasks if key in tasks]
         graph.tasks.clear()
 
     # --- the end ---
@@ -141,8 +143,9 @@ class Steps:
             step.turn.waiting += 1
         if step.told != id(error):
             for interrupt in _interrupts(error):
-                payload = {"value": getattr(interrupt, "value", interrupt), "id": getattr(interrupt, "id", None)}
-                self._event(step, self._at(step, perf), EventKind.LOG, "interrupt", payload=payload, subtype="interrupt")
+                said = {"value": getattr(interrupt, "value", interrupt), "id": getattr(interrupt, "id", None)}
+                at = self._at(step, perf)
+                self._event(step, at, EventKind.LOG, "interrupt", payload=said, subtype="interrupt")
         if step.outer is not None:
             step.outer.told = id(error)
         self._finish(step, perf, StepStatus.WAITING, None)
@@ -197,9 +200,9 @@ class Steps:
         if step.outer is None:
             engaged.last = step.name
         engaged.reached = engaged.reached or matches(engaged.labels.goal_nodes, step)
-        if step.source is not None and step.graph is not None and step.graph.flow is not None:
-            if not _is_call(step.source.path):
-                step.graph.flow.finished(step.source)
+        flow = None if step.graph is None else step.graph.flow
+        if step.source is not None and flow is not None and not _is_call(step.source.path):
+            flow.finished(step.source)
 
     # --- what the node reports itself ---
 
@@ -220,9 +223,22 @@ class Steps:
         for held in step.held:
             self._emit(held)
         extraction = extraction_of(update)
-        if extraction is not None:
-            self._emit(build.extraction(step.turn.stream, at, step.step_id, extraction))
-            self._event(step, at, EventKind.EXTRACTION, extraction["schema_name"], payload=extraction["values"])
+        if extraction is not None and extraction["values"] not in step.extracted:
+            self._extraction(step, at, extraction)
+
+    def parsed(self, step: StepRun, perf: int, output: Any) -> None:
+        """A parser made `output` of what a model said; pydantic objects are extractions."""
+        for one in output if isinstance(output, list) else [output]:
+            schema = _schema_of(one)
+            if schema is not None:
+                values = one.model_dump()
+                step.extracted.append(values)
+                fields = {"schema_name": type(one).__name__, "json_schema": schema, "values": values}
+                self._extraction(step, self._at(step, perf), Extraction.model_validate(fields).model_dump())
+
+    def _extraction(self, step: StepRun, at: int, fields: dict[str, Any]) -> None:
+        self._emit(build.extraction(step.turn.stream, at, step.step_id, fields))
+        self._event(step, at, EventKind.EXTRACTION, fields["schema_name"], payload=fields["values"])
 
     def _event(self, step: StepRun, at: int, kind: EventKind, name: str, **fields: Any) -> None:
         self._emit(build.event(step.turn.stream, at, step.step_id, kind, name, **fields))
@@ -263,6 +279,16 @@ def _as_update(update: Any) -> Any:
     if isinstance(update, (list, tuple)) and all(isinstance(one, tuple) and len(one) == 2 for one in update):
         return dict(update) or None
     return update
+
+
+def _schema_of(value: Any) -> dict[str, Any] | None:
+    """The JSON schema of a pydantic object; None for anything else, messages among them."""
+    if not isinstance(value, BaseModel) or hasattr(value, "content"):
+        return None
+    try:
+        return type(value).model_json_schema()
+    except PydanticUserError:
+        return {}
 
 
 def _interrupts(error: BaseException) -> list[Any]:

@@ -34,6 +34,7 @@ class Turns:
         """Id of the engagement whose turn began last."""
         self.n_begun = 0
         """How many turns and scopes began."""
+        self.n_engagements = 0
 
     # --- turns ---
 
@@ -124,6 +125,7 @@ class Turns:
     def _start(
         self, engaged: Engaged, wall: int, metadata: dict[str, Any], parent: str | None, thread: ThreadProbe | None
     ) -> None:
+        self.n_engagements += 1
         engaged.metadata = metadata
         engaged.tools = tools_of(engaged.topology, engaged.labels)
         draft = build.engagement_started(

@@ -66,6 +66,7 @@ class Handler(BaseCallbackHandler):
         tags: list[str] | None = None,
         metadata: dict[str, Any] | None = None,
         name: str | None = None,
+        run_type: str | None = None,
         **_: Any,
     ) -> None:
         """A graph, a node, a router or a part of a chain begins."""
@@ -94,7 +95,7 @@ class Handler(BaseCallbackHandler):
             shown = name or "chain"
             target.submit(
                 target.translate,
-                (events.CHAIN_START, perf, wall, run_id, parent_run_id, shown, tags, about, state, scope),
+                (events.CHAIN_START, perf, wall, run_id, parent_run_id, shown, tags, about, state, scope, run_type),
             )
         except Exception as error:
             target.drop("on_chain_start", error)
@@ -359,7 +360,7 @@ def user_metadata(given: Mapping[str, Any] | None, configurable: Mapping[str, An
     """The metadata that the user gave, without what LangChain and LangGraph add of their own."""
     kept: dict[str, Any] = {}
     for key, value in (given or {}).items():
-        if isinstance(key, str) and key.startswith(_OWN_METADATA):
+        if str(key).startswith(_OWN_METADATA):
             continue
         if key in _FROM_CONFIGURABLE and configurable.get(key) == value:
             continue

@@ -30,8 +30,8 @@ async def run_instrumented(
     """Run `compiled` on `input` to its end, record it as one engagement, and return the engagement's id.
 
     Entering one of `global_nodes` is an intent switch; `node_tools` names the tools of nodes where the graph does not;
-    when none of `goal_nodes` was reached, the engagement is abandoned. `config` is LangGraph's. What the agent raises is
-    passed on after the engagement ended as failed.
+    when none of `goal_nodes` was reached, the engagement is abandoned. `config` is LangGraph's. What the agent raises
+    is passed on after the engagement ended as failed.
     """
     labels = Labels.of(name, metadata, goal_nodes, global_nodes, node_tools)
     with recording(recorder, labels, compiled) as scope:

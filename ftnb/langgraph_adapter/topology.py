@@ -1,7 +1,7 @@
 """The declared workflow graph of a compiled LangGraph, read from its builder.
 
-`get_graph()` draws conditional edges without a path map as edges to the end, and joins as plain edges; the builder knows
-better and is a thousand times faster. It serves only graphs that have no builder (the functional API).
+`get_graph()` draws conditional edges without a path map as edges to the end, and joins as plain edges; the builder
+knows better and is a thousand times faster. It serves only graphs that have no builder (the functional API).
 """
 
 from __future__ import annotations
@@ -77,8 +77,11 @@ class _Reading:
             leaving.add(source)
             self._edge(source, target, condition, kind, prefix)
         if prefix is None:
-            unknown = {source for source, branches in builder.branches.items() if any(b.ends is None for b in branches.values())}
-            ending = [name for name in builder.nodes if name not in leaving and name not in unknown]
+            # A branch without a path map may lead anywhere.
+            leaving |= {
+                source for source, all_ in builder.branches.items() if any(b.ends is None for b in all_.values())
+            }
+            ending = [name for name in builder.nodes if name not in leaving]
             self.topology.finish += [name for name in ending if name not in self.topology.finish]
 
     def _node(self, name: str, prefix: str | None, tools: list[str]) -> str:

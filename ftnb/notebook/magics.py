@@ -1,0 +1,243 @@
+"""`%ftnb` and `%%trace`.
+
+`%%trace` is no ordinary cell magic: one of those is handed its cell as text and has to run it itself, which breaks
+top-level await in a kernel whose event loop is running, and other magics. So the line is rewritten, before the cell is
+compiled, into a call that begins the labels, and the cell runs as it would without it; the labels end with the cell.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser
+
+from .. import session
+from ..core.errors import FtnbError
+from ..langgraph_adapter import _scope
+from ..langgraph_adapter._scope import Labels
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_USAGE = "%ftnb status | on | off | store PATH | display auto|off"
+_TRACE = "%%trace"
+
+
+def say(text: str) -> None:
+    """Tell the user one line."""
+    print(text)  # noqa: T201  (a notebook's cell output is where its user looks)
+
+
+class Magics:
+    """The magics of one shell, and what they remember of the cell that runs."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell: Any = shell
+        self._replaced: dict[tuple[str, str], Any] = {}
+        self.owns_session = False
+        """The recording session was begun from here, and ends with the extension."""
+        self._shows_runs = False
+        """`%ftnb display auto`: show the newest run of each cell."""
+        self._is_traced = False
+        """The cell that runs has `%%trace`."""
+        self._n_before = 0
+        """Turns begun when the cell started."""
+
+    # --- coming and going ---
+
+    def register(self) -> None:
+        """Add the magics and hooks, remembering what was there."""
+        for kind, name, function in self._functions():
+            table = self._shell.magics_manager.magics[kind]
+            self._replaced[kind, name] = table.get(name)
+            table[name] = function
+        self._shell.input_transformers_cleanup.append(rewrite_trace)
+        self._shell.events.register("pre_run_cell", self._before)
+        self._shell.events.register("post_run_cell", self._after)
+
+    def unregister(self) -> None:
+        """Give back what was there, unless the user has replaced it since."""
+        for kind, name, function in self._functions():
+            table = self._shell.magics_manager.magics[kind]
+            if table.get(name) != function:
+                continue
+            before = self._replaced.get((kind, name))
+            if before is None:
+                table.pop(name)
+            else:
+                table[name] = before
+        for remove, what in self._hooks():
+            try:
+                remove(what)
+            except ValueError:  # somebody else took it out
+                pass
+        _scope.cell_labels = None
+
+    def _functions(self) -> list[tuple[str, str, Callable[..., None]]]:
+        return [("line", "ftnb", self.ftnb), ("cell", "trace", self.trace)]
+
+    def _hooks(self) -> list[tuple[Callable[[Any], None], Any]]:
+        events = self._shell.events
+        return [
+            (self._shell.input_transformers_cleanup.remove, rewrite_trace),
+            (lambda hook: events.unregister("pre_run_cell", hook), self._before),
+            (lambda hook: events.unregister("post_run_cell", hook), self._after),
+        ]
+
+    # --- %ftnb ---
+
+    def ftnb(self, line: str = "") -> None:
+        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off."""
+        verb, _, rest = line.strip().partition(" ")
+        rest = rest.strip()
+        if verb == "trace":
+            self._begin(rest)
+        elif verb in ("", "status") and not rest:
+            say(status())
+        elif verb in ("on", "off") and not rest:
+            self._switch(verb == "on")
+        elif verb == "store" and rest:
+            self._store(rest)
+        elif verb == "display" and rest in ("auto", "off"):
+            self._shows_runs = rest == "auto"
+            what = "the newest run of each cell is shown" if self._shows_runs else "runs are shown on request"
+            say(f"ftnb: display {rest}: {what}")
+        else:
+            raise UsageError(f"%ftnb {line.strip()}: not understood. Usage: {_USAGE}")
+
+    def _switch(self, on: bool) -> None:
+        current = session.current()
+        if current is None and on:
+            current, self.owns_session = session.start(), True
+        if current is None:
+            say("ftnb: nothing is recorded")
+            return
+        if on:
+            current.resume()
+        else:
+            current.pause()
+        say(f"ftnb: {current.describe()}")
+
+    def _store(self, given: str) -> None:
+        before = session.current()
+        try:
+            started = session.start(_unquoted(given))
+        except FtnbError as error:
+            raise UsageError(f"%ftnb store: {error}") from error
+        self.owns_session = self.owns_session or started is not before
+        say(f"ftnb: {'already ' if started is before else ''}{started.describe()}")
+
+    # --- %%trace ---
+
+    def trace(self, line: str, cell: str) -> None:
+        """Label every engagement that begins in this cell, and show the last one.
+
+        --name NAME  --user ID  --goal NODE  --global NODE  --tools NODE=TOOL,TOOL  --meta KEY=VALUE
+        (--goal, --global, --tools and --meta may be given several times)
+        """
+        # Reached only inside another cell magic: as the first line of a cell it is rewritten, see above.
+        self._begin(line)
+        self._shell.run_cell(cell)
+
+    def _begin(self, line: str) -> None:
+        if session.current() is None:
+            raise UsageError("%%trace: nothing is recorded; say %ftnb on first")
+        _scope.cell_labels = parse_labels(line)
+        self._is_traced = True
+
+    # --- around each cell ---
+
+    def _before(self, *_: Any) -> None:
+        _scope.cell_labels, self._is_traced = None, False
+        current = session.current()
+        self._n_before = 0 if current is None else current.n_turns()
+
+    def _after(self, *_: Any) -> None:
+        _scope.cell_labels = None
+        shows, self._is_traced = self._is_traced or self._shows_runs, False
+        current = session.current()
+        if current is None:
+            return
+        begun = current.n_turns()  # flushes: what a cell recorded is in the store when the cell is over
+        if shows and begun != self._n_before and current.newest() is not None:
+            _show()
+
+
+def rewrite_trace(lines: list[str]) -> list[str]:
+    """The lines of a cell, its first `%%trace …` line turned into a call that keeps its place."""
+    if not lines or not lines[0].startswith(_TRACE):
+        return lines
+    given = lines[0].rstrip("\r\n")
+    rest = given[len(_TRACE) :]
+    if rest and not rest[0].isspace():
+        return lines  # another magic, or %%trace? asking for help
+    end = lines[0][len(given) :] or "\n"
+    call = f"get_ipython().run_line_magic('ftnb', {'trace ' + rest.strip()!r}){end}"
+    return [call, *lines[1:]]
+
+
+def status() -> str:
+    """What is recorded, where to, and what was lost. Never raises."""
+    try:
+        current = session.current()
+        if current is None:
+            return "ftnb: nothing is recorded (%ftnb on starts)"
+        stats = current.stats()
+        begun = current.n_engagements()
+        lines = [f"ftnb: {current.describe()}"]
+        lines.append(f"  {begun} engagements begun; {stats.committed} records committed, {stats.pending} pending")
+        if stats.dropped:
+            lost = ", ".join(f"{reason} {n}" for reason, n in sorted(stats.dropped.items()))
+            lines.append(f"  not kept: {lost}")
+        if stats.last_error:
+            lines.append(f"  last problem: {stats.last_error}")
+        return "\n".join(lines)
+    except Exception as error:
+        return f"ftnb: the state cannot be told ({type(error).__name__}: {error})"
+
+
+def parse_labels(line: str) -> Labels:
+    """The labels that a `%%trace` line gives. Raises UsageError."""
+    parser: Any = MagicArgumentParser("%%trace", add_help=False)  # type: ignore[no-untyped-call]
+    parser.add_argument("--name")
+    parser.add_argument("--user")
+    for several in ("--goal", "--global", "--tools", "--meta"):
+        parser.add_argument(several, action="append", default=[])
+    try:
+        given = parser.parse_args(shlex.split(line))
+    except ValueError as error:
+        raise UsageError(f"%%trace: {error}") from error
+    metadata = {"user_id": given.user} if given.user is not None else {}
+    metadata.update(_pairs(given.meta, "--meta key=value"))
+    tools = {node: names.split(",") for node, names in _pairs(given.tools, "--tools node=tool1,tool2").items()}
+    return Labels.of(given.name, metadata, _several(given.goal), _several(getattr(given, "global")), tools)
+
+
+def _several(given: list[str]) -> set[str]:
+    return {name for one in given for name in one.split(",") if name}
+
+
+def _pairs(given: list[str], usage: str) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
+    for one in given:
+        key, separator, value = one.partition("=")
+        if not separator or not key:
+            raise UsageError(f"%%trace: {one!r} is not understood; write {usage}")
+        pairs[key] = value
+    return pairs
+
+
+def _unquoted(given: str) -> str:
+    return given[1:-1] if len(given) > 1 and given[0] == given[-1] and given[0] in "'\"" else given
+
+
+def _show() -> None:
+    from IPython.display import display
+
+    try:
+        display(session.last())  # type: ignore[no-untyped-call]
+    except Exception as error:  # showing a run must not break its cell
+        say(f"ftnb: the run was recorded but cannot be shown ({type(error).__name__}: {error})")

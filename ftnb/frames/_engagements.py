@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from ..core.canonical import encode_json
+from ..core.canonical import MARK, dumps, encode_json, from_json, loads
 from ..store.reconstruct import UNKNOWN_NAME
 from ._log import Log, path
-from ._steps import RUN, moment, with_recorded_time
+from ._steps import RUN, moment
 from ._values import part_of_bodies
 from .schema import ENGAGEMENTS, polars_schema
 
@@ -21,11 +21,15 @@ _LAST_WORD = ("step_started", "engagement_status_changed", "engagement_ended")
 
 def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, meta: Sequence[str] = ()) -> pl.DataFrame:
     """The `engagements` frame from `step_rows` and `event_rows`; `meta` adds these metadata keys as typed columns."""
-    whole = log.records.group_by("engagement_id", maintain_order=True).agg(pl.col("turn").max().alias("n_turns"))
+    whole = log.records.group_by("engagement_id", maintain_order=True).agg(
+        pl.col("turn").max().alias("n_turns"), pl.col("at_us").min().alias("_first_us")
+    )
     frame = whole
     for part in (_headers(log), _standing(log), _waits(log), _totals(steps, events)):
         frame = frame.join(part, on="engagement_id", how="left", maintain_order="left")
-    frame = _with_start(log, frame).with_columns(
+    frame = frame.with_columns(
+        # An engagement whose start was lost began, as far as is known, with its first record.
+        pl.coalesce("started_us", "_first_us").alias("started_us"),
         pl.col("name").fill_null(UNKNOWN_NAME),
         pl.col("status").fill_null("active"),
         pl.col("wait_ms").fill_null(0.0),
@@ -49,6 +53,8 @@ def with_metadata(engagements: pl.DataFrame, keys: Sequence[str]) -> pl.DataFram
     if not keys:
         return engagements
     objects = [orjson.loads(text) for text in engagements["metadata"]]
+    # Metadata with keys that are no text is kept as a marker.
+    objects = [from_json(found) if MARK in found else found for found in objects]
     return engagements.with_columns(_typed(key, [found.get(key) for found in objects]) for key in keys)
 
 
@@ -102,22 +108,10 @@ def _metadata(log: Log, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFram
 
 
 def _merge(parts: pl.Series) -> str:
-    merged: dict[str, Any] = {}
+    merged: dict[Any, Any] = {}
     for text in parts:
-        merged.update(orjson.loads(text))
-    return encode_json(merged).decode()
-
-
-def _with_start(log: Log, frame: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with the start of engagements whose start was lost: their first record."""
-    lost = frame.filter(pl.col("started_us").is_null()).select("engagement_id")
-    if lost.is_empty():
-        return frame
-    first = log.records.unique("engagement_id", keep="first", maintain_order=True)
-    first = with_recorded_time(log, first.join(lost, on="engagement_id", how="semi", maintain_order="left"))
-    known = first.select("engagement_id", "recorded_us")
-    joined = frame.join(known, on="engagement_id", how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("started_us", "recorded_us").alias("started_us"))
+        merged.update(loads(text))
+    return dumps(merged).decode()
 
 
 def _standing(log: Log) -> pl.DataFrame:

@@ -123,10 +123,6 @@ def _started(log: Log) -> pl.DataFrame:
 def _stand_ins(log: Log) -> pl.DataFrame:
     """Steps whose start was lost, told by their first other record."""
     rows = log.of("event_recorded", "extraction_recorded", "step_ended").filter(pl.col("run") == 0)
-    if not rows.is_empty():
-        rows = with_recorded_time(log, rows)
-    else:
-        rows = rows.with_columns(pl.col("at_us").alias("recorded_us"))
     named = pl.col("name").filter((pl.col("type") == "step_ended") & (pl.col("name") != ""))
     empty = pl.lit([], pl.List(pl.String))
     return (
@@ -135,7 +131,7 @@ def _stand_ins(log: Log) -> pl.DataFrame:
             pl.col("pos").first(),
             named.first().fill_null(UNKNOWN_NAME).alias("name"),
             pl.col("turn").first(),
-            moment("recorded_us").first().alias("started_at"),
+            moment("at_us").first().alias("started_at"),
         )
         .with_columns(
             pl.lit("").alias("ns"),
@@ -146,14 +142,6 @@ def _stand_ins(log: Log) -> pl.DataFrame:
             empty.alias("tools_available"),
         )
     )  # fmt: skip
-
-
-def with_recorded_time(log: Log, rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with `recorded_us`, when they were written; `at_us` may be when something earlier happened."""
-    bodies = log.bodies(*rows["type"].unique().sort(), having=["recorded_us"])
-    written = bodies.select("seq", path("recorded_us").cast(pl.Int64, strict=False).alias("recorded_us"))
-    joined = rows.join(written, on="seq", how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("recorded_us", "at_us").alias("recorded_us"))
 
 
 def _ends(log: Log) -> pl.DataFrame:

@@ -41,6 +41,8 @@ _SORT: dict[str, _Order] = {
     BLOBS: [("engagement_id", "ascending"), ("blob_id", "ascending")],
     STREAMS: [("engagement_id", "ascending"), ("stream_id", "ascending")],
 }
+_SORT_OF_VIEWS: _Order = [("engagement_id", "ascending")]
+"""Arrow's sort is stable: within an engagement rows stay in order."""
 
 
 class Scanned(Protocol):
@@ -75,10 +77,8 @@ def write_parquet(store: Scanned, path: Path, views: Mapping[str, pa.Table]) -> 
             os.replace(temporary, path)
         else:
             temporary.mkdir()
-            for name, table in {
-                **views,
-                **{name: table.sort_by(_SORT[name]) for name, table in evidence.items()},
-            }.items():
+            for name, table in {**views, **evidence}.items():
+                table = table.sort_by(_SORT.get(name, _SORT_OF_VIEWS))
                 target = temporary / f"{name}.parquet"
                 _write(table, target, {**marks, "ftnb.table": name}, _ROW_GROUP.get(name, _ROW_GROUP_OF_VIEWS))
             _swap(temporary, path)

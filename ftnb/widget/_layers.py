@@ -12,9 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 Point = tuple[float, float]
-_SWEEPS = 8
+_SWEEPS, _SWEEPS_LARGE, _LARGE = 8, 2, 5_000
+"""Passes over the layers; fewer over a graph that nobody can read node by node anyway."""
 _LANE = 10.0
 """Cross size of the lane that a long edge takes between the nodes of a layer."""
+_LANE_WEIGHT = 0.15
+"""How hard a bend of a long edge pulls at its neighbours, beside a node."""
 
 
 @dataclass
@@ -149,6 +152,7 @@ class _Mesh:
         for point, at in enumerate(self._layer):
             self._layers[at].append(point)
         self._cross = [0.0] * len(self._layer)
+        self._sweeps = _SWEEPS if len(self._layer) < _LARGE else _SWEEPS_LARGE
 
     def _chain(self, source: int, target: int) -> list[int]:
         chain, previous = [], source
@@ -168,8 +172,11 @@ class _Mesh:
 
     def order(self) -> None:
         """Sort each layer by the mean place of its neighbours, to and fro, and keep the best order seen."""
+        self._place = [0.0] * len(self._layer)
+        for layer in self._layers:
+            self._number(layer)
         best, fewest = [list(layer) for layer in self._layers], self._crossings()
-        for sweep in range(_SWEEPS):
+        for sweep in range(self._sweeps):
             if not fewest:
                 break
             down = sweep % 2 == 0
@@ -182,13 +189,18 @@ class _Mesh:
         self._layers = best
 
     def _sort(self, at: int, neighbours: dict[int, list[int]]) -> None:
-        place = {point: i for layer in self._layers for i, point in enumerate(layer)}
+        place = self._place
 
         def mean(point: int) -> float:
-            near = neighbours.get(point, [])
-            return sum(place[n] for n in near) / len(near) if near else float(place[point])
+            near = neighbours.get(point)
+            return sum(place[n] for n in near) / len(near) if near else place[point]
 
         self._layers[at].sort(key=mean)
+        self._number(self._layers[at])
+
+    def _number(self, layer: list[int]) -> None:
+        for at, point in enumerate(layer):
+            self._place[point] = at
 
     def _crossings(self) -> int:
         """How many pairs of edges cross between neighbouring layers."""
@@ -210,7 +222,7 @@ class _Mesh:
             for point in layer:
                 self._cross[point] = at + self._cross_size[point] / 2
                 at += self._cross_size[point] + self._graph.gap_cross
-        for sweep in range(_SWEEPS):
+        for sweep in range(self._sweeps):
             down = sweep % 2 == 0
             for layer in self._layers if down else reversed(self._layers):
                 wanted = [self._mean_cross(point, down) for point in layer]
@@ -220,7 +232,12 @@ class _Mesh:
 
     def _mean_cross(self, point: int, down: bool) -> float:
         near = (self._before if down else self._after)[point] or (self._after if down else self._before)[point]
-        return sum(self._cross[n] for n in near) / len(near) if near else self._cross[point]
+        if not near:
+            return self._cross[point]
+        # Neighbours that are nodes pull harder, so that the main path runs straight and the long ways round it bend.
+        n_nodes = len(self._graph.main)
+        weights = [1.0 if n < n_nodes else _LANE_WEIGHT for n in near]
+        return sum(self._cross[n] * w for n, w in zip(near, weights, strict=True)) / sum(weights)
 
     def placement(self) -> LayeredPlacement:
         graph, n = self._graph, len(self._graph.main)

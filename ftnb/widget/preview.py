@@ -15,6 +15,8 @@ Resolve = Callable[[Any], Any]
 """Turns a value held by reference (`Step.state_ref`) into the plain value."""
 
 _JS_SAFE_INT = 2**53
+_LASTING = ("object", "cut", "ref", "list")
+"""Markers that stay what they are when a value is read back from a store."""
 
 
 class _Limits(NamedTuple):
@@ -40,7 +42,7 @@ _LEVELS = (
 
 def preview(value: Any, *, limit: int | None = PREVIEW_BYTES) -> Preview:
     """`value` as JSON of about `limit` bytes; None keeps all of it. Never raises."""
-    return preview_json(to_json(value), limit=limit)
+    return preview_json(_keep_markers(to_json(value)), limit=limit)
 
 
 def preview_ref(ref: Any, *, resolve: Resolve | None = None, limit: int | None = PREVIEW_BYTES) -> Preview | None:
@@ -114,6 +116,20 @@ def _cut_text(text: str, keep: int) -> Json:
     return _cut("chars", len(text) - keep, head=text[:keep])
 
 
+def _keep_markers(value: Json) -> Json:
+    """Undo the escaping of markers that were in the value: what a store gives back of an object that is no data."""
+    if isinstance(value, list):
+        return [_keep_markers(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get(MARK) == "dict":
+        pairs = value["items"]
+        own = dict(pairs) if all(isinstance(key, str) for key, _ in pairs) else {}
+        if own.get(MARK) in _LASTING:
+            return {key: _keep_markers(item) for key, item in own.items()}
+    return {key: _keep_markers(item) for key, item in value.items()}
+
+
 def _for_browser(value: Json) -> Json:
     """Integers that a JavaScript number cannot hold become markers."""
     if isinstance(value, dict):
@@ -136,5 +152,5 @@ def _bytes_apart(value: Json) -> int:
 
 def _is_partial(value: Json) -> bool:
     if isinstance(value, dict):
-        return value.get(MARK) in ("cut", "ref") or any(_is_partial(item) for item in value.values())
+        return value.get(MARK) in ("cut", "ref", "list") or any(_is_partial(item) for item in value.values())
     return isinstance(value, list) and any(_is_partial(item) for item in value)

@@ -48,6 +48,9 @@ export class App {
       this.aloud,
     );
     this.root.addEventListener("keydown", (event) => this.onKey(event), { signal });
+    // A ring round the focus is for those who move it by key.
+    this.root.addEventListener("keydown", () => (this.root.dataset.input = "key"), { signal, capture: true });
+    this.root.addEventListener("pointerdown", () => (this.root.dataset.input = "pointer"), { signal, capture: true });
     host.onChange((what) => (what === "payload" ? this.reload() : this.follow()));
   }
 

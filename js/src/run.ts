@@ -1,7 +1,7 @@
 // One engagement as the views use it: the payload with lookups, and questions about it. Pure.
 
-import type { Cause, EngagementPayload, Lane, StepRow } from "./protocol.gen";
-import { duration, plural } from "./format";
+import { count, duration, plural } from "./format";
+import type { Cause, EngagementPayload, Lane, Node, StepRow } from "./protocol.gen";
 import { statusLook } from "./status";
 
 export class Run {
@@ -80,6 +80,33 @@ export class Run {
     const step = this.step(index);
     const visit = step.n_visits > 1 || step.visit > 1 ? ` #${step.visit}` : "";
     return `${step.name}${visit}${step.attempt > 1 ? `, attempt ${step.attempt}` : ""}`;
+  }
+
+  /** What a node's steps add up to, in lines. */
+  describeNode(index: number): string {
+    const node = this.payload.nodes[index];
+    if (!node) return "";
+    const lines = [node.name];
+    if (!node.declared) lines.push("not declared in the workflow");
+    if (node.is_global) lines.push("global step: may be entered from anywhere");
+    if (node.is_goal) lines.push("goal");
+    if (!node.n_steps) return [...lines, "not executed"].join("\n");
+    const totals = [plural(node.n_visits, "visit"), duration(node.duration_ms)];
+    if (node.total_tokens) totals.push(plural(node.total_tokens, "token"));
+    lines.push(totals.join(", "));
+    if (node.n_failing) lines.push(`${count(node.n_failing)} with errors`);
+    return lines.join("\n");
+  }
+
+  /** Where an edge leads, and how often it was taken. */
+  describeEdge(index: number): string {
+    const edge = this.payload.edges[index];
+    if (!edge) return "";
+    const [source, target] = [this.payload.nodes[edge.source], this.payload.nodes[edge.target]];
+    const name = (node: Node | undefined) => node?.name || node?.kind || "?";
+    const times = edge.taken === 1 ? "taken once" : edge.taken ? `taken ${count(edge.taken)} times` : "not taken";
+    const condition = edge.condition === null ? "" : ` if ${edge.condition}`;
+    return `${name(source)} → ${name(target)}${condition}\n${times}${edge.declared ? "" : ", not declared in the workflow"}`;
   }
 
   /** One line about a step, for tooltips and screen readers. */

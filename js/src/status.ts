@@ -49,6 +49,7 @@ export function kindLook(kind: string): Look {
   return (Object.hasOwn(KINDS, kind) && KINDS[kind]) || { ...UNKNOWN, word: kind };
 }
 
+export const ICON_GLOBAL = "M4.5 3.5 H11.5 L14.5 6 V10 L11.5 12.5 H4.5 L1.5 10 V6 Z";
 export const ICON_WARNING = "M8 2.8 L14 13 H2 Z M8 6.5 V9.3 M8 11.2 V11.3";
 export const ICON_FIT = "M3 6 V3 H6 M10 3 H13 V6 M13 10 V13 H10 M6 13 H3 V10";
 export const ICON_PREVIOUS = "M10 3.5 L5.5 8 L10 12.5";

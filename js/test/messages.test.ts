@@ -39,6 +39,7 @@ describe("markers", () => {
     expect(absence({ $ftnb: "cut", why: "size", type: "chars", n: 1_234 })).toBe("… 1,234 more characters");
     expect(absence({ $ftnb: "cut", why: "cycle", type: "dict" })).toBe("left out when recorded (cycle, dict)");
     expect(absence({ $ftnb: "ref", id: "b", n_bytes: 12_300 })).toBe("stored apart, 12.3 kB");
+    expect(absence({ $ftnb: "list", n: 402, chunks: [], tail: [] })).toBe("a list of 402 items, stored apart");
     expect(absence({ $ftnb: "int", value: "1" })).toBeNull();
   });
 

@@ -38,6 +38,17 @@ describe("describing", () => {
     expect(new Run(golden("running")).describe(3)).toContain("still running");
   });
 
+  it("sums up nodes and edges", () => {
+    expect(house.describeNode(node(house, "search_city"))).toBe("search_city\n3 visits, 1.56 s");
+    expect(house.describeNode(node(house, "escalate"))).toContain("not executed");
+    const nested = new Run(golden("nested"));
+    expect(nested.describeNode(node(nested, "fact_check"))).toContain("not declared");
+    const edges = house.payload.edges.map((_, index) => house.describeEdge(index));
+    expect(edges).toContain("rank → refine if refine\ntaken 2 times");
+    expect(edges).toContain("start → greet\ntaken once");
+    expect(edges).toContain("present → refine if refine\nnot taken");
+  });
+
   it("finds the first failure in time", () => {
     expect(house.firstFailing()).toBeNull();
     const failed = new Run(golden("failed"));

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ftnb.core.canonical import dumps, loads
 from ftnb.widget.preview import PREVIEW_BYTES, preview
 
 CHAT = [{"role": "user", "content": f"message {i}"} for i in range(400)]
@@ -64,7 +65,19 @@ def test_integers_that_javascript_would_round_become_markers() -> None:
 
 
 def test_a_users_own_marker_key_is_data() -> None:
-    assert preview({"$ftnb": "cut", "n": 3})["cut"] is False
+    shown = preview({"$ftnb": "mine", "n": 3})
+    assert shown["cut"] is False
+    assert shown["value"] == {"$ftnb": "dict", "items": [["$ftnb", "mine"], ["n", 3]]}
+
+
+def test_what_a_store_gives_back_of_an_object_stays_recognisable() -> None:
+    class HumanMessage:
+        def model_dump(self) -> dict[str, str]:
+            return {"type": "human", "content": "hi"}
+
+    read_back = loads(dumps({"messages": [HumanMessage()]}))
+    message = {"$ftnb": "object", "type": HumanMessage.__qualname__, "data": {"type": "human", "content": "hi"}}
+    assert preview(read_back)["value"] == {"messages": [message]}
 
 
 def test_values_that_json_cannot_hold_are_kept_as_markers() -> None:

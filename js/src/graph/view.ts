@@ -3,7 +3,7 @@
 import cytoscape, { type Core } from "cytoscape";
 import { button, h, icon } from "../dom";
 import type { Run } from "../run";
-import { ICON_FIT, ICON_MINUS, ICON_PLUS } from "../status";
+import { ICON_FIT, ICON_GLOBAL, ICON_MINUS, ICON_PLUS } from "../status";
 import type { Theme } from "../theme";
 import { edgeId, indexOf, nodeId, toElements } from "./elements";
 import { chooseLayout } from "./layout";
@@ -168,8 +168,18 @@ export class GraphView {
     cy.on("tap", (event) => {
       if (event.target === cy) events.onBackground();
     });
-    cy.on("mouseover", "node.step", (event) => events.onHover(indexOf(event.target.id())));
-    cy.on("mouseout", "node.step", () => events.onHover(null));
+    cy.on("mouseover", "node.step", (event) => {
+      const index = indexOf(event.target.id());
+      canvas.title = this.run?.describeNode(index) ?? "";
+      events.onHover(index);
+    });
+    cy.on("mouseover", "edge", (event) => {
+      canvas.title = this.run?.describeEdge(indexOf(event.target.id())) ?? "";
+    });
+    cy.on("mouseout", "node.step, edge", () => {
+      canvas.title = "";
+      events.onHover(null);
+    });
     cy.on("dragpan scrollzoom pinchzoom", () => {
       this.moved = true;
     });
@@ -210,7 +220,7 @@ export class GraphView {
         edges.some((e) => e.taken) && edges.some((e) => !e.taken) && item("taken", "taken"),
         payload.has_topology && edges.some((e) => !e.taken) && item("untaken", "declared, not taken"),
         edges.some((e) => e.taken && !e.declared) && item("undeclared", "taken, not declared"),
-        nodes.some((n) => n.is_global) && item("global", "global step"),
+        nodes.some((n) => n.is_global) && h("span", {}, icon(ICON_GLOBAL), "global step"),
       ].filter((one): one is HTMLSpanElement => Boolean(one)),
     );
   }

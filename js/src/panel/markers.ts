@@ -21,6 +21,7 @@ export function absence(marker: Record<string, unknown>): string | null {
   if (marker.$ftnb === "ref") {
     return `stored apart${typeof marker.n_bytes === "number" ? `, ${bytes(marker.n_bytes)}` : ""}`;
   }
+  if (marker.$ftnb === "list") return `a list of ${n} items, stored apart`;
   if (marker.$ftnb !== "cut") return null;
   if (marker.why !== "size") return `left out when recorded (${String(marker.why)}${marker.type ? `, ${String(marker.type)}` : ""})`;
   const noun = CUT_NOUNS[String(marker.type)] ?? "more parts";

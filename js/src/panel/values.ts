@@ -42,7 +42,10 @@ export function valueElement(value: unknown): HTMLElement {
   if (chat) return chatElement(chat);
   const tree = h("div", { class: "ftnb-tree" });
   if (isObject(value) && markerOf(value) === null) {
-    const entries = Object.entries(value);
+    const all = Object.entries(value);
+    // What was said comes first: it is what most people look for in a state.
+    const isChat = new Set(all.filter(([, part]) => asChat(part)));
+    const entries = [...isChat, ...all.filter((entry) => !isChat.has(entry))];
     if (!entries.length) tree.append(h("span", { class: "hint", text: "{ } empty" }));
     paged(tree, entries.length, (i) => entryElement(entries[i]?.[0] ?? "", entries[i]?.[1], 0));
   } else {

@@ -1,62 +1,151 @@
-"""Handing committed records to live subscribers of one store object."""
+"""Live records: what subscribers of one store object see, whoever wrote it.
+
+One cursor, one lock: records reach subscribers only by moving the cursor on, so each is seen once, in order of seq,
+whether it was committed here or in another process.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from typing import cast
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from typing import Any, cast
 
-from .records import BaseRecord, Record
+from .records import BaseRecord, GapRecorded, Record
 
+logger = logging.getLogger("ftnb")
+
+MAX_WAITING = 100_000
+"""Records that wait for one subscriber; what comes then is counted and told as one gap."""
+_POLL_SECONDS = 0.25
+_MAX_BACKOFF_SECONDS = 5.0
 _CLOSED = object()
 
 
-class Broadcast:
-    """Fans records out. Subscribers that are gone are forgotten; none can hold up the writer."""
+class Feed:
+    """Moves committed records to subscribers. Subscribers that are gone are forgotten; none can hold up the writer."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        position: Callable[[], int],
+        since: Callable[[int], Sequence[BaseRecord]],
+        wait: Callable[[float], Any] | None,
+        name: str,
+    ) -> None:
+        """`position` gives the last seq, `since` the next records after one (empty: none), `wait` blocks until another
+        process may have written, at most so many seconds; None: no other process can."""
+        self._position, self._since, self._wait, self._name = position, since, wait, name
         self._subscribers: weakref.WeakSet[Subscription] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._cursor = 0
+        self._watcher: threading.Thread | None = None
+        self._closed = threading.Event()
 
-    def __bool__(self) -> bool:
-        """Whether anybody listens."""
-        return len(self._subscribers) > 0
-
-    def subscribe(self) -> Subscription:
-        """A subscription that sees everything published from now on."""
-        subscription = Subscription()
+    def subscribe(self, after: int | None = None) -> Subscription:
+        """A subscription to everything committed from now on, or after the seq `after`."""
         with self._lock:
-            self._subscribers.add(subscription)
+            if self._subscribers:
+                self._pump()
+            else:
+                self._cursor = self._position()
+            backlog = None if after is None or after >= self._cursor else self._backlog(after, self._cursor)
+            subscription = Subscription(backlog)
+            if self._closed.is_set():
+                subscription.end()
+            else:
+                self._subscribers.add(subscription)
+                self._watch()
         return subscription
 
-    def publish(self, records: list[BaseRecord]) -> None:
-        """Give `records` to every subscriber, in order."""
+    def committed(self, seqs: Collection[int], records: Callable[[], Sequence[BaseRecord]]) -> None:
+        """Records with these seqs were committed through this store object; `records` makes them."""
         with self._lock:
-            subscribers = list(self._subscribers)
-        for subscription in subscribers:
+            if not self._subscribers or not seqs or max(seqs) <= self._cursor:
+                return
+            if list(seqs) == list(range(self._cursor + 1, self._cursor + 1 + len(seqs))):
+                self._publish(records())
+                self._cursor += len(seqs)
+            else:
+                self._pump()
+
+    def _pump(self) -> None:
+        """Read what is after the cursor, and hand it on. Called under the lock."""
+        while records := self._since(self._cursor):
+            self._publish(records)
+            self._cursor = records[-1].seq or self._cursor
+
+    def _backlog(self, after: int, until: int) -> Iterator[BaseRecord]:
+        while records := self._since(after):
+            for record in records:
+                after = record.seq or after
+                if after > until:
+                    return
+                yield record
+
+    def _publish(self, records: Sequence[BaseRecord]) -> None:
+        for subscription in list(self._subscribers):
             subscription.put(records)
 
+    def _watch(self) -> None:
+        if self._wait is not None and (self._watcher is None or not self._watcher.is_alive()):
+            self._watcher = threading.Thread(target=self._run, name="ftnb-tail", daemon=True)
+            self._watcher.start()
+
+    def _run(self) -> None:
+        """Look for what others wrote, for as long as somebody listens."""
+        assert self._wait is not None
+        failures = 0
+        while not self._closed.is_set():
+            try:
+                self._wait(_POLL_SECONDS)
+                with self._lock:
+                    if not self._subscribers:
+                        self._watcher = None
+                        return
+                    self._pump()
+                failures = 0
+            except Exception as error:
+                if self._closed.is_set():
+                    return
+                if failures == 0:
+                    logger.warning("ftnb: the live tail of %s stopped, and tries again: %s", self._name, error)
+                failures += 1
+                self._closed.wait(min(0.05 * 2**failures, _MAX_BACKOFF_SECONDS))
+
     def close(self) -> None:
-        """End every subscription."""
+        """End every subscription and the thread that looks for others' records."""
+        self._closed.set()
         with self._lock:
-            subscribers = list(self._subscribers)
+            subscribers, watcher = list(self._subscribers), self._watcher
         for subscription in subscribers:
             subscription.end()
+        if watcher is not None and watcher is not threading.current_thread():
+            watcher.join(2.0)
 
 
 class Subscription(AsyncIterator[Record]):
     """Records one at a time, for `async for` in any event loop or for a plain loop (`until`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, backlog: Iterator[BaseRecord] | None = None) -> None:
+        """`backlog` comes first."""
+        self._backlog = backlog
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._n_missed = 0
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
-    def put(self, records: list[BaseRecord]) -> None:
-        """Called from the writer's thread."""
+    def put(self, records: Sequence[BaseRecord]) -> None:
+        """Called from the writer's thread; never waits."""
         for record in records:
+            if self._queue.qsize() >= MAX_WAITING:
+                self._n_missed += 1
+                continue
+            if self._n_missed:
+                missed, self._n_missed = self._n_missed, 0
+                detail = "this subscriber was too slow; read the store, or subscribe again with after="
+                self._queue.put(GapRecorded(engagement_id="", reason="slow_subscriber", count=missed, detail=detail))
             self._queue.put(record)
         self._wake()
 
@@ -77,6 +166,11 @@ class Subscription(AsyncIterator[Record]):
         return self
 
     async def __anext__(self) -> Record:
+        if self._backlog is not None:
+            record = await asyncio.to_thread(next, self._backlog, None)
+            if record is not None:
+                return cast(Record, record)
+            self._backlog = None
         event = asyncio.Event()
         self._waiter = (asyncio.get_running_loop(), event)
         while True:
@@ -92,6 +186,8 @@ class Subscription(AsyncIterator[Record]):
 
     def until(self, timeout: float | None) -> Iterator[Record]:
         """Records as they come; ends when none came for `timeout` seconds."""
+        yield from cast("Iterator[Record]", self._backlog or ())
+        self._backlog = None
         while True:
             try:
                 item = self._queue.get(timeout=timeout)
@@ -100,3 +196,16 @@ class Subscription(AsyncIterator[Record]):
             if item is _CLOSED:
                 return
             yield cast(Record, item)
+
+
+class Broadcast:
+    """A subscription to a store that never gets a record."""
+
+    def subscribe(self) -> Subscription:
+        """Ends at once."""
+        subscription = Subscription()
+        subscription.end()
+        return subscription
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -7,17 +7,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from ..core.errors import InvalidArgumentError
-from ..core.ids import from_us
 from ._summary import HEADER_TYPES, Summary
 from ._writer import label_value
 from .base import EngagementSummary
-from .blobs import Resolver
 from .leaf import COLUMNS, NAMES, Row
-from .records import BaseRecord
-from .rows import record_or_gap
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,15 +34,24 @@ class SQLiteReader:
 
     # --- one engagement ---
 
-    def records(self, engagement_id: str) -> list[BaseRecord]:
-        """The engagement's records by seq."""
+    def rows(self, engagement_id: str) -> list[tuple[int, Row]]:
+        """The engagement's rows by seq."""
         rows = self._rows(f"{_SELECT} WHERE engagement_id = ? ORDER BY seq", (engagement_id,))
-        resolve = Resolver(lambda blob_id: self.blob(engagement_id, blob_id))
-        return [record_or_gap(row[1:], row[0], resolve) for row in rows]
+        return [(row[0], row[1:]) for row in rows]
 
-    def record(self, row: Row, seq: int) -> BaseRecord:
-        """The record of one row that was just written."""
-        return record_or_gap(row, seq, Resolver(lambda blob_id: self.blob(row[0], blob_id)))
+    def rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
+        """The next rows after a seq."""
+        rows = self._rows(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        return [(row[0], row[1:]) for row in rows]
+
+    def data_version(self) -> int:
+        """Changes when another connection has written."""
+        return int(self._rows("PRAGMA data_version")[0][0])
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is fine."""
+        with self._lock:
+            self._connection.close()
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
@@ -104,9 +106,6 @@ class SQLiteReader:
         containing: Sequence[bytes] = (),
     ) -> pa.Table:
         """Columns of the log as Arrow, ordered by seq."""
-        unknown = [name for name in columns if name not in _DTYPES]
-        if unknown:
-            raise InvalidArgumentError(f"no column {unknown[0]!r} in the log; columns: {', '.join(_DTYPES)}")
         conditions = ["seq > ?"]
         parameters: list[Any] = [after]
         if types:
@@ -134,10 +133,9 @@ class SQLiteReader:
         tables = "blob JOIN engagement USING (eid)"
         return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY engagement_id, blob_id", [], dtypes)
 
-    def store_entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[Row]:
         """The store's own log."""
-        rows = self._rows("SELECT seq, at_us, type, body FROM store_log ORDER BY seq")
-        return [{"seq": seq, "at": from_us(at), "type": kind, **orjson.loads(body)} for seq, at, kind, body in rows]
+        return self._rows("SELECT seq, at_us, type, body FROM store_log ORDER BY seq")
 
     def scan_streams(self) -> pa.Table:
         """The stream table."""

@@ -1,0 +1,307 @@
+"""What every store of ours does the same way: own streams, all or nothing, reading after writing, live records.
+
+A backend says how rows are written and read (`_commit`, `_rows`, …); everything that `store.base` promises beyond that
+is here, once.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ..core.canonical import dumps
+from ..core.errors import InvalidArgumentError, UnknownEngagementError
+from ..core.ids import from_us, new_id, now_us
+from ..core.model import Engagement
+from . import _barrier
+from ._live import Feed, Subscription
+from ._writer import Batch, LogWriter, clean_id
+from .base import EngagementSummary
+from .blobs import Resolver
+from .draft import Draft, Stream, of_record
+from .leaf import COLUMNS, Row
+from .reconstruct import fold
+from .records import BaseRecord, Record
+from .rows import record_or_gap
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DTYPES: dict[str, str] = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
+"""The columns that a scan can give."""
+_MAX_OWN_STREAMS = 1_000
+_TAIL_PAGE = 1_000
+
+
+class LogStoreBase(ABC):
+    """The shared half of a store; see `store.base` for what it promises."""
+
+    def __init__(self, url: str, place: str, *, shared: bool) -> None:
+        """`place` names the store in messages; `shared`: other processes may write to it too."""
+        self.url = url
+        self.place = place
+        self._write_lock = threading.RLock()
+        self._log = LogWriter(self)
+        wait = self._wait_for_others if shared else None
+        self._feed = Feed(self._position, self._since, wait, place)
+        self._own_streams: dict[str, Stream] = {}
+        self._closed = False
+
+    # --- what a backend says ---
+
+    @abstractmethod
+    def _commit(self, batch: Batch) -> dict[int, int]:
+        """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch.
+
+        Rows of purged engagements are counted and not written, rows that are there already are left as they are.
+        Called under the write lock. Raises StoreError.
+        """
+
+    @abstractmethod
+    def _purge(self, engagement_id: str) -> bool:
+        """Erase an engagement and bury it. Called under the write lock."""
+
+    @abstractmethod
+    def latest_turn(self, engagement_id: str) -> int:
+        """The engagement's highest turn; 0 when it is unknown."""
+
+    @abstractmethod
+    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
+        """Dedup hash to blob id of the engagement's blobs."""
+
+    @abstractmethod
+    def _rows(self, engagement_id: str) -> list[tuple[int, Row]]:
+        """The engagement's rows by seq."""
+
+    @abstractmethod
+    def _rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
+        """At least the next row after the seq `after`, in order; about `limit` of them; empty when there is none."""
+
+    @abstractmethod
+    def _position(self) -> int:
+        """The last seq that was given."""
+
+    @abstractmethod
+    def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
+        """A page of summaries."""
+
+    @abstractmethod
+    def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
+        """The data of a blob."""
+
+    @abstractmethod
+    def _scan(
+        self,
+        columns: Sequence[str],
+        types: Sequence[str],
+        engagement_id: str | None,
+        after: int,
+        containing: Sequence[bytes],
+    ) -> pa.Table:
+        """Columns of the log; the names are known to be right."""
+
+    @abstractmethod
+    def _scan_blobs(self) -> pa.Table: ...
+
+    @abstractmethod
+    def _scan_streams(self) -> pa.Table: ...
+
+    @abstractmethod
+    def _revision(self) -> tuple[int, int]: ...
+
+    @abstractmethod
+    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None: ...
+
+    @abstractmethod
+    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+        """(seq, at_us, kind, body) of the store's own log."""
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    def _wait_for_others(self, seconds: float) -> None:
+        """Block for `seconds`, or less when another process may have written."""
+        raise NotImplementedError
+
+    # --- writing ---
+
+    def append(self, record: Record) -> None:
+        """Commit one record and set its `seq`; see `Store.append`."""
+        with self._write_lock:
+            batch, seqs = self._append([of_record(record, self._own_stream(record))])
+        self._publish(batch, seqs)
+
+    def append_drafts(self, drafts: Sequence[Draft]) -> None:
+        """Commit `drafts` in order, in one transaction; when it fails, their streams are as they were before."""
+        with self._write_lock:
+            batch, seqs = self._append(drafts)
+        self._publish(batch, seqs)
+
+    def _append(self, drafts: Sequence[Draft]) -> tuple[Batch, dict[int, int]]:
+        before = {id(draft.stream): (draft.stream, draft.stream.tree.copy()) for draft in drafts}
+        batch = Batch()
+        try:
+            batch = self._log.encode(drafts)
+            return batch, self._commit(batch)
+        except BaseException:
+            for stream, tree in before.values():
+                stream.tree = tree
+            self._log.abandon(batch)
+            raise
+
+    def encode(self, drafts: Sequence[Draft]) -> Batch:
+        """Give `drafts` their places in their streams, and encode them for `commit`."""
+        with self._write_lock:
+            return self._log.encode(drafts)
+
+    def commit(self, batch: Batch) -> None:
+        """Write a batch, all of it or nothing. Committing a batch again writes nothing twice. Raises StoreError."""
+        with self._write_lock:
+            seqs = self._commit(batch)
+        self._publish(batch, seqs)
+
+    def abandon(self, batch: Batch) -> None:
+        """Give up on a batch that `commit` could not write."""
+        with self._write_lock:
+            self._log.abandon(batch)
+
+    def _publish(self, batch: Batch, seqs: dict[int, int]) -> None:
+        for place, seq in seqs.items():
+            record, row = batch.drafts[place].record, batch.rows[place]
+            if record is not None:
+                record.seq, record.stream_id, record.n, record.turn = seq, row[1], row[2], row[6]
+        # Outside the write lock: a subscriber that comes now asks for the position while it holds the feed's.
+        self._feed.committed(
+            seqs.values(), lambda: [batch.drafts[p].record or self._record(batch.rows[p], s) for p, s in seqs.items()]
+        )
+
+    def _own_stream(self, record: Record) -> Stream:
+        """The stream for a record that was appended without a recorder."""
+        key = f"{record.engagement_id}\x00{record.turn or ''}"
+        stream = self._own_streams.get(key)
+        if stream is None:
+            if len(self._own_streams) >= _MAX_OWN_STREAMS:
+                self._own_streams.pop(next(iter(self._own_streams)))
+            stream = self._own_streams[key] = Stream(new_id(), record.engagement_id, record.turn)
+        return stream
+
+    def append_entry(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Add an entry to the store's own log (gaps that belong to no known engagement); never an engagement."""
+        with self._write_lock:
+            self._add_entry(now_us(), kind, dumps(dict(fields)))
+
+    def purge(self, engagement_id: str) -> bool:
+        """Erase every copy of an engagement; late records of it will be counted, not kept."""
+        _barrier.wait(self.url)
+        with self._write_lock:
+            return self._purge(clean_id(engagement_id))
+
+    # --- reading ---
+
+    def get_engagement(self, engagement_id: str) -> Engagement:
+        """The engagement's tree. Raises UnknownEngagementError."""
+        records = self.read(engagement_id)
+        if not records:
+            newest = [summary.id for summary in self.list_engagements(limit=20, newest=True)]
+            raise UnknownEngagementError.of(engagement_id, newest, self.place)
+        return fold(records)
+
+    def read(self, engagement_id: str) -> list[BaseRecord]:
+        """The engagement's records in order of seq; empty when there are none."""
+        _barrier.wait(self.url)
+        key = clean_id(engagement_id)
+        resolve = Resolver(lambda blob_id: self._blob(key, blob_id))
+        return [record_or_gap(row, seq, resolve) for seq, row in self._rows(key)]
+
+    def _record(self, row: Row, seq: int) -> BaseRecord:
+        return record_or_gap(row, seq, Resolver(lambda blob_id: self._blob(row[0], blob_id)))
+
+    def list_engagements(
+        self, where: Mapping[str, Any] | None = None, *, limit: int | None = None, newest: bool = False
+    ) -> list[EngagementSummary]:
+        """Summaries, oldest first (`newest=True`: newest first), of the engagements whose metadata equals `where`."""
+        _barrier.wait(self.url)
+        return self._summaries(where or {}, limit, newest)
+
+    def scan(
+        self,
+        columns: Sequence[str],
+        *,
+        types: Sequence[str] = (),
+        engagement_id: str | None = None,
+        after: int = 0,
+        containing: Sequence[bytes] = (),
+    ) -> pa.Table:
+        """Columns of the log as Arrow, ordered by seq; see `LogStore.scan`."""
+        unknown = [name for name in columns if name not in DTYPES]
+        if unknown:
+            raise InvalidArgumentError(f"no column {unknown[0]!r} in the log; columns: {', '.join(DTYPES)}")
+        _barrier.wait(self.url)
+        key = None if engagement_id is None else clean_id(engagement_id)
+        return self._scan(columns, types, key, after, containing)
+
+    def scan_blobs(self) -> pa.Table:
+        """The blob table as Arrow, without `dedup`, ordered by engagement and id."""
+        _barrier.wait(self.url)
+        return self._scan_blobs()
+
+    def scan_streams(self) -> pa.Table:
+        """The stream table as Arrow: stream_id, engagement_id, turn, size, frontier."""
+        _barrier.wait(self.url)
+        return self._scan_streams()
+
+    def revision(self) -> tuple[int, int]:
+        """Changes whenever what the store holds does; see `LogStore.revision`."""
+        _barrier.wait(self.url)
+        return self._revision()
+
+    def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
+        """The data of a blob; None when it is not there."""
+        return self._blob(clean_id(engagement_id), blob_id)
+
+    def store_entries(self) -> list[dict[str, Any]]:
+        """The store's own log: dicts with seq, at, type and what was given, oldest first."""
+        _barrier.wait(self.url)
+        return [
+            {"seq": seq, "at": from_us(at), "type": kind, **orjson.loads(body)}
+            for seq, at, kind, body in self._entries()
+        ]
+
+    # --- live ---
+
+    def subscribe(self, *, after: int | None = None) -> Subscription:
+        """Every record committed after this call (`after`: after that seq), once each, in order, from whichever
+        process. Use it with `async for`."""
+        _barrier.wait(self.url)
+        return self._feed.subscribe(after)
+
+    def tail(self, *, timeout: float | None = None, after: int | None = None) -> Iterator[Record]:
+        """The synchronous twin of `subscribe`; ends when nothing came for `timeout` seconds (None: never)."""
+        return self.subscribe(after=after).until(timeout)
+
+    def _since(self, after: int) -> list[BaseRecord]:
+        """The next records after a seq."""
+        resolvers: dict[str, Resolver] = {}
+        records = []
+        for seq, row in self._rows_after(after, _TAIL_PAGE):
+            resolve = resolvers.get(row[0])
+            if resolve is None:
+                resolve = resolvers[row[0]] = Resolver(lambda blob_id, key=row[0]: self._blob(key, blob_id))  # type: ignore[misc]
+            records.append(record_or_gap(row, seq, resolve))
+        return records
+
+    # --- closing ---
+
+    def close(self) -> None:
+        """Release the backend after waiting for what recorders have accepted. Closing twice is fine."""
+        if self._closed:
+            return
+        _barrier.wait(self.url)
+        self._closed = True
+        self._feed.close()
+        with self._write_lock:
+            self._close()

@@ -1,0 +1,151 @@
+"""The reference store: plain lists and dicts, so simple that it is obviously right.
+
+Every other backend is tested against it. It is also the store to use where nothing should outlive the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from ._log_store import LogStoreBase
+from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, summarise, table_of
+from ._writer import Batch, StreamHead, label_value
+from .base import EngagementSummary
+from .blobs import Blob
+from .leaf import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class MemoryStore(LogStoreBase):
+    """A trace store in this process's memory; see `store.base` for what every store promises."""
+
+    def __init__(self) -> None:
+        """An empty store of its own."""
+        self._log_rows: list[tuple[int, Row]] = []
+        self._seq = 0
+        self._places: dict[tuple[str, int], int] = {}
+        self._streams: dict[str, StreamHead] = {}
+        self._blobs: dict[tuple[str, str], Blob] = {}
+        self._labels: dict[str, dict[str, str]] = {}
+        self._buried: dict[str, int] = {}
+        self._entry_log: list[tuple[int, int, str, bytes]] = []
+        super().__init__(f"memory:{uuid4().hex}", "the store in memory", shared=False)
+
+    def __repr__(self) -> str:
+        return "MemoryStore()"
+
+    # --- writing ---
+
+    def _commit(self, batch: Batch) -> dict[int, int]:
+        seqs: dict[int, int] = {}
+        for place, row in enumerate(batch.rows):
+            if row[0] in self._buried:
+                self._buried[row[0]] += 1
+                continue
+            key = (row[1], row[2])
+            if key not in self._places:
+                self._seq += 1
+                self._places[key] = self._seq
+                self._log_rows.append((self._seq, row))
+            seqs[place] = self._places[key]
+        for head in batch.heads:
+            known = self._streams.get(head.stream_id)
+            if head.engagement_id not in self._buried and (known is None or known.size < head.size):
+                self._streams[head.stream_id] = head
+        for blob in batch.blobs:
+            if blob.engagement_id not in self._buried:
+                self._blobs[blob.engagement_id, blob.blob_id] = blob
+        for engagement_id, key_, value in batch.labels:
+            if engagement_id not in self._buried:
+                self._labels.setdefault(engagement_id, {})[key_] = value
+        return seqs
+
+    def _purge(self, engagement_id: str) -> bool:
+        before = len(self._log_rows)
+        self._log_rows = [(seq, row) for seq, row in self._log_rows if row[0] != engagement_id]
+        if len(self._log_rows) == before:
+            return False
+        for stream_id in [s.stream_id for s in self._streams.values() if s.engagement_id == engagement_id]:
+            del self._streams[stream_id]
+        for key in [key for key in self._blobs if key[0] == engagement_id]:
+            del self._blobs[key]
+        self._labels.pop(engagement_id, None)
+        self._buried[engagement_id] = 0
+        return True
+
+    def latest_turn(self, engagement_id: str) -> int:
+        """The engagement's highest turn; 0 when it is unknown."""
+        return max((s.turn for s in self._streams.values() if s.engagement_id == engagement_id), default=0)
+
+    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
+        """Dedup hash to blob id of the engagement's blobs."""
+        mine = (blob for blob in self._blobs.values() if blob.engagement_id == engagement_id)
+        return {blob.dedup: blob.blob_id for blob in mine if blob.dedup is not None}
+
+    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
+        self._entry_log.append((len(self._entry_log) + 1, at_us, kind, body))
+
+    # --- reading ---
+
+    def _all(self) -> list[tuple[int, Row]]:
+        with self._write_lock:
+            return list(self._log_rows)
+
+    def _rows(self, engagement_id: str) -> list[tuple[int, Row]]:
+        return [(seq, row) for seq, row in self._all() if row[0] == engagement_id]
+
+    def _rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
+        return list(islice(((seq, row) for seq, row in self._all() if seq > after), limit))
+
+    def _position(self) -> int:
+        return self._seq
+
+    def _revision(self) -> tuple[int, int]:
+        return self._seq, len(self._buried)
+
+    def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
+        by_engagement: dict[str, list[tuple[int, Row]]] = {}
+        for seq, row in self._all():
+            by_engagement.setdefault(row[0], []).append((seq, row))
+        found = [key for key in by_engagement if self._matches(key, where)]
+        if newest:
+            found.reverse()
+        return [summarise(key, by_engagement[key]) for key in found[:limit]]
+
+    def _matches(self, engagement_id: str, where: Mapping[str, Any]) -> bool:
+        labels = self._labels.get(engagement_id, {})
+        return all(labels.get(key, "null") == label_value(value) for key, value in where.items())
+
+    def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
+        blob = self._blobs.get((engagement_id, blob_id))
+        return None if blob is None else blob.data
+
+    def _scan(
+        self,
+        columns: Sequence[str],
+        types: Sequence[str],
+        engagement_id: str | None,
+        after: int,
+        containing: Sequence[bytes],
+    ) -> pa.Table:
+        rows = self._all() if engagement_id is None else self._rows(engagement_id)
+        return scan_rows([(seq, row) for seq, row in rows if seq > after], columns, types, containing)
+
+    def _scan_blobs(self) -> pa.Table:
+        rows = [(b.engagement_id, b.blob_id, b.salt, b.media, b.data) for _, b in sorted(self._blobs.items())]
+        return table_of(BLOB_DTYPES, rows)
+
+    def _scan_streams(self) -> pa.Table:
+        heads = [head for _, head in sorted(self._streams.items())]
+        return table_of(STREAM_DTYPES, [(h.stream_id, h.engagement_id, h.turn, h.size, h.frontier) for h in heads])
+
+    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+        return list(self._entry_log)
+
+    def _close(self) -> None:
+        """Nothing to release: what is in memory goes with the object."""

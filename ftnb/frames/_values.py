@@ -31,7 +31,7 @@ def part_of_bodies(log: Log, record_type: str, key: str) -> pl.DataFrame:
     return _resolved(log, parts.filter(pl.col("part").is_not_null()))
 
 
-_LATER_KEYS = r',"(discarded|error|late_bound|name|subtype)":'
+_LATER_KEYS = r',"(discarded|error|late_bound|name|subtype|thread_id)":'
 """Entries that may come later. The pattern also finds them inside the entry itself: then it is parsed for nothing."""
 
 

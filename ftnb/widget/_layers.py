@@ -10,12 +10,17 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+
+from ._ranks import assign_layers, cut_cycles
 
 Point = tuple[float, float]
 _SWEEPS, _SWEEPS_LARGE, _LARGE = 8, 2, 5_000
 """Passes over the layers; fewer over a graph that nobody can read node by node anyway."""
 _LANE = 10.0
 """Cross size of the lane that a long edge takes between the nodes of a layer."""
+_LANE_GAP = 0.3
+"""Share of the usual gap that is left between two lanes."""
 _LANE_WEIGHT = 0.15
 """How hard a bend of a long edge pulls at its neighbours, beside a node."""
 
@@ -46,95 +51,12 @@ class LayeredPlacement:
 
 def place_layers(graph: LayeredGraph) -> LayeredPlacement:
     """Draw `graph`; every node must be touched by an edge for a good picture, but need not."""
-    forward = _cut_cycles(graph)
-    layer = _assign_layers(len(graph.main), forward, graph.last)
+    forward = cut_cycles(len(graph.main), graph.edges)
+    layer = assign_layers(len(graph.main), forward, graph.last)
     mesh = _Mesh(graph, forward, layer)
     mesh.order()
     mesh.spread()
     return mesh.placement()
-
-
-def _cut_cycles(graph: LayeredGraph) -> list[tuple[int, int]]:
-    """The edges, those that lead back turned round.
-
-    Edges that lead away from the sources are kept first; any other is kept unless it closes a cycle. So a loop is cut
-    where it returns, wherever a walk would have met it.
-    """
-    depth = _depths(graph)
-    kept: defaultdict[int, list[int]] = defaultdict(list)
-    uncertain = []
-    for source, target in graph.edges:
-        if depth[target] > depth[source]:
-            kept[source].append(target)
-        else:
-            uncertain.append((source, target))
-    back = set()
-    for source, target in sorted(uncertain, key=lambda edge: depth[edge[0]] - depth[edge[1]]):
-        if _reaches(kept, target, source):
-            back.add((source, target))
-            kept[target].append(source)
-        else:
-            kept[source].append(target)
-    return [(t, s) if (s, t) in back else (s, t) for s, t in graph.edges]
-
-
-def _depths(graph: LayeredGraph) -> list[int]:
-    """Fewest edges from a source; in a part without sources, from its first node."""
-    following = defaultdict(list)
-    for source, target in graph.edges:
-        following[source].append(target)
-    entered = {target for _, target in graph.edges}
-    depth = [-1] * len(graph.main)
-    nodes = range(len(depth))
-    queue = [node for node in nodes if node not in entered]
-    for node in queue:
-        depth[node] = 0
-    for root in (-1, *nodes):
-        if root >= 0 and depth[root] < 0:
-            depth[root] = 0
-            queue = [root]
-        for node in queue:
-            for target in following[node]:
-                if depth[target] < 0:
-                    depth[target] = depth[node] + 1
-                    queue.append(target)
-        queue = []
-    return depth
-
-
-def _reaches(following: dict[int, list[int]], start: int, goal: int) -> bool:
-    seen, stack = {start}, [start]
-    while stack:
-        node = stack.pop()
-        if node == goal:
-            return True
-        fresh = [target for target in following.get(node, ()) if target not in seen]
-        seen.update(fresh)
-        stack.extend(fresh)
-    return False
-
-
-def _assign_layers(n: int, forward: Sequence[tuple[int, int]], last: set[int]) -> list[int]:
-    """Longest path from the sources; sources then move up to what they lead to."""
-    following, leading, missing = defaultdict(list), defaultdict(list), [0] * n
-    for source, target in forward:
-        following[source].append(target)
-        leading[target].append(source)
-        missing[target] += 1
-    layer = [0] * n
-    ready = [node for node in range(n) if not missing[node]]
-    for node in ready:
-        for target in following[node]:
-            layer[target] = max(layer[target], layer[node] + 1)
-            missing[target] -= 1
-            if not missing[target]:
-                ready.append(target)
-    for node in range(n):
-        if following[node] and not leading[node]:
-            layer[node] = min(layer[target] for target in following[node]) - 1
-    for node in last:
-        layer[node] = max(layer)
-    return layer
 
 
 class _Mesh:
@@ -226,9 +148,18 @@ class _Mesh:
             down = sweep % 2 == 0
             for layer in self._layers if down else reversed(self._layers):
                 wanted = [self._mean_cross(point, down) for point in layer]
-                sizes = [self._cross_size[point] for point in layer]
-                for point, cross in zip(layer, _separate(wanted, sizes, self._graph.gap_cross), strict=True):
+                for point, cross in zip(layer, _separate(wanted, self._distances(layer)), strict=True):
                     self._cross[point] = cross
+
+    def _distances(self, layer: list[int]) -> list[float]:
+        """Least distance of each point from the one before it, centre to centre; lanes may run close together."""
+        n_nodes = len(self._graph.main)
+        distances = [0.0] * len(layer)
+        for at in range(1, len(layer)):
+            one, other = layer[at - 1], layer[at]
+            gap = self._graph.gap_cross * (_LANE_GAP if one >= n_nodes and other >= n_nodes else 1.0)
+            distances[at] = (self._cross_size[one] + self._cross_size[other]) / 2 + gap
+        return distances
 
     def _mean_cross(self, point: int, down: bool) -> float:
         near = (self._before if down else self._after)[point] or (self._after if down else self._before)[point]
@@ -265,12 +196,9 @@ class _Mesh:
         return [((m0 + m1) / 2, (c0 + c1) / 2 + bow)]
 
 
-def _separate(wanted: Iterable[float], sizes: Sequence[float], gap: float) -> list[float]:
-    """The places nearest to `wanted` (least squares) that keep order and distance: pool adjacent violators."""
-    shifts, reach = [], 0.0
-    for i, size in enumerate(sizes):
-        reach += (sizes[i - 1] + size) / 2 + gap if i else 0.0
-        shifts.append(reach)
+def _separate(wanted: Iterable[float], distances: Iterable[float]) -> list[float]:
+    """The places nearest to `wanted` (least squares) that keep order and distances: pool adjacent violators."""
+    shifts = list(accumulate(distances))
     pools: list[tuple[float, int]] = []
     for want, shift in zip(wanted, shifts, strict=True):
         total, count = want - shift, 1

@@ -7,7 +7,11 @@
     │   └── NotOurFileError                    the file is there but is not a trace that ftnb can read
     ├── MissingPackageError (ImportError)      an optional package is not installed
     ├── SchemaVersionError (ValueError)        written by a newer ftnb
-    └── InvalidArgumentError (ValueError)      an argument that cannot be used, with what can
+    ├── InvalidArgumentError (ValueError)      an argument that cannot be used, with what can
+    │   └── WorkflowError                       a workflow whose graph cannot be compiled
+    ├── LLMError (RuntimeError)                 a language model, or the client of one, gave no usable answer
+    └── ResumeError (RuntimeError)              a conversation cannot be resumed as asked
+        └── ThreadBusyError                     another turn of it is running
 
 Messages say what was asked, what exists, and what to do.
 """
@@ -68,6 +72,28 @@ class SchemaVersionError(FtnbError, ValueError):
 
 class InvalidArgumentError(FtnbError, ValueError):
     """An argument that cannot be used."""
+
+
+class WorkflowError(InvalidArgumentError):
+    """A workflow whose graph cannot be compiled: unknown, missing, doubled or unreachable steps."""
+
+
+class LLMError(FtnbError, RuntimeError):
+    """A language model, or the client of one, gave no usable answer."""
+
+
+class ResumeError(FtnbError, RuntimeError):
+    """A conversation cannot be resumed as asked. Nothing was delivered to it, and nothing recorded."""
+
+    def __init__(self, message: str, *, reason: str, thread_id: str) -> None:
+        """`reason` is `no_resumable_engagement`, `not_paused` or `awaiting_mismatch`."""
+        super().__init__(message)
+        self.reason = reason
+        self.thread_id = thread_id
+
+
+class ThreadBusyError(ResumeError):
+    """Another turn of the same conversation is running in this process."""
 
 
 class MissingPackageError(FtnbError, ImportError):

@@ -17,7 +17,7 @@ from ..store.draft import Draft
 from . import _events as events
 from ._calls import Calls
 from ._events import GraphStart
-from ._runs import CallRun, GraphRun, Run, StepRun, task_id
+from ._runs import CallRun, GraphRun, Run, StepRun, is_called, task_id
 from ._scope import Scope
 from ._steps import Steps
 from ._turns import Turns, describe
@@ -97,6 +97,8 @@ class Assembler:
             turn = self.turns.begin(wall, name, start)
             graph = GraphRun(turn, None, compiled=start.compiled, is_root=True, perf=perf, wall=wall)
         graph.graph = graph
+        channels = getattr(start.compiled, "channels", None) or ()
+        graph.reports_calls = "llm_calls" in channels or "events" in channels
         self._add(run_id, graph)
 
     def _chain_start(self, event: Any) -> None:
@@ -277,7 +279,7 @@ def is_node(tags: Any, metadata: Any, parent: Run | None) -> bool:
     if any(tag.startswith(_NODE_TAG) for tag in tags or ()):
         return True
     # A task is called by its node: the same kind of run as any part of it, but with a task id of its own.
-    is_call = len(metadata.get("langgraph_path") or ()) > 3
+    is_call = is_called(metadata.get("langgraph_path") or ())
     return is_call and parent is not None and parent.step is not None and parent.step.task_id != task_id(metadata)
 
 

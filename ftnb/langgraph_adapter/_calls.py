@@ -49,7 +49,9 @@ class Calls:
         draft = self._draft(call, EventKind.LLM_CALL, perf, ttft_us=ttft, **fields)
         if call.step is not None:
             call.step.calls.append(("llm", draft))
-            if draft.tokens is None and not call.step.plain:
+            # The node may report the tokens itself, where its graph has a key for that.
+            reports = call.graph is not None and call.graph.reports_calls
+            if draft.tokens is None and reports and "error" not in draft.body:
                 call.step.held.append(draft)
                 return
         self._emit(draft)

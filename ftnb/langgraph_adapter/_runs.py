@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,8 @@ class GraphRun(Run):
     is_root: bool = False
     perf: int = 0
     wall: int = 0
+    reports_calls: bool = False
+    """Its state has keys in which nodes may report calls of models."""
     tasks: list[str] = field(default_factory=list)
     """Tasks of the superstep that runs, whose retries may follow."""
 
@@ -154,6 +156,11 @@ def tools_of(topology: Topology, labels: Labels) -> dict[str, list[str]]:
 def task_id(metadata: Mapping[str, Any]) -> str | None:
     """LangGraph's id of the task that a run belongs to: the last part of its namespace."""
     return str(metadata.get("langgraph_checkpoint_ns") or "").rpartition(":")[2] or None
+
+
+def is_called(path: Sequence[Any]) -> bool:
+    """Whether a task of this LangGraph path was called by its node (functional API), not scheduled by the graph."""
+    return len(path) > 3 and path[-1] is True
 
 
 def matches(names: Iterable[str], step: StepRun) -> bool:

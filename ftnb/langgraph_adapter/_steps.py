@@ -14,7 +14,7 @@ from ..store import build
 from ..store.draft import Draft
 from ._enrich import Reported, extraction_of, reported
 from ._routing import Flow, Source, Wiring
-from ._runs import GraphRun, Run, StepRun, Task, matches, task_id
+from ._runs import GraphRun, Run, StepRun, Task, is_called, matches, task_id
 from ._turns import as_mapping
 
 INTENT_REASON = "global step entered"
@@ -65,7 +65,7 @@ class Steps:
     def _task(self, step: StepRun, namespace: str, superstep: Any, path: tuple[Any, ...]) -> tuple[Task, bool]:
         """The task that `step` is an attempt of, with its causes; and whether it goes on after an interrupt."""
         engaged, graph = step.turn.engaged, step.graph
-        is_call = _is_call(path)
+        is_call = is_called(path)
         if graph is not None and not is_call:
             flow = self._flow(graph, namespace)
             if flow.enter(superstep if isinstance(superstep, int) else 0):
@@ -201,7 +201,7 @@ class Steps:
             engaged.last = step.name
         engaged.reached = engaged.reached or matches(engaged.labels.goal_nodes, step)
         flow = None if step.graph is None else step.graph.flow
-        if step.source is not None and flow is not None and not _is_call(step.source.path):
+        if step.source is not None and flow is not None and not is_called(step.source.path):
             flow.finished(step.source)
 
     # --- what the node reports itself ---
@@ -249,11 +249,6 @@ class Steps:
 
     def _at(self, step: StepRun, perf: int) -> int:
         return step.wall + (perf - step.perf) // 1000
-
-
-def _is_call(path: tuple[Any, ...]) -> bool:
-    """A task of the functional API: called by its node, not scheduled by the graph."""
-    return len(path) > 3
 
 
 def unpack(output: Any) -> tuple[Any, list[Any]]:

@@ -26,6 +26,7 @@ from . import _scope
 from ._capture import Capture
 from ._events import Facts, GraphStart
 from ._identity import probe
+from ._runs import is_called
 from ._scope import SCOPE
 
 _MAX_HOPS = 5
@@ -297,7 +298,7 @@ def _is_node(tags: Sequence[str] | None, metadata: Mapping[str, Any]) -> bool:
         if tag.startswith("graph:step:"):
             return True
     # A task of the functional API has no such tag, but a path of its own kind.
-    return len(metadata.get("langgraph_path") or ()) > 3
+    return is_called(metadata.get("langgraph_path") or ())
 
 
 def _looks_like_graph(metadata: Mapping[str, Any], parent_run_id: UUID | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._summary import HEADER_TYPES, Summary
-from ._writer import label_value
+from ._writer import label_key, label_value
 from .base import EngagementSummary
 from .leaf import COLUMNS, NAMES, Row
 
@@ -169,8 +169,8 @@ def _where(where: Mapping[str, Any]) -> tuple[str, list[str]]:
             conditions.append(
                 "NOT EXISTS (SELECT 1 FROM label WHERE label.eid = engagement.eid AND key = ? AND value <> 'null')"
             )
-            parameters.append(key)
+            parameters.append(label_key(key))
         else:
             conditions.append("eid IN (SELECT eid FROM label WHERE key = ? AND value = ?)")
-            parameters += [key, label_value(value)]
+            parameters += [label_key(key), label_value(value)]
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters

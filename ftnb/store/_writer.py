@@ -10,6 +10,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from ..core.canonical import encode_json, to_json
@@ -66,6 +67,16 @@ def clean_id(text: str) -> str:
 
 def _header(text: str) -> str:
     return clean_id(text if len(text) <= MAX_HEADER else text[: MAX_HEADER - 1] + "…")
+
+
+def label_key(key: Any) -> str:
+    """The text under which a metadata key is indexed; different keys have different texts."""
+    if not isinstance(key, str):
+        return f"\\x00{label_value(key)}"
+    text = clean_id(key)
+    if len(text) <= MAX_HEADER:
+        return text
+    return f"{text[: MAX_HEADER - 33]}…{blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
 def label_value(value: Any) -> str:
@@ -155,7 +166,7 @@ class LogWriter:
             body[key] = encoded
             if key == "metadata" and isinstance(value, dict):
                 engagement_id = clean_id(draft.stream.engagement_id)
-                batch.labels += [(engagement_id, _header(str(k)), label_value(v)) for k, v in value.items()]
+                batch.labels += [(engagement_id, label_key(k), label_value(v)) for k, v in value.items()]
         return body, n_bytes
 
     def _interned(self, draft: Draft, value: Any, batch: Batch) -> Any:

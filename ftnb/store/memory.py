@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from ._log_store import LogStoreBase
 from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, summarise, table_of
-from ._writer import Batch, StreamHead, label_value
+from ._writer import Batch, StreamHead, label_key, label_value
 from .base import EngagementSummary
 from .blobs import Blob
 from .leaf import Row
@@ -119,7 +119,7 @@ class MemoryStore(LogStoreBase):
 
     def _matches(self, engagement_id: str, where: Mapping[str, Any]) -> bool:
         labels = self._labels.get(engagement_id, {})
-        return all(labels.get(key, "null") == label_value(value) for key, value in where.items())
+        return all(labels.get(label_key(key), "null") == label_value(value) for key, value in where.items())
 
     def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         blob = self._blobs.get((engagement_id, blob_id))

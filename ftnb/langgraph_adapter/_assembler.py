@@ -72,6 +72,8 @@ class Assembler:
 
     def _emit(self, draft: Draft) -> None:
         self._out.append(draft)
+        if self.turns.usages and (usage := self.turns.usages.get(draft.stream.stream_id)) is not None:
+            usage.take(draft)
 
     def _add(self, run_id: Any, run: Run) -> None:
         self._runs[run_id] = run
@@ -202,6 +204,8 @@ class Assembler:
         if step is not None:
             call = self._calls.llm(step, perf, wall, name, messages, metadata, parameters)
             call.own_step = step if is_own else None
+            outer = self._runs.get(parent_id)
+            call.outer = outer if isinstance(outer, CallRun) and outer.kind == "llm" else None
             self._add(run_id, call)
 
     def _llm_end(self, event: Any) -> None:
@@ -220,6 +224,11 @@ class Assembler:
 
     def _tool_start(self, event: Any) -> None:
         _, perf, wall, run_id, parent_id, name, arguments, call_id, subtype, scope = event
+        outer = self._runs.get(parent_id)
+        if isinstance(outer, CallRun) and (outer.kind, outer.name) == (subtype or "tool", name):
+            # A tool that calls itself through LangChain: the same call, seen twice.
+            self._add(run_id, Run(outer.turn, outer.step, outer.graph))
+            return
         step, is_own = self._step_for(parent_id, scope, perf, wall, name)
         if step is not None:
             call = self._calls.tool(step, perf, wall, name, arguments, call_id, subtype)

@@ -35,7 +35,8 @@ class Calls:
 
     def llm_end(self, call: CallRun, perf: int, result: Any, first_token: int | None) -> None:
         """The model answered."""
-        answer = _llm.answer(result)
+        answer = result if isinstance(result, _llm.Answer) else _llm.answer(result)
+        call.name = (answer.model or call.name) if isinstance(result, _llm.Answer) else call.name
         call.payload["response"] = answer.response
         self._llm_event(call, perf, first_token, tokens=answer.tokens, model=answer.model or call.model)
 
@@ -45,8 +46,14 @@ class Calls:
         self._llm_event(call, perf, first_token, model=call.model, error=message, error_type=kind)
 
     def _llm_event(self, call: CallRun, perf: int, first_token: int | None, **fields: Any) -> None:
+        if call.inner:
+            if len(call.inner) == 1 and call.inner[0].tokens is None:
+                call.inner[0].tokens = fields.get("tokens")  # still held, as it had none
+            return
         ttft = None if first_token is None else (first_token - call.perf) // 1000
         draft = self._draft(call, EventKind.LLM_CALL, perf, ttft_us=ttft, **fields)
+        if call.outer is not None:
+            call.outer.inner.append(draft)
         if call.step is not None:
             call.step.calls.append(("llm", draft))
             # The node may report the tokens itself, where its graph has a key for that.

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.model import EngagementStatus, Topology
 from ..store.draft import Draft, Stream
+from ._drive import Drive, Parked
 from ._identity import ThreadProbe
 from ._routing import Causes, Flow, Source
 from ._scope import Labels, Scope
@@ -50,6 +51,9 @@ class Engaged:
     """Causes of graphs that paused, by `GraphRun.flow_key`."""
     tools: dict[str, list[str]] = field(default_factory=dict)
     """Tools of each node, from the topology."""
+    parked: dict[tuple[str, str], list[Parked]] = field(default_factory=dict)
+    """Steps, by namespace and node, that another process or an earlier turn left waiting."""
+    drive: Drive | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +63,8 @@ class Turn:
     engaged: Engaged
     stream: Stream
     thread: ThreadProbe | None = None
+    resumes: bool = False
+    """It goes on from the checkpoint that it loaded."""
     resume_value: Any = None
     waiting: int = 0
     """Steps at the top that stopped at an interrupt."""
@@ -145,6 +151,10 @@ class CallRun(Run):
     model: str | None = None
     own_step: StepRun | None = None
     """The step made for it alone."""
+    outer: CallRun | None = None
+    """The model call that this one is made by."""
+    inner: list[Draft] = field(default_factory=list)
+    """Events of the model calls made by this one: they are what happened, and this one is not recorded."""
 
 
 def tools_of(topology: Topology, labels: Labels) -> dict[str, list[str]]:

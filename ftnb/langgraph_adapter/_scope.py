@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.ids import new_id
 from ..core.model import Topology
+from ._drive import Drive
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Scope:
     topology: Topology | None = None
     """Known before the first run; None: read from the graphs that run."""
     engagement_id: str = field(default_factory=new_id)
+    drive: Drive | None = None
+    """Set where somebody else than its root run says how the engagement ends."""
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("ftnb_scope", default=None)

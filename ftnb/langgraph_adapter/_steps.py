@@ -79,15 +79,24 @@ class Steps:
             known.causes = {known.step_id: "resume"} if resumed else known.causes
             known.step_id = step.step_id
             return known, resumed
+        parked = engaged.parked.get((step.ns, step.name))
+        if parked and step.turn.resumes:
+            left = parked.pop(0)
+            task = Task(left.visit, left.attempt + 1, {left.step_id: "resume"}, step.step_id)
+            self._remember(step, task)
+            return task, True
         engaged.visits[step.ns, step.name] += 1
         causes = {} if graph is None or is_call or graph.flow is None else graph.flow.causes(step.name, path)
         task = Task(engaged.visits[step.ns, step.name], 1, causes, step.step_id)
-        if step.task_id is not None:
-            engaged.tasks[step.task_id] = task
-            step.turn.tasks.append(step.task_id)
-            if graph is not None:
-                graph.tasks.append(step.task_id)
+        self._remember(step, task)
         return task, False
+
+    def _remember(self, step: StepRun, task: Task) -> None:
+        if step.task_id is not None:
+            step.turn.engaged.tasks[step.task_id] = task
+            step.turn.tasks.append(step.task_id)
+            if step.graph is not None:
+                step.graph.tasks.append(step.task_id)
 
     def _flow(self, graph: GraphRun, namespace: str) -> Flow:
         if graph.flow is None:

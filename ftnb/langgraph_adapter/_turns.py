@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +12,7 @@ from ..core.ids import new_id
 from ..core.model import EngagementStatus, Topology
 from ..store import build
 from ..store.draft import Draft, Stream
+from ._drive import Drive, Resumed, TurnUsage, answer_of
 from ._events import Facts, GraphStart
 from ._identity import Identity, ThreadProbe
 from ._runs import Engaged, Turn, new_metadata, tools_of
@@ -30,6 +31,8 @@ class Turns:
         self._identity = Identity()
         self._scopes: dict[str, Engaged] = {}
         self._topologies: OrderedDict[Any, tuple[Callable[[], Any], Topology]] = OrderedDict()
+        self.usages: dict[str, TurnUsage] = {}
+        """Token counts of the driven turns under way, by stream."""
         self.newest: str | None = None
         """Id of the engagement whose turn began last."""
         self.n_begun = 0
@@ -53,14 +56,16 @@ class Turns:
         engaged.n_turns += 1
         self.newest = engaged.engagement_id
         self.n_begun += 1
-        if start.thread is not None:
+        if engaged.drive is not None:
+            self.usages[engaged.stream.stream_id] = engaged.drive.usage
+        elif start.thread is not None:
             self._identity.bind(start.thread, engaged)
         return self._turn(engaged, start)
 
     def _turn(self, engaged: Engaged, start: GraphStart) -> Turn:
         turn = Turn(engaged, engaged.stream, start.thread)
         if start.input_kind != "new":
-            turn.resume_value = start.resume
+            turn.resumes, turn.resume_value = True, answer_of(start.resume)
             turn.flows, engaged.flows = engaged.flows, {}
         elif start.scope is None:
             # New input: what an unfinished run left to do is dropped, as LangGraph does.
@@ -68,7 +73,7 @@ class Turns:
         return turn
 
     def end(self, turn: Turn, wall: int, error: BaseException | None, facts: Facts | None) -> None:
-        """End a turn, and with it the engagement, unless it paused."""
+        """End a turn, and with it the engagement, unless it paused or is driven."""
         engaged = turn.engaged
         status, message = _outcome(turn, error, facts)
         if status is EngagementStatus.COMPLETED:
@@ -81,7 +86,8 @@ class Turns:
                 engaged.tasks.pop(task_id, None)
         if turn.thread is not None and facts is not None:
             self._identity.written(turn.thread, facts.checkpoint_id)
-        self._close(engaged, turn.stream, wall, status, message)
+        if engaged.drive is None:
+            self._close(engaged, turn.stream, wall, status, message)
 
     def _close(
         self, engaged: Engaged, stream: Stream, wall: int, status: EngagementStatus, message: str | None
@@ -190,13 +196,30 @@ class Turns:
 
     def open_scope(self, wall: int, scope: Scope) -> Engaged:
         """Begin the engagement of a scope."""
+        if scope.drive is not None and scope.drive.resumed is not None:
+            return self._go_on(wall, scope, scope.drive.resumed)
         engagement_id = scope.engagement_id
         stream = Stream(new_id(), engagement_id, turn=1)
         name = scope.labels.name or "engagement"
         engaged = Engaged(engagement_id, stream, scope.labels, name, scope.topology or Topology())
+        engaged.drive = scope.drive
         self._scopes[engagement_id] = engaged
         self._start(engaged, wall, dict(scope.labels.metadata), None, None)
         self.newest = engagement_id
+        self.n_begun += 1
+        return engaged
+
+    def _go_on(self, wall: int, scope: Scope, resumed: Resumed) -> Engaged:
+        """Begin the next turn of an engagement that is in the store."""
+        stream = Stream(new_id(), scope.engagement_id, new_turn=True)
+        engaged = Engaged(scope.engagement_id, stream, scope.labels, resumed.name, resumed.topology)
+        engaged.drive, engaged.metadata, engaged.last = scope.drive, resumed.metadata, resumed.last
+        engaged.visits, engaged.parked = Counter(resumed.visits), dict(resumed.parked)
+        engaged.reached = not scope.labels.goal_nodes.isdisjoint(resumed.completed)
+        engaged.tools = tools_of(resumed.topology, scope.labels)
+        self._scopes[scope.engagement_id] = engaged
+        self._emit(build.engagement_status(stream, wall, EngagementStatus.ACTIVE))
+        self.newest = scope.engagement_id
         self.n_begun += 1
         return engaged
 
@@ -205,10 +228,22 @@ class Turns:
         engaged = self._scopes.pop(scope.engagement_id, None)
         if engaged is None:
             return
-        if error is not None and engaged.status is not EngagementStatus.FAILED:
+        if scope.drive is not None:
+            self._end_driven(engaged, scope.drive, wall, error)
+        elif error is not None and engaged.status is not EngagementStatus.FAILED:
             self._close(engaged, engaged.stream, wall, EngagementStatus.FAILED, describe(error))
         elif engaged.status is EngagementStatus.ACTIVE:
             self._close(engaged, engaged.stream, wall, self._judged(engaged), None)
+
+    def _end_driven(self, engaged: Engaged, drive: Drive, wall: int, error: BaseException | None) -> None:
+        self.usages.pop(engaged.stream.stream_id, None)
+        status = drive.outcome or EngagementStatus.FAILED
+        if status is EngagementStatus.COMPLETED:
+            status = self._judged(engaged)
+        elif status is EngagementStatus.ABANDONED and engaged.reached:
+            status = EngagementStatus.COMPLETED
+        message = drive.error or (None if error is None or drive.outcome is not None else describe(error))
+        self._close(engaged, engaged.stream, wall, status, message)
 
     def _scoped(self, scope: Scope, wall: int) -> Engaged:
         # A scope that was opened while recording was off begins with its first run.

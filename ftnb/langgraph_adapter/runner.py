@@ -40,20 +40,21 @@ async def run_instrumented(
 
 
 @contextmanager
-def recording(recorder: Recorder, labels: Labels, compiled: Any = None) -> Iterator[Scope]:
+def recording(recorder: Recorder, labels: Labels, compiled: Any = None, scope: Scope | None = None) -> Iterator[Scope]:
     """Record every root run of this context as a turn of one engagement, into `recorder`.
 
-    The context is that of `contextvars`: in an async generator, which shares its caller's, enter it around each step
-    of the run, never around a `yield`.
+    `scope` None: the engagement is a new one, and ends with the block. The context is that of `contextvars`: in an
+    async generator, which shares its caller's, enter it around each step of the run, never around a `yield`.
     """
     from langchain_core.tracers import context as _  # noqa: F401  (so that the hook is installed now)
 
     from .handler import HANDLER, Handler
 
-    topology = None
-    if compiled is not None:
-        topology = read_topology(compiled, global_nodes=labels.global_nodes, node_tools=labels.node_tools)
-    scope = Scope(labels, topology)
+    if scope is None:
+        topology = None
+        if compiled is not None:
+            topology = read_topology(compiled, global_nodes=labels.global_nodes, node_tools=labels.node_tools)
+        scope = Scope(labels, topology)
     capture = Capture(recorder)
     _install.acquire()
     handler = HANDLER.set(Handler(capture))

@@ -26,7 +26,8 @@ class Parrot(BaseChatModel):
     usage: dict[str, Any] | None = USAGE
     model_name: str = "parrot-1"
     temperature: float = 0.25
-    at: list[int] = [0]
+    at: list[int]
+    """How many lines were said; a list, for LangChain copies models."""
 
     @property
     def _llm_type(self) -> str:

@@ -111,7 +111,9 @@ def test_usage_as_openai_reports_it() -> None:
     from ftnb.langgraph_adapter._llm import answer
 
     usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 5}}
-    given = answer(LLMResult(generations=[[Generation(text="x")]], llm_output={"token_usage": usage, "model_name": "m"}))
+    given = answer(
+        LLMResult(generations=[[Generation(text="x")]], llm_output={"token_usage": usage, "model_name": "m"})
+    )
     assert given.tokens == (7, 2, 9, 5, 0, 0)
     assert given.model == "m"
     assert given.response == {"role": "assistant", "content": "x"}

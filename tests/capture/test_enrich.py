@@ -24,11 +24,15 @@ def reported(seen: Seen) -> list[tuple[Any, ...]]:
     return [(event.kind.value, event.name, event.payload) for event in named(seen.one(), "node").events]
 
 
-@pytest.mark.parametrize("wrap", [lambda update: update, lambda update: Command(update=update)], ids=["dict", "Command"])
+@pytest.mark.parametrize(
+    "wrap", [lambda update: update, lambda update: Command(update=update)], ids=["dict", "Command"]
+)
 def test_every_key(seen: Seen, wrap: Any) -> None:
     update = {
         "tool_calls": [{"name": "lookup", "payload": {"area": "Shibuya"}}, {"name": "bare"}],
-        "llm_calls": [{"name": "gpt", "prompt_tokens": 64, "completion_tokens": 20, "model": "gpt-x", "duration_ms": 5}],
+        "llm_calls": [
+            {"name": "gpt", "prompt_tokens": 64, "completion_tokens": 20, "model": "gpt-x", "duration_ms": 5}
+        ],
         "events": [
             {"kind": "log", "name": "hit", "payload": {"key": 1}},
             {"kind": "llm_call", "name": "other", "tokens": {"prompt": 3, "completion": 1}},

@@ -207,7 +207,15 @@ def test_a_subgraph_lies_in_its_step(seen: Seen, run: Callable[..., Any]) -> Non
         "sub/z < deep:static",
         "b < sub:static",
     ]
-    assert [node.name for node in engagement.topology.nodes] == ["a", "sub", "sub/deep", "sub/deep/x", "sub/deep/y", "sub/z", "b"]
+    assert [node.name for node in engagement.topology.nodes] == [
+        "a",
+        "sub",
+        "sub/deep",
+        "sub/deep/x",
+        "sub/deep/y",
+        "sub/z",
+        "b",
+    ]
 
 
 def test_a_graph_called_twice_by_a_node(seen: Seen, run: Callable[..., Any]) -> None:

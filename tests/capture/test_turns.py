@@ -271,9 +271,13 @@ def test_an_async_block(seen: Seen) -> None:
 
 
 def test_a_block_that_raises_is_a_failed_engagement(seen: Seen) -> None:
-    with pytest.raises(RuntimeError), ftnb.record("visit"):
-        graph_of("^>a").compile().invoke(EMPTY)
-        raise RuntimeError("after the run")
+    def visit() -> None:
+        with ftnb.record("visit"):
+            graph_of("^>a").compile().invoke(EMPTY)
+            raise RuntimeError("after the run")
+
+    with pytest.raises(RuntimeError):
+        visit()
     engagement = seen.one()
     assert (engagement.status, engagement.error) == ("failed", "RuntimeError: after the run")
 

@@ -43,7 +43,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--n", type=_count, default=300, metavar="N", help="how many engagements (default: 300)")
     parser.add_argument("--store", type=Path, default=Path("traces-demo.db"), help="the store to record into")
     parser.add_argument("--out", type=Path, default=Path("ftnb-demo.html"), help="the HTML file to write")
-    parser.add_argument("--seed", type=int, default=7, help="which users come (default: 7)")
+    parser.add_argument("--seed", type=int, default=9, help="which users come (default: 9)")
     return parser.parse_args(arguments)
 
 
@@ -55,7 +55,7 @@ def _count(text: str) -> int:
 
 
 def _run(n: int, seed: int, store: Path, out: Path) -> int:
-    print(f"Recording {n} engagements of a house-search agent into {store}")
+    print(f"Recording {_engagements(n)} of a house-search agent into {store}")
     this_run = new_id()
     ftnb.start(store)
     try:
@@ -65,13 +65,13 @@ def _run(n: int, seed: int, store: Path, out: Path) -> int:
     tr = ftnb.open(store)
     engagements = tr.engagements(meta=["demo_run"]).filter(pl.col("demo_run") == this_run)
     if interrupted:
-        print(f"Interrupted: {engagements.height} engagements are recorded, and shown below.")
+        print(f"Interrupted: {_engagements(engagements.height)} recorded so far; this is what they show.")
     if engagements.is_empty():
         return 130
     tables = _tables(tr, engagements, this_run)
     for title, table in tables.items():
         print(f"\n{title}\n{table.text(block=block())}")
-    write_page(out, f"{engagements.height} engagements of a house-search agent", _page(tr, engagements, tables))
+    write_page(out, f"{_engagements(engagements.height)} of a house-search agent", _page(tr, engagements, tables))
     _say_what_next(store, out, tr.engagements().height - engagements.height)
     tr.close()
     return 130 if interrupted else 0
@@ -124,17 +124,21 @@ def _telling(engagements: pl.DataFrame) -> str:
 
 
 def _say_what_next(store: Path, out: Path, n_older: int) -> None:
-    older = f" (and {n_older} engagements of earlier runs)" if n_older else ""
+    older = f" (and {_engagements(n_older)} of earlier runs)" if n_older else ""
     print(
         f"""
 Written
-  {out}  a failed run to click through, and the funnel; open it in a browser
+  {out}  one of them to click through, and the funnel; open it in a browser
   {store}  every run, with all that went in and out{older}
 
 Next
   make lab  the first notebook: record an agent and look at it
   python -c "import ftnb; print(ftnb.open({str(store)!r}).steps())"  the same runs as frames"""
     )
+
+
+def _engagements(n: int) -> str:
+    return f"{n} engagement{'' if n == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def lookup_area(area: str) -> dict[str, int | str]:
 @tool
 def query_listings(area: str, rooms: int, max_rent: int) -> list[Flat]:
     """Flats of the public listings within the limits, cheapest first."""
-    _wait(6)
+    _wait(3)
     if _one_in(90, "listings", area, rooms, max_rent):
         raise ConnectionError("the listings service closed the connection")
     found = [f for f in FLATS if f["area"] == area and f["rooms"] == rooms and f["rent"] <= max_rent]
@@ -83,7 +83,7 @@ def query_listings(area: str, rooms: int, max_rent: int) -> list[Flat]:
 @tool
 def ask_agency(agency: str, area: str, rooms: int, max_rent: int) -> list[Flat]:
     """Flats that one agency offers within the limits."""
-    _wait(4)
+    _wait(2)
     if _one_in(9, agency, area, rooms, max_rent):
         raise TimeoutError(f"{agency} did not answer")
     dice = random.Random(f"{agency}/{area}/{rooms}")

@@ -215,7 +215,8 @@ def _after_qualify(state: SearchState) -> str | list[str]:
 
 
 def _after_rank(state: SearchState) -> str:
-    return (_ALWAYS_POSSIBLE | {"see": "book_viewing"}).get(_wants(state), "refine")
+    found = {"see": "book_viewing"} if state["shortlist"] else {}
+    return (_ALWAYS_POSSIBLE | found).get(_wants(state), "refine")
 
 
 def build_graph(**compile_options: Any) -> CompiledStateGraph[Any, Any, Any, Any]:

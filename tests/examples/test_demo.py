@@ -118,7 +118,7 @@ def test_ctrl_c_keeps_what_is_recorded(tmp_path: Path) -> None:
     assert "Traceback" not in err
     recorded = ftnb.open(tmp_path / "demo.db").engagements().height
     assert 3 <= recorded < 2000
-    assert f"{recorded} engagements are recorded" in out
+    assert f"{recorded} engagements recorded so far" in out
     assert (tmp_path / "demo.html").is_file()
 
 

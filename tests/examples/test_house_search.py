@@ -91,6 +91,14 @@ def test_a_user_without_a_budget_is_asked_for_it() -> None:
     assert path_of(user).count("qualify") == 2
 
 
+def test_nobody_is_shown_a_flat_that_was_not_found() -> None:
+    wish = "I would like 2 rooms in Old Town, up to €10 a month."
+    user = User("u", "couple", "web", "W01", "Hello!", (wish, "I would like to see the first one.", "At most €1400."))
+    path = path_of(user)
+    assert path.count("rank") == 3
+    assert "book_viewing" not in path
+
+
 def test_usage_numbers_add_up() -> None:
     usages = [m.usage_metadata for m in run_one(GRAPH, happy_user())["messages"] if m.type == "ai"]
     assert all(u["total_tokens"] == u["input_tokens"] + u["output_tokens"] for u in usages)

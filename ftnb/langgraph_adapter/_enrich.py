@@ -15,6 +15,7 @@ from ..core.model import EventKind, Extraction, TokenUsage
 from ..store.draft import Tokens, micros, tokens_of
 
 _KINDS = {kind.value: kind for kind in EventKind}
+_KEYS = {"tool_calls", "llm_calls", "events"}
 _FOREIGN_TOOL_KEYS = {"args", "arguments", "function", "type", "id"}
 """A message's own tool call looks like ours but for these."""
 
@@ -34,6 +35,8 @@ class Reported:
 
 def reported(update: Any) -> Iterator[Reported]:
     """The events in a node's update, in the order in which they are recorded."""
+    if not isinstance(update, Mapping) or _KEYS.isdisjoint(update):
+        return
     for item in _items(update, "tool_calls"):
         if not _FOREIGN_TOOL_KEYS & item.keys():
             yield _event(item, EventKind.TOOL_CALL)
@@ -65,8 +68,8 @@ def extraction_of(update: Any) -> dict[str, Any] | None:
         return None
 
 
-def _items(update: Any, key: str) -> Iterator[Mapping[str, Any]]:
-    value = update.get(key) if isinstance(update, Mapping) else None
+def _items(update: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    value = update.get(key)
     if not isinstance(value, (list, tuple)):
         return
     for item in value:

@@ -157,21 +157,24 @@ class Flow:
     def _publish(self) -> None:
         if not self._fresh:
             return
-        started = sorted(self._fresh.values(), key=lambda source: self._order.get(source.step_id, 0))
+        started = by_path = list(self._fresh.values())
+        if len(started) > 1:
+            started = sorted(started, key=lambda source: self._order.get(source.step_id, 0))
+            # The order in which LangGraph numbers sends: pulled tasks by name, then pushed ones by number.
+            by_path = sorted(started, key=lambda source: _path_key(source.path))
         for source in started:
             for target, kind in source.targets.items():
                 self._pending.setdefault(target, {})[source.step_id] = kind
-            self._join(source)
-        # The order in which LangGraph numbers sends: pulled tasks by name, then pushed ones by number.
-        by_path = sorted(started, key=lambda source: _path_key(source.path))
+            if self.wiring is not None and self.wiring.joins:
+                self._join(source, self.wiring.joins)
         self._sends = [(target, source.step_id) for source in by_path for target in source.sends]
         self._maybe = [source for source in started if source.maybe is None or source.maybe]
         self._fresh.clear()
         self._order.clear()
         self._failed.clear()
 
-    def _join(self, source: Source) -> None:
-        for join in self.wiring.joins if self.wiring else ():
+    def _join(self, source: Source, joins: list[tuple[tuple[str, ...], str]]) -> None:
+        for join in joins:
             sources, target = join
             if source.name in sources:
                 seen = self._joins.setdefault(join, {})

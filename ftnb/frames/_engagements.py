@@ -11,7 +11,7 @@ import polars as pl
 from ..core.canonical import MARK, dumps, encode_json, from_json, loads
 from ..store.reconstruct import UNKNOWN_NAME
 from ._log import Log, path
-from ._steps import RUN, moment
+from ._steps import RUN, millis, moment
 from ._values import part_of_bodies
 from .schema import ENGAGEMENTS, polars_schema
 
@@ -37,7 +37,7 @@ def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, me
         pl.col("metadata").fill_null("{}"),
     )
     # A clock that was set back must not give a negative duration.
-    lasted = ((pl.col("ended_us") - pl.col("started_us")) / 1000).clip(lower_bound=0)
+    lasted = millis((pl.col("ended_us") - pl.col("started_us")).clip(lower_bound=0))
     frame = frame.with_columns(
         moment("started_us").alias("started_at"), moment("ended_us").alias("ended_at"), lasted.alias("duration_ms")
     )
@@ -135,8 +135,9 @@ def _waits(log: Log) -> pl.DataFrame:
         pl.col("at_us").shift(-1).over("engagement_id").alias("_next_us")
     )  # fmt: skip
     paused = (pl.col("type") == "engagement_status_changed") & (pl.col("status") == "paused")
-    waited = (pl.col("_next_us") - pl.col("at_us")).clip(lower_bound=0) / 1000
-    return rows.filter(paused).group_by("engagement_id").agg(waited.sum().alias("wait_ms"))
+    waited = (pl.col("_next_us") - pl.col("at_us")).clip(lower_bound=0)
+    total = rows.filter(paused).group_by("engagement_id").agg(waited.sum().alias("_wait_us"))
+    return total.select("engagement_id", millis(pl.col("_wait_us")).alias("wait_ms"))
 
 
 def _totals(steps: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:

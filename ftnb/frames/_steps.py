@@ -18,9 +18,11 @@ def moment(micros: str) -> pl.Expr:
     return pl.col(micros).cast(pl.Datetime("us", "UTC"))
 
 
-def millis(micros: str) -> pl.Expr:
-    """A column of integer microseconds as milliseconds."""
-    return pl.col(micros) / 1000
+def millis(micros: pl.Expr) -> pl.Expr:
+    """Integer microseconds as milliseconds, rounded as Python divides."""
+    # Polars divides by a scalar as a product with its reciprocal, which is off in the last digit; not so by a column.
+    thousand = (micros * 0 + 1000).cast(pl.Float64)
+    return micros.cast(pl.Float64) / thousand
 
 
 def list_of_text(key: str) -> pl.Expr:
@@ -69,8 +71,8 @@ def events_frame(log: Log, rows: pl.DataFrame, *, payload: bool = False) -> pl.D
         # A recorder's events have no id of their own: their place in the log names them.
         pl.coalesce("event_id", pl.concat_str("stream_id", pl.lit(":"), "n")).alias("event_id"),
         moment("at_us").alias("at"),
-        millis("duration_us").alias("duration_ms"),
-        millis("ttft_us").alias("ttft_ms"),
+        millis(pl.col("duration_us")).alias("duration_ms"),
+        millis(pl.col("ttft_us")).alias("ttft_ms"),
     )
     if payload:
         texts = part_of_bodies(log, "event_recorded", "@payload").rename({"part": "payload"})
@@ -152,7 +154,7 @@ def _ends(log: Log) -> pl.DataFrame:
         *RUN,
         "status",
         moment("at_us").alias("ended_at"),
-        millis("duration_us").alias("duration_ms"),
+        millis(pl.col("duration_us")).alias("duration_ms"),
         "error",
         "error_type",
     )

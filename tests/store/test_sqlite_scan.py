@@ -1,0 +1,86 @@
+"""Whole columns of a SQLite log: the same cells as row by row, whatever they hold."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftnb.core.model import EventKind
+from ftnb.store import _sqlite_read, build
+from ftnb.store.draft import Stream
+from ftnb.store.leaf import COLUMNS
+from ftnb.store.sqlite import SQLiteStore
+
+PLAIN = ["seq", *(column.name for column in COLUMNS if column.dtype != "bytes")]
+texts = st.text(max_size=20) | st.sampled_from(['"', "\\", "\n,\r\t", "null", "[]", "é\U0001f600", "\x00\ud800"])
+
+
+@given(
+    names=st.lists(st.tuples(texts, st.none() | texts, st.none() | st.integers(-(2**63), 2**63 - 1)), max_size=12),
+    piece=st.sampled_from([1, 3, 65_536]),
+    after=st.integers(0, 5),
+)
+def test_packed_columns_equal_the_rows(names: Any, piece: int, after: int) -> None:
+    store = SQLiteStore()
+    stream = Stream("st", "e", turn=1)
+    drafts = []
+    for i, (name, model, duration) in enumerate(names):
+        drafts.append(build.step_started(stream, i, f"s{i}", name))
+        drafts.append(build.event(stream, i, f"s{i}", EventKind.LOG, name, model=model, duration_us=duration))
+    store.append_drafts(drafts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sqlite_read, "_PIECE", piece)
+        for types in ((), ("step_started",)):
+            # With a column of bytes, rows are fetched one by one.
+            expected = store.scan([*PLAIN, "body"], types=types, after=after).drop_columns(["body"])
+            assert store.scan(PLAIN, types=types, after=after).equals(expected)
+    store.close()
+
+
+def test_a_scan_gives_one_state_of_the_store(tmp_path: Path) -> None:
+    """A purge by another process between two pieces must not show a half of an engagement."""
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    stream = Stream("st", "e", turn=1)
+    store.append_drafts([build.step_started(stream, i, f"s{i}", "a") for i in range(10)])
+    code = "import sys; from ftnb.store.sqlite import SQLiteStore; assert SQLiteStore(sys.argv[1]).purge('e')"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sqlite_read, "_PIECE", 4)
+        pieces = iter(range(10))
+        rows = store._reader._rows
+
+        def slow(sql: str, parameters: Any = ()) -> Any:
+            if "json_group_array" in sql and next(pieces) == 1:
+                subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+            return rows(sql, parameters)
+
+        patch.setattr(store._reader, "_rows", slow)
+        assert store.scan(["seq"]).num_rows == 10
+    assert store.scan(["seq"]).num_rows == 0
+    store.close()
+
+
+def test_a_scan_leaves_the_locks_of_the_store_alone(tmp_path: Path) -> None:
+    """While a batch is being written, nobody else can write, also after a frame was read in between."""
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    store.append_drafts([build.step_started(Stream("st", "e", turn=1), 1, "s", "a")])
+    with sqlite3.connect(path, isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert store.scan(PLAIN).num_rows == 1
+        code = (
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0.1, isolation_level=None);"
+            "c.execute('BEGIN IMMEDIATE')"
+        )
+        other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
+        assert "database is locked" in other.stderr
+        writer.execute("ROLLBACK")
+    writer.close()
+    store.close()

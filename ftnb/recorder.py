@@ -53,6 +53,11 @@ class Recorder:
     def __repr__(self) -> str:
         return f"Recorder({self.store!r})"
 
+    @property
+    def _store(self) -> Store:
+        # By this name code that was written for flowtraicer reaches it.
+        return self.store
+
     # --- engagements ---
 
     def start_engagement(

@@ -1,4 +1,4 @@
-"""Defaults of the whole process: the language model that workflows fall back on, and the recorder of everything outside.
+"""Defaults of the process: the model that workflows fall back on, and the recorder of calls outside workflows.
 
 A workflow asks in this order: `run(llm=…)`, `Workflow(llm=…)`, `REGISTER.get_llm_provider()`.
 """
@@ -87,8 +87,8 @@ class Registry:
     ) -> str | None:
         """Record a model call that was made outside any workflow, as an engagement of its own; returns its id.
 
-        Its metadata says `model`, `caller` and `standalone`, so that usage can be grouped. Never raises: None means that
-        nothing was recorded, because no recorder is set or it failed.
+        Its metadata says `model`, `caller` and `standalone`, so that usage can be grouped. Never raises: None means
+        that nothing was recorded, because no recorder is set or it failed.
         """
         recorder: Recorder | None = self._recorder
         if recorder is None:
@@ -121,7 +121,7 @@ class Registry:
 
 def _is_async(method: Any) -> bool:
     method = inspect.unwrap(method)
-    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(getattr(method, "__call__", None))
+    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(type(method).__call__)
 
 
 REGISTER = Registry()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from time import perf_counter_ns, time_ns
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,13 +32,13 @@ class Call:
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Runs of LangChain that begin in this context lie inside the call."""
-        callbacks = self._config.get("callbacks")
+        callbacks: Any = self._config.get("callbacks")
         if self._target is None or not hasattr(callbacks, "parent_run_id"):
             yield
             return
         from langchain_core.runnables.config import var_child_runnable_config
 
-        inner: Any = copy(callbacks)
+        inner = callbacks.copy()
         inner.parent_run_id = self._run_id
         config: Any = {**self._config, "callbacks": inner}
         token = var_child_runnable_config.set(config)

@@ -55,8 +55,8 @@ class LLMClient(Protocol):
     """What a workflow needs of a model: one async method.
 
     Two things are used when they are there: `acomplete` taking `tools=` (a list of `{"name", "description",
-    "parameters"}`) and answering with `LLMResult.tool_calls`; and `astream(messages, **overrides)`, an async iterator of
-    text chunks that ends with an `LLMResult`.
+    "parameters"}`) and answering with `LLMResult.tool_calls`; and `astream(messages, **overrides)`, an async iterator
+    of text chunks that ends with an `LLMResult`.
     """
 
     async def acomplete(self, messages: Messages, **overrides: Any) -> LLMResult:

@@ -1,0 +1,268 @@
+"""From declared steps to a LangGraph graph: what cannot work is told before anything runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ..agent import AgentTool
+from ..core._optional import require
+from ..core.errors import WorkflowError
+from ._run import RUN
+from .context import StepContext
+from .turns import StreamEvent
+
+_INJECTED = ("config", "writer", "store", "previous", "runtime")
+"""Parameters that LangGraph fills in by their names."""
+
+Router = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class StepDef:
+    """A declared step."""
+
+    name: str
+    function: Callable[..., Any]
+    tools: list[str] = field(default_factory=list)
+    is_global: bool = False
+    agent_tools: list[AgentTool] = field(default_factory=list)
+    max_iterations: int = 8
+    tool_timeout: float | None = None
+    goto: tuple[str, ...] = ()
+    """Steps that it may go to by returning a LangGraph Command."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything that was declared of a workflow's graph."""
+
+    name: str
+    state_schema: type
+    steps: dict[str, StepDef] = field(default_factory=dict)
+    entries: list[str] = field(default_factory=list)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    branches: list[tuple[str, Router, dict[Any, str] | list[str]]] = field(default_factory=list)
+    finish: list[str] = field(default_factory=list)
+    goals: set[str] = field(default_factory=set)
+    doubled: list[str] = field(default_factory=list)
+    """Names under which a second, different step was declared."""
+
+    @property
+    def entry(self) -> str:
+        """Where it begins, once `check` has passed."""
+        return self.entries[0]
+
+    def add(self, step: StepDef) -> None:
+        """Declare a step. The same function again replaces it: that is a notebook cell run a second time."""
+        known = self.steps.get(step.name)
+        if known is not None and not _is_again(known.function, step.function):
+            self.doubled.append(step.name)
+        self.steps[step.name] = step
+
+    def check(self) -> None:
+        """Raise WorkflowError, saying what is wrong and what there is."""
+        if not self.steps:
+            raise WorkflowError(f"workflow {self.name!r} has no steps; declare some with @wf.step")
+        if self.doubled:
+            raise WorkflowError(
+                f"workflow {self.name!r} has two steps named {self.doubled[0]!r}; give one of them another name: "
+                f"@wf.step(name=…). Steps: {self._known()}"
+            )
+        if not self.entries:
+            raise WorkflowError(f"workflow {self.name!r} has no entry; call wf.entry(…) with one of: {self._known()}")
+        if len(self.entries) > 1:
+            raise WorkflowError(f"workflow {self.name!r} has several entries, {', '.join(self.entries)}; it needs one")
+        self._must_exist("entry", self.entries)
+        for source, target in self.edges:
+            self._must_exist(f"edge({source!r}, {target!r})", [source, target])
+        for source, _, mapping in self.branches:
+            self._must_exist(f"branch({source!r}, …)", [source, *_targets(mapping)])
+        self._must_be_once()
+        self._must_exist("finish", self.finish)
+        self._must_exist("goal_nodes", sorted(self.goals))
+        for step in self.steps.values():
+            self._must_exist(f"step {step.name!r} goes to", step.goto)
+        self._must_be_reached()
+
+    def _must_be_once(self) -> None:
+        for number, edge in enumerate(self.edges):
+            if edge in self.edges[:number]:
+                raise WorkflowError(f"workflow {self.name!r} has the edge {edge[0]!r} -> {edge[1]!r} twice")
+        routed = [(source, router) for source, router, _ in self.branches]
+        for number, branch in enumerate(routed):
+            if branch in routed[:number]:
+                raise WorkflowError(f"workflow {self.name!r} branches from {branch[0]!r} twice by the same router")
+
+    def _must_exist(self, where: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.steps:
+                near = get_close_matches(str(name), self.steps, n=1, cutoff=0.5)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise WorkflowError(
+                    f"{where}: workflow {self.name!r} has no step {name!r}; steps: {self._known()}.{hint}"
+                )
+
+    def _must_be_reached(self) -> None:
+        ways: dict[str, list[str]] = {name: list(step.goto) for name, step in self.steps.items()}
+        for source, target in self.edges:
+            ways[source].append(target)
+        for source, _, mapping in self.branches:
+            ways[source] += _targets(mapping)
+        # A global step fires from anywhere: a start of its own.
+        reached = {name for name, step in self.steps.items() if step.is_global} | {self.entry}
+        todo = list(reached)
+        while todo:
+            for target in ways[todo.pop()]:
+                if target not in reached:
+                    reached.add(target)
+                    todo.append(target)
+        lost = [name for name in self.steps if name not in reached]
+        if lost:
+            raise WorkflowError(
+                f"workflow {self.name!r}: no way leads from the entry {self.entry!r} to {', '.join(map(repr, lost))}. "
+                "Add an edge or a branch, or declare what a step may go to: @wf.step(goto=[…])"
+            )
+
+    def _known(self) -> str:
+        return ", ".join(self.steps)
+
+
+def _targets(mapping: Mapping[Any, str] | Iterable[str]) -> list[str]:
+    return list(mapping.values() if isinstance(mapping, Mapping) else mapping)
+
+
+def build(plan: Plan, llm: Any, llm_timeout: float | None) -> Any:
+    """The LangGraph graph of a plan, not yet compiled. Raises WorkflowError."""
+    plan.check()
+    graphs = require("langgraph.graph", feature="Workflow", extra="langgraph")
+    graph = graphs.StateGraph(plan.state_schema)
+    for step in plan.steps.values():
+        action = wrap(step, llm, llm_timeout)
+        options = {"destinations": step.goto or None, "input_schema": _input_schema(step.function)}
+        graph.add_node(step.name, action, **{key: value for key, value in options.items() if value is not None})
+    graph.add_edge(graphs.START, plan.entry)
+    for source, target in plan.edges:
+        graph.add_edge(source, target)
+    for source, router, mapping in plan.branches:
+        graph.add_conditional_edges(source, router, mapping)
+    for name in plan.finish:
+        graph.add_edge(name, graphs.END)
+    return graph
+
+
+def wrap(step: StepDef, llm: Any, llm_timeout: float | None) -> Callable[..., Any]:
+    """The step's function as a LangGraph node: it is given its context, and streams hear of its start and end.
+
+    A function that is not async stays so: LangGraph runs it in a thread.
+    """
+    function, name = step.function, step.name
+    wants_ctx = context_parameter(function) is not None
+
+    def arguments(state: Any) -> tuple[Any, ...]:
+        if not wants_ctx:
+            return (state,)
+        ctx = StepContext(
+            llm=llm,
+            tools=step.agent_tools,
+            max_iterations=step.max_iterations,
+            llm_timeout=llm_timeout,
+            tool_timeout=step.tool_timeout,
+        )
+        return state, ctx
+
+    def tell(kind: Literal["step_started", "step_finished"]) -> None:
+        run = RUN.get()
+        if run is not None and run.sink is not None:
+            run.sink(StreamEvent(kind=kind, data={"node": name}))
+
+    async def node(state: Any, **injected: Any) -> Any:
+        tell("step_started")
+        result = function(*arguments(state), **injected)
+        if inspect.isawaitable(result):
+            result = await result
+        tell("step_finished")
+        return result
+
+    def sync_node(state: Any, **injected: Any) -> Any:
+        tell("step_started")
+        result = function(*arguments(state), **injected)
+        tell("step_finished")
+        return result
+
+    made = node if is_async(function) else sync_node
+    made.__name__ = made.__qualname__ = name
+    made.__doc__ = getattr(function, "__doc__", None)
+    made.__signature__ = _signature(function)  # type: ignore[attr-defined]
+    made.__annotations__ = {}
+    return made
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives something to await."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def context_parameter(function: Callable[..., Any]) -> str | None:
+    """The name of the parameter that takes the context: the second one, unless LangGraph fills it in."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return names[0] if names and names[0] not in _INJECTED else None
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """What LangGraph looks at, to see which of its own parameters the step wants."""
+    own = inspect.signature(function).parameters
+    state = inspect.Parameter("state", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        hints = get_type_hints(function)
+    except (NameError, TypeError):
+        hints = {}
+    injected = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=own[name].default,
+            annotation=hints.get(name, own[name].annotation),
+        )
+        for name in _INJECTED
+        if name in own
+    ]
+    return inspect.Signature([state, *injected])
+
+
+def _input_schema(function: Callable[..., Any]) -> type | None:
+    """The part of the state that the step declares to want, by the type of its first parameter."""
+    try:
+        first = next(iter(inspect.signature(function).parameters))
+        hint = get_type_hints(function).get(first)
+        return hint if isinstance(hint, type) and get_type_hints(hint) else None
+    except (NameError, TypeError, StopIteration):
+        return None
+
+
+def _is_again(known: Callable[..., Any], given: Callable[..., Any]) -> bool:
+    if known is given:
+        return True
+    codes = getattr(known, "__code__", None), getattr(given, "__code__", None)
+    if None in codes or known.__qualname__ != given.__qualname__:
+        return False
+    old, new = codes
+    # Of one name in one file, at two places: two steps. In another file: a cell that was edited and run again.
+    return old.co_filename != new.co_filename or old.co_firstlineno == new.co_firstlineno
+
+
+def declared_gotos(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The steps named in a return annotation as `Command[Literal["a", "b"]]`."""
+    try:
+        returned = get_type_hints(function).get("return")
+    except (NameError, TypeError):
+        return ()
+    for one in (returned, *get_args(returned)):
+        inner = get_args(one)
+        if getattr(get_origin(one), "__name__", "") == "Command" and inner and get_origin(inner[0]) is Literal:
+            return tuple(str(name) for name in get_args(inner[0]))
+    return ()

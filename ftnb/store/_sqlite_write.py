@@ -7,7 +7,7 @@ from collections import Counter
 
 from ..core.ids import now_us
 from . import _sqlite_schema
-from ._writer import Batch, clean_id
+from ._writer import Batch
 from .leaf import COLUMNS, Row
 
 _STORED = [column.name for column in COLUMNS[2:]]
@@ -121,9 +121,9 @@ class SQLiteWriter:
     def latest_turn(self, engagement_id: str) -> int:
         """The engagement's highest turn; 0 when it is unknown."""
         query = "SELECT max(turn) FROM stream JOIN engagement USING (eid) WHERE engagement_id = ?"
-        return int(self._connection.execute(query, (clean_id(engagement_id),)).fetchone()[0] or 0)
+        return int(self._connection.execute(query, (engagement_id,)).fetchone()[0] or 0)
 
     def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
         """Dedup hash to blob id of the engagement's blobs."""
         query = "SELECT dedup, blob_id FROM blob JOIN engagement USING (eid) WHERE engagement_id = ? AND dedup NOT NULL"
-        return dict(self._connection.execute(query, (clean_id(engagement_id),)).fetchall())
+        return dict(self._connection.execute(query, (engagement_id,)).fetchall())

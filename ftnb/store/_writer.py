@@ -143,7 +143,7 @@ class LogWriter:
 
     def _turn_of(self, stream: Stream) -> int:
         before, stream.after = stream.after, None  # a long conversation must not keep every turn's stream alive
-        latest = self._lookup.latest_turn(stream.engagement_id)
+        latest = self._lookup.latest_turn(clean_id(stream.engagement_id))
         if before is not None:
             latest = max(latest, before.turn or 0)  # its turn may be in this very batch
         return latest + 1 if stream.new_turn else max(latest, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
@@ -34,9 +35,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = Path(tempfile.mkdtemp())
         self.model = MemoryStore()
-        self.store = self.make_store(Path(self._folder.name))
+        self.store = self.make_store(self._folder)
         self.others: list[LogStore] = []
         self.shared = False
         self.live = self.store.tail(timeout=self.tail_seconds)
@@ -130,7 +131,7 @@ class StoreMachine(RuleBasedStateMachine):
         again = [r.seq for r in self.store.tail(timeout=0.0, after=0)]  # type: ignore[call-arg]
         for store in (*self.others, self.store, self.model):
             store.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
         assert live == sorted(set(live), key=lambda seq: seq or 0)
         assert set(stored) <= set(live)
         assert again == stored

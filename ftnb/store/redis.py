@@ -1,0 +1,195 @@
+"""The store for live monitoring between processes: Redis Streams, in log format v1.
+
+Each engagement has a stream of its own, which is the truth and is never trimmed; one more stream, the tail, says after
+each commit where new records are, and is trimmed to the last batches. A subscriber that fell behind the tail reads the
+engagements' streams instead, so it misses nothing. Purging deletes every key of an engagement.
+
+Redis keeps what it was configured to keep: with `appendonly yes` and `appendfsync everysec` a power cut loses up to one
+second of committed records, with no persistence a restart loses all. Needs Redis 6.2, and no scripting.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+
+import orjson
+
+from ..core._optional import require
+from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
+from ._log_store import LogStoreBase
+from ._redis_codec import Keys
+from ._redis_read import RedisReader, seq_of
+from ._redis_write import RedisWriter
+from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, table_of
+from ._writer import Batch
+from .base import EngagementSummary
+from .leaf import Row
+from .records import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound="RedisStore")
+
+
+def _told(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Errors of the client become StoreError, with the store's name."""
+
+    @functools.wraps(method)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except self._client_error as error:
+            raise StoreError(f"{self.place}: {error}") from error
+
+    return cast("Callable[Concatenate[S, P], T]", call)
+
+
+class RedisStore(LogStoreBase):
+    """A trace store in Redis; see `store.base` for what every store promises.
+
+    Raises StoreError when the server cannot be reached or refuses the password, SchemaVersionError when a newer ftnb
+    wrote the store, MissingPackageError without the package `redis`.
+    """
+
+    def __init__(
+        self, url: str | None = None, *, client: Any = None, async_client: Any = None, key_prefix: str = "ftnb"
+    ) -> None:
+        """`url` is what redis-py takes (`redis://`, `rediss://`, `unix://`); or give a `client` of its kind, which then
+        stays open on `close`. `async_client` is not needed: subscribing uses threads. Two stores in one database need
+        different prefixes."""
+        redis = require("redis", feature="RedisStore", extra="redis")
+        if client is None and url is None:
+            raise InvalidArgumentError("a RedisStore needs a url, as redis://localhost:6379/0, or a client")
+        self._client_error: type[Exception] = redis.RedisError
+        self._owns_client = client is None
+        try:
+            self._client = redis.Redis.from_url(url, decode_responses=True) if client is None else client
+        except ValueError as error:
+            raise InvalidArgumentError(f"cannot open {url!r}: {error}") from error
+        self.key_prefix = key_prefix
+        self._keys = Keys(key_prefix)
+        self._writer = RedisWriter(self._client, self._keys, redis.WatchError)
+        self._reader = RedisReader(self._client, self._keys)
+        self._seen: str | None = None
+        name = _name_of(self._client, key_prefix)
+        super().__init__(name, f"the store {name}", shared=True)
+        self._check_version()
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.url!r})"
+
+    @_told
+    def _check_version(self) -> None:
+        version = int(self._client.hget(self._keys.meta, "v") or 0)
+        if version > SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{self.place} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
+            )
+
+    # --- writing ---
+
+    @_told
+    def _commit(self, batch: Batch) -> dict[int, int]:
+        return self._writer.commit(batch)
+
+    @_told
+    def _purge(self, engagement_id: str) -> bool:
+        return self._writer.purge(engagement_id)
+
+    @_told
+    def latest_turn(self, engagement_id: str) -> int:
+        """The engagement's highest turn; 0 when it is unknown."""
+        return self._reader.latest_turn(engagement_id)
+
+    @_told
+    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
+        """Dedup hash to blob id of the engagement's blobs."""
+        return self._reader.blob_ids(engagement_id)
+
+    @_told
+    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
+        self._client.rpush(self._keys.entries, orjson.dumps([at_us, kind, body.decode()]))
+
+    @_told
+    def vacuum(self) -> None:
+        """Have the server rewrite its append-only file, in which purged records stay until then."""
+        self._client.bgrewriteaof()
+
+    # --- reading ---
+
+    @_told
+    def _rows(self, engagement_id: str) -> list[tuple[int, Row]]:
+        return self._reader.rows([engagement_id])[engagement_id]
+
+    @_told
+    def _rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
+        return self._reader.rows_after(after)
+
+    def _position(self) -> int:
+        return self._revision()[0]
+
+    @_told
+    def _revision(self) -> tuple[int, int]:
+        return self._reader.revision()
+
+    @_told
+    def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
+        return self._reader.summaries(where, limit, newest)
+
+    @_told
+    def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
+        return self._reader.blob(engagement_id, blob_id)
+
+    @_told
+    def _scan(
+        self,
+        columns: Sequence[str],
+        types: Sequence[str],
+        engagement_id: str | None,
+        after: int,
+        containing: Sequence[bytes],
+    ) -> pa.Table:
+        if engagement_id is None:
+            rows = self._reader.all_rows(after)
+        else:
+            rows = self._reader.rows([engagement_id], after)[engagement_id]
+        return scan_rows(rows, columns, types, containing)
+
+    @_told
+    def _scan_blobs(self) -> pa.Table:
+        return table_of(BLOB_DTYPES, self._reader.blobs())
+
+    @_told
+    def _scan_streams(self) -> pa.Table:
+        return table_of(STREAM_DTYPES, self._reader.streams())
+
+    @_told
+    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+        return self._reader.entries()
+
+    @_told
+    def _wait_for_others(self, seconds: float) -> None:
+        if self._seen is None:  # what came before this thread ran is read at once
+            self._seen = f"{self._position()}-0"
+            return
+        answer = self._client.xread({self._keys.tail: self._seen}, block=max(1, int(seconds * 1000)))
+        for _, batches in answer.items() if isinstance(answer, dict) else answer or ():
+            self._seen = f"{seq_of(batches[-1][0])}-0"
+
+    def _close(self) -> None:
+        if self._owns_client:
+            self._client.close()
+
+
+def _name_of(client: Any, prefix: str) -> str:
+    """A URL for this store without its password, the same for every object on it."""
+    pool = getattr(client, "connection_pool", None)
+    where = getattr(pool, "connection_kwargs", {})
+    server = where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+    inside = f"-{id(where['server'])}" if where.get("server") is not None else ""  # an in-process fake
+    return f"redis://{server}{inside}/{where.get('db', 0)}#{prefix}"

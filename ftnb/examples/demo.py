@@ -120,7 +120,7 @@ def _page(tr: Traces, engagements: pl.DataFrame, tables: dict[str, report.Table]
 
 def _telling(engagements: pl.DataFrame) -> str:
     """Id of one that is worth a look: long enough to loop, short enough to be seen at once."""
-    return str(engagements.sort((pl.col("n_steps") - 10).abs(), maintain_order=True)["engagement_id"][0])
+    return str(engagements.sort((pl.col("n_steps") - 9).abs(), maintain_order=True)["engagement_id"][0])
 
 
 def _say_what_next(store: Path, out: Path, n_older: int) -> None:

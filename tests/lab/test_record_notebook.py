@@ -73,3 +73,9 @@ def test_each_visit_of_a_loop_can_be_selected(notebook: Notebook, view: View) ->
 def test_nothing_goes_wrong_and_nothing_leaves_the_machine(notebook: Notebook) -> None:
     assert notebook.console_errors == []
     assert notebook.foreign_requests == []
+
+
+def test_all_cells_can_be_run_again(notebook: Notebook) -> None:
+    notebook.run_all()
+    assert notebook.failed_outputs() == []
+    assert notebook.console_errors == []

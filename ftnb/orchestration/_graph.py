@@ -193,12 +193,12 @@ def wrap(step: StepDef, llm: Any, llm_timeout: float | None) -> Callable[..., An
         tell("step_finished")
         return result
 
-    made = node if is_async(function) else sync_node
+    made: Any = node if is_async(function) else sync_node
     made.__name__ = made.__qualname__ = name
     made.__doc__ = getattr(function, "__doc__", None)
-    made.__signature__ = _signature(function)  # type: ignore[attr-defined]
+    made.__signature__ = _signature(function)
     made.__annotations__ = {}
-    return made
+    return made  # type: ignore[no-any-return]
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -247,12 +247,11 @@ def _input_schema(function: Callable[..., Any]) -> type | None:
 def _is_again(known: Callable[..., Any], given: Callable[..., Any]) -> bool:
     if known is given:
         return True
-    codes = getattr(known, "__code__", None), getattr(given, "__code__", None)
-    if None in codes or known.__qualname__ != given.__qualname__:
+    old, new = getattr(known, "__code__", None), getattr(given, "__code__", None)
+    if old is None or new is None or known.__qualname__ != given.__qualname__:
         return False
-    old, new = codes
     # Of one name in one file, at two places: two steps. In another file: a cell that was edited and run again.
-    return old.co_filename != new.co_filename or old.co_firstlineno == new.co_firstlineno
+    return bool(old.co_filename != new.co_filename or old.co_firstlineno == new.co_firstlineno)
 
 
 def declared_gotos(function: Callable[..., Any]) -> tuple[str, ...]:

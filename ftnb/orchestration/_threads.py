@@ -1,4 +1,4 @@
-"""Conversations that wait: which engagement a thread belongs to, what it waits for, and that one turn runs at a time."""
+"""Conversations that wait: whose engagement a thread is, what it waits for, and that one turn runs at a time."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def choose(waiting: list[Pause], thread_id: str, expected: str | None) -> Pause:
     """The pause to answer: the one that is expected, or the first. Raises ResumeError."""
     if not waiting:
         raise ResumeError(
-            f"thread {thread_id!r} does not wait for anything now: its last turn ended before a pause, or its state is in "
-            "another checkpointer (one in memory is lost with its process)",
+            f"thread {thread_id!r} does not wait for anything now: its last turn ended before a pause, or its state is "
+            "in another checkpointer (one in memory is lost with its process)",
             reason="not_paused",
             thread_id=thread_id,
         )

@@ -28,7 +28,7 @@ def _as_reply(text: str) -> Any:
     return {"text": text}
 
 
-class ChatBox(widgets.HBox):
+class ChatBox(widgets.HBox):  # type: ignore[misc]  # ipywidgets has no types
     """A conversation with a workflow: the first message starts it, each later one answers the pause.
 
     What is typed goes to the workflow; what its steps stream or emit appears as it comes; the card of a pause
@@ -63,6 +63,8 @@ class ChatBox(widgets.HBox):
         self._status = widgets.Label("")
         self._trace = widgets.VBox([])
         self._view: Any = None
+        self._open: Any = None
+        """The line that tokens go to; None: they begin a new one."""
         self._show_trace = show_trace
         self._tasks: set[asyncio.Future[Any]] = set()
         self._field.on_submit(lambda _: self._typed())
@@ -119,7 +121,7 @@ class ChatBox(widgets.HBox):
     def _take(self, event: StreamEvent) -> None:
         if event.kind == "step_started":
             self._status.value = f"{event.data['node']} …"
-            self._open: widgets.HTML | None = None
+            self._open = None
         elif event.kind == "token":
             self._token(event.data["text"])
         elif event.kind == "emit":
@@ -147,14 +149,9 @@ class ChatBox(widgets.HBox):
         self._open = None
         return line
 
-    _open = None
-    """The line that tokens go to."""
-
     def _token(self, text: str) -> None:
         if self._open is None:
             self._open = self._line("agent", "")
-            open_line = self._open
-            self._open = open_line
         whole = self.transcript[-1][1] + text
         self.transcript[-1] = ("agent", whole)
         self._open.value = _markup("agent", whole)

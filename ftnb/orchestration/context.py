@@ -72,7 +72,7 @@ class StepContext:
         """Stop here and wait for a human; returns what `resume(input=…)` is given, when it comes.
 
         `awaiting` says what for, `payload` is something to show meanwhile. The step runs again from its top then, so
-        what it does before this line should bear repetition. Raises LLM-independent LangGraph control flow: let it pass.
+        what it does before this line should bear repetition. It stops by an exception of LangGraph's: let that pass.
         """
         from langgraph.types import interrupt
 
@@ -99,7 +99,7 @@ class StepContext:
             "with REGISTER.set_llm_provider(…)"
         )
 
-    async def _ask(self, prompt: Any, overrides: dict[str, Any], *, streams: bool = False) -> LLMResult:
+    async def _ask(self, prompt: Any, overrides: dict[str, Any], *, streams: bool = False) -> Any:
         """One call of the model, recorded."""
         client = self._client()
         settings = {key: value for key, value in overrides.items() if key != "tools"}

@@ -85,7 +85,7 @@ class Workflow:
     def step(self, fn: F, /) -> F: ...
     @overload
     def step(
-        self, *, name: str | None = None, tools: Iterable[str] = (), goto: Iterable[str] = ()
+        self, fn: None = None, /, *, name: str | None = None, tools: Iterable[str] = (), goto: Iterable[str] = ()
     ) -> Callable[[F], F]: ...
     def step(
         self, fn: F | None = None, /, *, name: str | None = None, tools: Iterable[str] = (), goto: Iterable[str] = ()
@@ -102,7 +102,7 @@ class Workflow:
     def global_step(self, fn: F, /) -> F: ...
     @overload
     def global_step(
-        self, *, name: str | None = None, tools: Iterable[str] = (), goto: Iterable[str] = ()
+        self, fn: None = None, /, *, name: str | None = None, tools: Iterable[str] = (), goto: Iterable[str] = ()
     ) -> Callable[[F], F]: ...
     def global_step(
         self, fn: F | None = None, /, *, name: str | None = None, tools: Iterable[str] = (), goto: Iterable[str] = ()
@@ -115,6 +115,8 @@ class Workflow:
     @overload
     def agent_step(
         self,
+        fn: None = None,
+        /,
         *,
         name: str | None = None,
         tools: Iterable[Any] = (),
@@ -209,8 +211,8 @@ class Workflow:
     def topology(self) -> Topology:
         """Its graph: steps and the ways between them. Raises WorkflowError where that cannot be compiled."""
         if self._topology is None:
-            labels = {"global_nodes": self.global_nodes, "node_tools": self.node_tools}
-            self._topology = read_topology(self.compile(), **labels)
+            compiled = self.compile()
+            self._topology = read_topology(compiled, global_nodes=self.global_nodes, node_tools=self.node_tools)
         return self._topology
 
     def compile(self) -> Any:

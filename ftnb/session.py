@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import FtnbError, UnknownEngagementError
-from .langgraph_adapter import _install
+from .langgraph_adapter import _install, _scope
 from .langgraph_adapter._capture import Capture
 from .langgraph_adapter._scope import Labels, Scope
 from .recorder import Recorder, RecorderStats
@@ -151,7 +151,8 @@ def record(
     leaves the block ends it as failed. Raises FtnbError where nothing is being recorded.
     """
     session = _require("ftnb.record(...)")
-    return Recording(session, Scope(Labels.of(name, metadata, goal_nodes, global_nodes, node_tools)))
+    labels = Labels.of(name, metadata, goal_nodes, global_nodes, node_tools)
+    return Recording(session, Scope(labels.over(_scope.cell_labels)))
 
 
 class Recording:

@@ -167,6 +167,15 @@ def test_trace_labels_the_engagements_of_its_cell(shell: Shell) -> None:
     assert engagements[2].intent_switches == []
 
 
+def test_a_block_in_a_traced_cell_says_more(shell: Shell) -> None:
+    shell.ok("%load_ext ftnb")
+    shell.ok(GRAPH)
+    cell = "import ftnb\nwith ftnb.record('block', metadata={'b': 2}): _ = app.invoke({'path': []})"
+    shell.ok(f"%%trace --name cell --meta a=1 --goal submitted\n{cell}")
+    model = ftnb.last().model
+    assert (model.name, model.metadata, model.goal_nodes) == ("block", {"a": "1", "b": 2}, ["submitted"])
+
+
 def test_trace_keeps_magics_errors_and_line_numbers(shell: Shell) -> None:
     shell.ok("%load_ext ftnb")
     shell.ok(GRAPH)

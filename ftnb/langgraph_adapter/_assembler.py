@@ -17,7 +17,7 @@ from ..store.draft import Draft
 from . import _events as events
 from ._calls import Calls
 from ._events import GraphStart
-from ._runs import CallRun, GraphRun, Run, StepRun, is_called, task_id
+from ._runs import CallRun, GraphRun, Run, StepRun, Turn, is_called, task_id
 from ._scope import Scope
 from ._steps import Steps
 from ._turns import Turns, describe
@@ -117,7 +117,7 @@ class Assembler:
             run.is_parser = kind == "parser"
             self._add(run_id, run)
         elif scope is not None:
-            self._add(run_id, self._plain_step(scope, perf, wall, name))
+            self._add(run_id, self._plain_step(self.turns.plain(wall, scope), perf, wall, name))
 
     def _stray_graph(self, run_id: Any, perf: int, wall: int, metadata: Any) -> GraphRun | None:
         """A node of a graph whose start was not recognised: better a plain engagement than none."""
@@ -193,10 +193,13 @@ class Assembler:
         """The step that a call belongs to, and whether it was made for this call; None: the call is not recorded."""
         parent = self._runs.get(parent_id)
         if parent is not None:
-            return parent.step, False
+            if parent.step is not None:
+                return parent.step, False
+            # In a graph, outside its nodes: the router at its entry may ask a model.
+            return self._plain_step(parent.turn, perf, wall, name), True
         if scope is None or parent_id is not None:
             return None, False
-        return self._plain_step(scope, perf, wall, name), True
+        return self._plain_step(self.turns.plain(wall, scope), perf, wall, name), True
 
     def _llm_start(self, event: Any) -> None:
         _, perf, wall, run_id, parent_id, name, messages, metadata, parameters, scope = event
@@ -255,10 +258,9 @@ class Assembler:
         if run is not None and run.step is not None:
             self._steps.log(run.step, wall, name, data)
 
-    # --- calls outside any graph, inside a scope ---
+    # --- calls outside any node ---
 
-    def _plain_step(self, scope: Scope, perf: int, wall: int, name: str) -> StepRun:
-        turn = self.turns.plain(wall, scope)
+    def _plain_step(self, turn: Turn, perf: int, wall: int, name: str) -> StepRun:
         step = StepRun(turn, None, step_id=new_id(), name=name, perf=perf, wall=wall, plain=True)
         step.step = step
         self._emit(build.step_started(turn.stream, wall, step.step_id, name))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..recorder import Recorder
+from ..store.base import LogStore
+from ..store.draft import Draft
 from ._assembler import Assembler
 
 
@@ -15,11 +19,19 @@ class Capture:
         self.recorder = recorder
         self.assembler = Assembler()
         self.submit = recorder.submit
-        self.translate = self.assembler.translate
+        self.translate: Callable[[Any], Iterable[Draft]] = self.assembler.translate
+        if not isinstance(recorder.store, LogStore):
+            # No writer thread: a foreign store is written to from whichever thread calls back.
+            self._lock = threading.RLock()
+            self.translate = self._translate_alone
 
     def send(self, *event: Any) -> None:
         """Queue an event. Never raises."""
         self.submit(self.translate, event)
+
+    def _translate_alone(self, event: Any) -> Iterable[Draft]:
+        with self._lock:
+            return list(self.assembler.translate(event))
 
     def drop(self, where: str, error: BaseException) -> None:
         """Count an event that could not be taken."""

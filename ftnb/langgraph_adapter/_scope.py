@@ -35,6 +35,18 @@ class Labels:
         tools = {node: list(names) for node, names in (node_tools or {}).items()}
         return cls(name, dict(metadata or {}), _names(goal_nodes), _names(global_nodes), tools)
 
+    def over(self, base: Labels | None) -> Labels:
+        """These labels, with those of `base` where nothing was said."""
+        if base is None:
+            return self
+        return Labels(
+            self.name or base.name,
+            {**base.metadata, **self.metadata},
+            self.goal_nodes or base.goal_nodes,
+            self.global_nodes or base.global_nodes,
+            {**base.node_tools, **self.node_tools},
+        )
+
 
 def _names(given: Iterable[str]) -> frozenset[str]:
     return frozenset([given] if isinstance(given, str) else given)

@@ -151,14 +151,7 @@ class Turns:
         """Record what a later turn tells that is new: metadata, name, goals, another graph."""
         said = start.labels
         if said is not None:
-            known = engaged.labels
-            engaged.labels = Labels(
-                said.name or known.name,
-                {**known.metadata, **said.metadata},
-                said.goal_nodes or known.goal_nodes,
-                said.global_nodes or known.global_nodes,
-                {**known.node_tools, **said.node_tools},
-            )
+            engaged.labels = said.over(engaged.labels)
         topology = merge(engaged.topology, self._topology(start.compiled, engaged.labels))
         metadata = new_metadata(engaged.metadata, {**(start.metadata or {}), **(said.metadata if said else {})})
         name = said.name if said is not None and said.name not in (None, engaged.name) else None

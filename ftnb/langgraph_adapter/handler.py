@@ -341,7 +341,8 @@ def _graph_frame() -> FrameType | None:
 
 
 def _graph_start(frame: FrameType | None, inputs: Any) -> GraphStart:
-    start = GraphStart(scope=SCOPE.get(), labels=_scope.cell_labels)
+    scope = SCOPE.get()
+    start = GraphStart(scope=scope, labels=_scope.cell_labels if scope is None else None)
     if inputs is None:
         start.input_kind = "resume"
     elif type(inputs).__name__ == "Command":

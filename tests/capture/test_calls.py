@@ -169,6 +169,16 @@ def test_in_a_block_calls_outside_any_graph_are_steps(seen: Seen) -> None:
     assert engagement.status == "completed"
 
 
+def test_a_router_at_the_entry_that_asks_a_model(seen: Seen) -> None:
+    model = parrot("b")
+    graph = graph_of(nodes=["a", "b"])
+    graph.add_conditional_edges("__start__", lambda state: str(model.invoke("where to?").content), ["a", "b"])
+    graph.compile().invoke(EMPTY)
+    engagement = seen.one()
+    assert tree(engagement) == ["Parrot", "b"]
+    assert engagement.total_tokens == 16
+
+
 # --- tools ---
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import ftnb
 from ftnb.langgraph_adapter import run_instrumented
 from ftnb.recorder import Recorder
 from ftnb.store.sqlite import SQLiteStore
+from tests.capture.models import parrot
 from tests.capture.shapes import Path, Seen, graph_of, tree
 
 EMPTY: dict[str, list[str]] = {"path": []}
@@ -89,14 +91,36 @@ async def test_a_run_that_never_begins_is_a_failed_engagement() -> None:
     assert own.one().status == "failed"
 
 
+class Foreign:
+    """A store with nothing but `append`, which takes its time."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def append(self, record: Any) -> None:
+        """Keep a record."""
+        time.sleep(0.001)
+        self.records.append(record)
+
+
+async def test_a_store_that_only_appends_may_be_called_back_from_many_threads() -> None:
+    model = parrot("x")
+
+    def node(state: Path) -> dict[str, list[str]]:
+        for _ in range(5):
+            model.invoke("hi")
+        return {"path": []}
+
+    names = "abcdefgh"
+    foreign = Foreign()
+    app = graph_of(*[f"^>{name}" for name in names], **dict.fromkeys(names, node)).compile()
+    await run_instrumented(app, EMPTY, Recorder(foreign))  # type: ignore[arg-type]
+    kinds = [record.type for record in foreign.records]
+    assert kinds.count("event_recorded") == 40
+    assert kinds.count("step_started") == kinds.count("step_ended") == 8
+
+
 async def test_a_store_that_only_appends() -> None:
-    class Foreign:
-        def __init__(self) -> None:
-            self.records: list[Any] = []
-
-        def append(self, record: Any) -> None:
-            self.records.append(record)
-
     foreign = Foreign()
     await run_instrumented(graph_of("^>a", "a>b", "a>c").compile(), EMPTY, Recorder(foreign))  # type: ignore[arg-type]
     kinds = [record.type for record in foreign.records]

@@ -219,6 +219,34 @@ def test_a_failed_thread_that_is_retried_goes_on(seen: Seen) -> None:
     assert (engagement.status, engagement.dropped_at, engagement.error) == ("completed", None, None)
 
 
+def test_an_interrupt_from_the_keyboard_is_no_error_of_the_step(seen: Seen) -> None:
+    def stop(state: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        graph_of("^>a", "a>stop", stop=stop).compile().invoke(EMPTY)
+    engagement = seen.one()
+    assert tree(engagement) == ["a", "stop cancelled < a:static"]
+    assert (engagement.status, engagement.dropped_at, engagement.error) == ("failed", "a", "KeyboardInterrupt")
+
+
+def test_a_run_that_is_cancelled(seen: Seen) -> None:
+    async def slow(state: Path) -> None:
+        await asyncio.sleep(30)
+
+    async def run() -> None:
+        task = asyncio.create_task(graph_of("^>a", "a>slow", slow=slow).compile().ainvoke(EMPTY))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(run())
+    engagement = seen.one()
+    assert tree(engagement) == ["a", "slow cancelled < a:static"]
+    assert (engagement.status, engagement.dropped_at) == ("failed", "a")
+
+
 def test_a_stream_that_is_left_early_is_abandoned(seen: Seen) -> None:
     for _ in graph_of("^>a", "a>b", "b>c").compile().stream(EMPTY):
         break

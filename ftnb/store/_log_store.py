@@ -6,15 +6,16 @@ is here, once.
 
 from __future__ import annotations
 
+import functools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import orjson
 
 from ..core.canonical import dumps
-from ..core.errors import InvalidArgumentError, UnknownEngagementError
+from ..core.errors import FtnbError, InvalidArgumentError, StoreError, UnknownEngagementError
 from ..core.ids import from_us, new_id, now_us
 from ..core.model import Engagement
 from . import _barrier
@@ -39,6 +40,9 @@ _TAIL_PAGE = 1_000
 
 class LogStoreBase(ABC):
     """The shared half of a store; see `store.base` for what it promises."""
+
+    client_error: type[Exception] = StoreError
+    """What the backend's own client raises; `told` makes a StoreError of it."""
 
     def __init__(self, url: str, place: str, *, shared: bool) -> None:
         """`place` names the store in messages; `shared`: other processes may write to it too."""
@@ -305,3 +309,23 @@ class LogStoreBase(ABC):
         self._feed.close()
         with self._write_lock:
             self._close()
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound=LogStoreBase)
+
+
+def told(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Let a method raise StoreError, with the store's name, where its client raises an error of its own."""
+
+    @functools.wraps(method)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except FtnbError:
+            raise
+        except self.client_error as error:
+            raise StoreError(f"{self.place}: {str(error).strip() or type(error).__name__}") from error
+
+    return cast("Callable[Concatenate[S, P], T]", call)

@@ -10,15 +10,14 @@ second of committed records, with no persistence a restart loses all. Needs Redi
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..core._optional import require
-from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
-from ._log_store import LogStoreBase
+from ..core.errors import InvalidArgumentError, SchemaVersionError
+from ._log_store import LogStoreBase, told
 from ._redis_codec import Keys
 from ._redis_read import RedisReader, seq_of
 from ._redis_write import RedisWriter
@@ -30,23 +29,6 @@ from .records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-P = ParamSpec("P")
-T = TypeVar("T")
-S = TypeVar("S", bound="RedisStore")
-
-
-def _told(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Errors of the client become StoreError, with the store's name."""
-
-    @functools.wraps(method)
-    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(self, *args, **kwargs)
-        except self._client_error as error:
-            raise StoreError(f"{self.place}: {error}") from error
-
-    return cast("Callable[Concatenate[S, P], T]", call)
 
 
 class RedisStore(LogStoreBase):
@@ -65,7 +47,7 @@ class RedisStore(LogStoreBase):
         redis = require("redis", feature="RedisStore", extra="redis")
         if client is None and url is None:
             raise InvalidArgumentError("a RedisStore needs a url, as redis://localhost:6379/0, or a client")
-        self._client_error: type[Exception] = redis.RedisError
+        self.client_error = redis.RedisError
         self._owns_client = client is None
         try:
             self._client = redis.Redis.from_url(url, decode_responses=True) if client is None else client
@@ -83,7 +65,7 @@ class RedisStore(LogStoreBase):
     def __repr__(self) -> str:
         return f"RedisStore({self.url!r})"
 
-    @_told
+    @told
     def _check_version(self) -> None:
         version = int(self._client.hget(self._keys.meta, "v") or 0)
         if version > SCHEMA_VERSION:
@@ -93,59 +75,59 @@ class RedisStore(LogStoreBase):
 
     # --- writing ---
 
-    @_told
+    @told
     def _commit(self, batch: Batch) -> dict[int, int]:
         return self._writer.commit(batch)
 
-    @_told
+    @told
     def _purge(self, engagement_id: str) -> bool:
         return self._writer.purge(engagement_id)
 
-    @_told
+    @told
     def latest_turn(self, engagement_id: str) -> int:
         """The engagement's highest turn; 0 when it is unknown."""
         return self._reader.latest_turn(engagement_id)
 
-    @_told
+    @told
     def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
         """Dedup hash to blob id of the engagement's blobs."""
         return self._reader.blob_ids(engagement_id)
 
-    @_told
+    @told
     def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
         self._client.rpush(self._keys.entries, orjson.dumps([at_us, kind, body.decode()]))
 
-    @_told
+    @told
     def vacuum(self) -> None:
         """Have the server rewrite its append-only file, in which purged records stay until then."""
         self._client.bgrewriteaof()
 
     # --- reading ---
 
-    @_told
+    @told
     def _rows(self, engagement_id: str) -> list[tuple[int, Row]]:
         return self._reader.rows([engagement_id])[engagement_id]
 
-    @_told
+    @told
     def _rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
         return self._reader.rows_after(after)
 
     def _position(self) -> int:
         return self._revision()[0]
 
-    @_told
+    @told
     def _revision(self) -> tuple[int, int]:
         return self._reader.revision()
 
-    @_told
+    @told
     def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
         return self._reader.summaries(where, limit, newest)
 
-    @_told
+    @told
     def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         return self._reader.blob(engagement_id, blob_id)
 
-    @_told
+    @told
     def _scan(
         self,
         columns: Sequence[str],
@@ -160,19 +142,19 @@ class RedisStore(LogStoreBase):
             rows = self._reader.rows([engagement_id], after)[engagement_id]
         return scan_rows(rows, columns, types, containing)
 
-    @_told
+    @told
     def _scan_blobs(self) -> pa.Table:
         return table_of(BLOB_DTYPES, self._reader.blobs())
 
-    @_told
+    @told
     def _scan_streams(self) -> pa.Table:
         return table_of(STREAM_DTYPES, self._reader.streams())
 
-    @_told
+    @told
     def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
         return self._reader.entries()
 
-    @_told
+    @told
     def _wait_for_others(self, seconds: float) -> None:
         if self._seen is None:  # what came before this thread ran is read at once
             self._seen = f"{self._position()}-0"

@@ -1,0 +1,194 @@
+"""Reading from PostgreSQL: one engagement, a page of summaries, or whole columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from ._log_store import DTYPES
+from ._summary import HEADER_TYPES, Summary
+from ._tables import BLOB_DTYPES, STREAM_DTYPES, schema_of, table_of
+from ._writer import label_key, label_value
+from .base import EngagementSummary
+from .leaf import NAMES, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PAGE = 500
+_PIECE = 500_000
+"""Records that a scan of whole columns takes at once."""
+
+
+class PostgresReader:
+    """Reads through a connection that the caller gives and has locked."""
+
+    def __init__(self, table: str) -> None:
+        self._t = table
+        self._select = f"SELECT seq, {', '.join(NAMES)} FROM {table}"
+
+    def _all(self, connection: Any, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        # In a transaction of its own: a connection that is not in autocommit would stay in one, and hold back VACUUM.
+        with connection.transaction(), connection.cursor(binary=True) as cursor:
+            rows: list[Any] = cursor.execute(sql, parameters).fetchall()
+            return rows
+
+    def rows(self, connection: Any, engagement_id: str) -> list[tuple[int, Row]]:
+        """The engagement's rows by seq."""
+        rows = self._all(connection, f"{self._select} WHERE engagement_id = %s ORDER BY seq", (engagement_id,))
+        return [(row[0], row[1:]) for row in rows]
+
+    def rows_after(self, connection: Any, after: int, limit: int) -> list[tuple[int, Row]]:
+        """The next rows after a seq."""
+        rows = self._all(connection, f"{self._select} WHERE seq > %s ORDER BY seq LIMIT %s", (after, limit))
+        return [(row[0], row[1:]) for row in rows]
+
+    def revision(self, connection: Any) -> tuple[int, int]:
+        """The last seq, and how many engagements were purged."""
+        ((seq, purges),) = self._all(connection, f"SELECT seq, purges FROM {self._t}_meta")
+        return seq, purges
+
+    def blob(self, connection: Any, engagement_id: str, blob_id: str) -> bytes | None:
+        """The data of a blob; None when it is not there."""
+        find = f"""SELECT data FROM {self._t}_blob JOIN {self._t}_engagement USING (eid)
+            WHERE engagement_id = %s AND blob_id = %s"""
+        found = self._all(connection, find, (engagement_id, blob_id))
+        return bytes(found[0][0]) if found else None
+
+    def entries(self, connection: Any) -> list[tuple[int, int, str, bytes]]:
+        """The store's own log."""
+        return self._all(connection, f"SELECT seq, at_us, type, body FROM {self._t}_entry ORDER BY seq")
+
+    # --- summaries ---
+
+    def summaries(
+        self, connection: Any, where: Mapping[str, Any], limit: int | None, newest: bool
+    ) -> list[EngagementSummary]:
+        """Summaries of the engagements whose metadata equals `where`."""
+        condition, parameters = self._where(where)
+        order = "DESC" if newest else "ASC"
+        sql = f"SELECT eid, engagement_id FROM {self._t}_engagement e {condition} ORDER BY eid {order} LIMIT %s"
+        keys = self._all(connection, sql, [*parameters, limit])
+        pages = (keys[i : i + _PAGE] for i in range(0, len(keys), _PAGE))
+        return [summary for page in pages for summary in self._summaries_of(connection, dict(page))]
+
+    def _summaries_of(self, connection: Any, ids: dict[int, str]) -> list[EngagementSummary]:
+        building = {eid: Summary(engagement_id) for eid, engagement_id in ids.items()}
+        headers = self._all(
+            connection,
+            f"""SELECT eid, type, status, at_us, name, turn, body FROM {self._t}_log
+                WHERE eid = ANY(%s) AND type = ANY(%s) ORDER BY turn, seq""",
+            (list(ids), [*HEADER_TYPES, "step_started"]),
+        )
+        for eid, *header in headers:
+            building[eid].take(*header)
+        totals = self._all(
+            connection,
+            f"""SELECT eid, sum(tok_total)::bigint, min(at_us) FROM {self._t}_log r
+                WHERE eid = ANY(%s) AND (step_id IS NULL OR tok_total IS NULL OR NOT EXISTS (
+                    SELECT 1 FROM {self._t}_log w WHERE w.eid = r.eid AND w.type = 'step_ended'
+                    AND w.step_id = r.step_id AND w.status = 'waiting'))
+                GROUP BY eid""",
+            (list(ids),),
+        )
+        for eid, tokens, first_us in totals:
+            building[eid].tokens, building[eid].first_us = tokens or 0, first_us
+        return [building[eid].build() for eid in ids]
+
+    def _where(self, where: Mapping[str, Any]) -> tuple[str, list[str]]:
+        """Equality on metadata through the label index; None also matches a missing key."""
+        conditions: list[str] = []
+        parameters: list[str] = []
+        for key, value in where.items():
+            label = f"SELECT 1 FROM {self._t}_label l WHERE l.eid = e.eid AND l.key = %s AND"
+            if value is None:
+                conditions.append(f"NOT EXISTS ({label} l.value <> 'null')")
+                parameters.append(label_key(key))
+            else:
+                # The index holds only the beginning of a value: a long one would not fit.
+                conditions.append(f"EXISTS ({label} left(l.value, 200) = left(%s, 200) AND l.value = %s)")
+                parameters += [label_key(key), label_value(value), label_value(value)]
+        return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
+
+    # --- columns ---
+
+    def scan(
+        self,
+        connection: Any,
+        columns: Sequence[str],
+        types: Sequence[str],
+        engagement_id: str | None,
+        after: int,
+        containing: Sequence[bytes],
+    ) -> pa.Table:
+        """Columns of the log, a piece at a time: as CSV, which PostgreSQL writes and Arrow reads at full speed."""
+        import pyarrow as pa
+
+        conditions, parameters = ["seq > %s", "seq <= %s"], list[Any]()
+        if types:
+            conditions.append("type = ANY(%s)")
+            parameters.append(list(types))
+        if engagement_id is not None:
+            conditions.append("engagement_id = %s")
+            parameters.append(engagement_id)
+        if containing:
+            conditions.append(f"({' OR '.join(['position(%s IN body) > 0'] * len(containing))})")
+            parameters += containing
+        dtypes = {name: DTYPES[name] for name in columns}
+        sql = f"COPY (SELECT {', '.join(dtypes)} FROM {self._t} WHERE {' AND '.join(conditions)} ORDER BY seq)"
+        sql += " TO STDOUT (FORMAT csv)"
+        schema, tables = schema_of(dtypes), []
+        last = self.revision(connection)[0]
+        step = _PIECE if engagement_id is None else max(last, 1)
+        for start in range(after, last, step):
+            data = BytesIO()
+            piece = [start, start + step, *parameters]
+            with connection.transaction(), connection.cursor() as cursor, cursor.copy(sql, piece) as copy:
+                for block in copy:
+                    data.write(block)
+            if data.tell():
+                tables.append(_from_csv(data, schema))
+        return pa.concat_tables(tables) if tables else schema.empty_table()
+
+    def blobs(self, connection: Any) -> pa.Table:
+        """The blob table without `dedup`."""
+        sql = f"""SELECT {", ".join(BLOB_DTYPES)} FROM {self._t}_blob JOIN {self._t}_engagement USING (eid)
+            ORDER BY engagement_id COLLATE "C", blob_id COLLATE "C" """
+        return table_of(BLOB_DTYPES, self._all(connection, sql))
+
+    def streams(self, connection: Any) -> pa.Table:
+        """The stream table."""
+        sql = f"""SELECT {", ".join(STREAM_DTYPES)} FROM {self._t}_stream JOIN {self._t}_engagement USING (eid)
+            ORDER BY stream_id COLLATE "C" """
+        return table_of(STREAM_DTYPES, self._all(connection, sql))
+
+
+def _from_csv(data: BytesIO, schema: pa.Schema) -> pa.Table:
+    """A table out of CSV as PostgreSQL writes it: null is nothing, empty text is "", bytes are hexadecimal."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    binary = [field.name for field in schema if field.type == pa.binary()]
+    types = {field.name: pa.string() if field.name in binary else field.type for field in schema}
+    data.seek(0)
+    table = csv.read_csv(
+        data,
+        read_options=csv.ReadOptions(column_names=schema.names, block_size=1 << 24),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    )
+    for name in binary:
+        place = schema.get_field_index(name)
+        table = table.set_column(place, schema.field(place), _unhex(table[name]))
+    return table.cast(schema)
+
+
+def _unhex(texts: Any) -> Any:
+    import polars as pl
+    import pyarrow as pa
+
+    decoded = pl.Series(texts).cast(pl.String).str.slice(2).str.decode("hex")
+    return pa.chunked_array([decoded.to_arrow().cast(pa.binary())])

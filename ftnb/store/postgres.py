@@ -1,0 +1,171 @@
+"""The store for production: PostgreSQL, in log format v1.
+
+Commits of all writers happen one after the other, in the order of seq, so a subscriber that reads on from its seq
+misses nothing; NOTIFY only wakes it up. One connection writes, one reads, one listens; each comes back by itself after
+the server was gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..core._optional import require
+from ..core.errors import StoreError
+from ._log_store import LogStoreBase, told
+from ._postgres_connect import Connection, Listener
+from ._postgres_read import PostgresReader
+from ._postgres_schema import TABLES, check_name, migrate
+from ._postgres_write import PostgresWriter
+from ._writer import Batch
+from .base import EngagementSummary
+from .leaf import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class PostgresStore(LogStoreBase):
+    """A trace store in PostgreSQL; see `store.base` for what every store promises.
+
+    Raises StoreError when the server cannot be reached, refuses the password or lacks a permission, NotOurFileError
+    when the table name is taken, SchemaVersionError when a newer ftnb made the tables, MissingPackageError without the
+    package `psycopg`.
+    """
+
+    def __init__(self, dsn: str | None = None, *, conn: Any = None, table: str = "ftnb_records") -> None:
+        """`dsn` is what libpq takes (a URL or key=value pairs; None: the PG* environment variables); or give `conn`, an
+        open psycopg connection, which then stays open on `close` and must be used by nobody else meanwhile. `table` is
+        the view of the log, and the beginning of all other names."""
+        psycopg = require("psycopg", feature="PostgresStore", extra="postgres")
+        self.table = check_name(table)
+        self.client_error = psycopg.Error
+        self.place = "the PostgreSQL store"
+        self._writer, self._reader = PostgresWriter(table), PostgresReader(table)
+        self._write = Connection(psycopg, dsn, conn)
+        self._read = self._write if conn is not None else Connection(psycopg, dsn)
+        name, listening = self._prepare(psycopg, dsn)
+        self._listener = Listener(psycopg, listening, table)
+        super().__init__(name, f"the store {name}", shared=True)
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self.url!r})"
+
+    def _prepare(self, psycopg: Any, dsn: str | None) -> tuple[str, str | None]:
+        """Make the tables; the store's name, and what to connect to for listening."""
+        try:
+            with self._write.use() as connection:
+                migrate(connection, self.table)
+                info = connection.info
+                name = f"postgresql://{info.host}:{info.port}/{info.dbname}#{self.table}"
+                listening = dsn or psycopg.conninfo.make_conninfo(info.dsn, password=info.password or None)
+                return name, listening
+        except psycopg.Error as error:
+            self._write.close()
+            raise StoreError(f"cannot open the PostgreSQL store: {str(error).strip()}") from error
+        except BaseException:
+            self._write.close()
+            raise
+
+    # --- writing ---
+
+    @told
+    def _commit(self, batch: Batch) -> dict[int, int]:
+        with self._write.use() as connection:
+            return self._writer.commit(connection, batch)
+
+    @told
+    def _purge(self, engagement_id: str) -> bool:
+        with self._write.use() as connection:
+            return self._writer.purge(connection, engagement_id)
+
+    @told
+    def latest_turn(self, engagement_id: str) -> int:
+        """The engagement's highest turn; 0 when it is unknown."""
+        with self._write.use() as connection:
+            return self._writer.latest_turn(connection, engagement_id)
+
+    @told
+    def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
+        """Dedup hash to blob id of the engagement's blobs."""
+        with self._write.use() as connection:
+            return self._writer.blob_ids(connection, engagement_id)
+
+    @told
+    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
+        with self._write.use() as connection, connection.transaction():
+            add = f"INSERT INTO {self.table}_entry (at_us, type, body) VALUES (%s, %s, %s)"
+            connection.execute(add, (at_us, kind, body))
+
+    @told
+    def vacuum(self) -> None:
+        """Give back the space of what was purged, and so remove it from the files. Needs a connection in autocommit."""
+        with self._write_lock, self._write.use() as connection:
+            for table in TABLES:
+                connection.execute(f"VACUUM {self.table}_{table}")
+
+    # --- reading ---
+
+    @told
+    def _rows(self, engagement_id: str) -> list[tuple[int, Row]]:
+        with self._read.use() as connection:
+            return self._reader.rows(connection, engagement_id)
+
+    @told
+    def _rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
+        with self._read.use() as connection:
+            return self._reader.rows_after(connection, after, limit)
+
+    def _position(self) -> int:
+        return self._revision()[0]
+
+    @told
+    def _revision(self) -> tuple[int, int]:
+        with self._read.use() as connection:
+            return self._reader.revision(connection)
+
+    @told
+    def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
+        with self._read.use() as connection:
+            return self._reader.summaries(connection, where, limit, newest)
+
+    @told
+    def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
+        with self._read.use() as connection:
+            return self._reader.blob(connection, engagement_id, blob_id)
+
+    @told
+    def _scan(
+        self,
+        columns: Sequence[str],
+        types: Sequence[str],
+        engagement_id: str | None,
+        after: int,
+        containing: Sequence[bytes],
+    ) -> pa.Table:
+        with self._read.use() as connection:
+            return self._reader.scan(connection, columns, types, engagement_id, after, containing)
+
+    @told
+    def _scan_blobs(self) -> pa.Table:
+        with self._read.use() as connection:
+            return self._reader.blobs(connection)
+
+    @told
+    def _scan_streams(self) -> pa.Table:
+        with self._read.use() as connection:
+            return self._reader.streams(connection)
+
+    @told
+    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+        with self._read.use() as connection:
+            return self._reader.entries(connection)
+
+    @told
+    def _wait_for_others(self, seconds: float) -> None:
+        self._listener.wait(seconds)
+
+    def _close(self) -> None:
+        self._listener.close()
+        self._read.close()
+        self._write.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 MAX_DEPTH = 4
 MAX_NODES = 256
+_CONTAINERS = frozenset((dict, list, tuple, set))
 
 
 def freeze(value: Any) -> tuple[Any, bool]:
@@ -19,15 +20,17 @@ def freeze(value: Any) -> tuple[Any, bool]:
 
 def _copy(value: Any, depth: int, budget: list[Any]) -> Any:
     kind = type(value)
-    if kind not in (dict, list, tuple, set):
+    if kind not in _CONTAINERS:
         return value
     if depth >= MAX_DEPTH or budget[0] <= 0:
         budget[1] = budget[1] or len(value) > 0
         # The container itself is still copied: what was appended or added later stays out of the record.
         return kind(value) if kind is not tuple else value
     budget[0] -= len(value)
+    # Leaves are told apart here: a call for each would be most of the cost of a list of messages.
+    inner, below = _CONTAINERS, depth + 1
     if kind is dict:
-        return {key: _copy(item, depth + 1, budget) for key, item in value.items()}
+        return {key: _copy(item, below, budget) if type(item) in inner else item for key, item in value.items()}
     if kind is set:
         return set(value)
-    return kind([_copy(item, depth + 1, budget) for item in value])
+    return kind([_copy(item, below, budget) if type(item) in inner else item for item in value])

@@ -110,8 +110,10 @@ def failures(steps: pl.DataFrame) -> Table:
     import polars as pl
 
     failed = steps.filter(pl.col("status") == "failed").group_by("name", "error_type", "error").len()
-    rows = failed.sort("len", descending=True).iter_rows()
-    return Table(("step", "error", "engagements"), [(name, f"{kind}: {error}", n) for name, kind, error, n in rows])
+    rows = failed.sort("len", "name", descending=[True, False]).iter_rows()
+    # An exception without a message is known by its class alone.
+    told = [(name, ": ".join(dict.fromkeys(filter(None, (kind, error)))), n) for name, kind, error, n in rows]
+    return Table(("step", "error", "engagements"), told)
 
 
 def funnel_table(steps: Sequence[tuple[str, int]]) -> Table:

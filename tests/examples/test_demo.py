@@ -9,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import ftnb
 from ftnb.examples._progress import progress
-from ftnb.examples._report import Bar, Table, funnel_table
+from ftnb.examples._report import Bar, Table, failures, funnel_table
 from ftnb.examples.demo import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -187,3 +188,8 @@ def test_a_funnel_table_compares_with_the_first_step_and_with_the_one_before() -
 
 def test_a_funnel_that_nobody_entered_is_shown() -> None:
     assert "0.0" in funnel_table([("a", 0), ("b", 0)]).text()
+
+
+def test_an_exception_without_a_message_is_known_by_its_class() -> None:
+    steps = {"name": ["rank"], "status": ["failed"], "error_type": ["KeyboardInterrupt"], "error": [None]}
+    assert failures(pl.DataFrame(steps)).rows == [("rank", "KeyboardInterrupt", 1)]

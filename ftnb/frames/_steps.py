@@ -25,11 +25,13 @@ def millis(micros: pl.Expr) -> pl.Expr:
     return micros.cast(pl.Float64) / thousand
 
 
-def list_of_text(key: str) -> pl.Expr:
-    """The body entry `key`, a JSON list of text; an empty list when absent."""
-    # Text with a lone surrogate is a marker; polars text cannot hold it, so its escaped form stands for it.
-    plain = path(key).str.replace_all(r'\{"\$ftnb":"str","ascii":("(?:[^"\\]|\\.)*")\}', "$1")
-    return plain.str.json_decode(pl.List(pl.String)).fill_null(pl.lit([], pl.List(pl.String)))
+def list_of_text(bodies: pl.DataFrame, key: str) -> pl.Series:
+    """The entry `key` of each body, a JSON list of text; an empty list when absent."""
+    texts = bodies.select(path(key).alias(key))[key]
+    if texts.str.contains('{"$ftnb":"str"', literal=True).any():
+        # Text with a lone surrogate is a marker; polars text cannot hold it, so its escaped form stands for it.
+        texts = texts.str.replace_all(r'\{"\$ftnb":"str","ascii":("(?:[^"\\]|\\.)*")\}', "$1")
+    return texts.str.json_decode(pl.List(pl.String))
 
 
 def event_rows(log: Log) -> pl.DataFrame:
@@ -82,7 +84,7 @@ def events_frame(log: Log, rows: pl.DataFrame, *, payload: bool = False) -> pl.D
 
 
 def step_rows(log: Log, events: pl.DataFrame) -> pl.DataFrame:
-    """One row a step execution, in the order of the fold: the `steps` frame's columns, `pos` and `run`."""
+    """One row a step execution, in the order of the fold: the `steps` frame's columns, `pos`, `run`, `routes`."""
     started = _started(log)
     begun = pl.concat([started, _stand_ins(log)], how="diagonal").sort("pos")
     ends = _ends(log)
@@ -95,13 +97,18 @@ def step_rows(log: Log, events: pl.DataFrame) -> pl.DataFrame:
     filled = frame.with_columns(
         pl.col("status").fill_null("running"), pl.col("total_tokens", "discarded_tokens", "n_events").fill_null(0)
     )
-    return filled.select("pos", "run", *(pl.col(name).cast(dtype) for name, dtype in polars_schema(STEPS).items()))
+    return filled.select(
+        "pos", "run", "routes", *(pl.col(name).cast(dtype) for name, dtype in polars_schema(STEPS).items())
+    )
 
 
 def _started(log: Log) -> pl.DataFrame:
-    bodies = log.bodies("step_started", having=["triggers", "tools"])
+    bodies = log.bodies("step_started", having=["triggers", "tools", "routes"])
     parts = bodies.select(
-        "seq", list_of_text("triggers").alias("triggers"), list_of_text("tools").alias("tools_available")
+        "seq",
+        list_of_text(bodies, "triggers").alias("triggers"),
+        list_of_text(bodies, "tools").alias("tools_available"),
+        path("routes").alias("routes"),
     )
     # visit: a given one is taken as it is and moves the count up; without one, the count goes up by one.
     place = ["engagement_id", "ns", "name"]
@@ -117,6 +124,7 @@ def _started(log: Log) -> pl.DataFrame:
             (pl.col("kind") == "global").fill_null(False).alias("is_global"),
             pl.col("parent_id").alias("parent_step_id"),
             pl.col("triggers", "tools_available").fill_null(empty),
+            "routes",
             moment("at_us").alias("started_at"),
         )
     )  # fmt: skip

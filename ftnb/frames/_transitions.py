@@ -5,22 +5,20 @@ from __future__ import annotations
 import polars as pl
 
 from ..store.reconstruct import UNKNOWN_NAME
-from ._log import Log, path
-from ._steps import RUN
 from .schema import TRANSITIONS, polars_schema
 
 _SIDE = ["engagement_id", "step_id", "name", "turn", "ns", "started_at", "ended_at"]
 _GOES_ON = ("active", "paused")
 
 
-def transitions_frame(log: Log, steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
+def transitions_frame(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
     """The `transitions` frame from `step_rows` and the `engagements` frame.
 
     Steps name what caused them. In an engagement where none does (plain `Recorder` use), steps at the top follow one
     another in their order. A later turn's first step that names no cause follows the last step before it (`resume`).
     Starts and ends are of the engagement, so they are steps at the top.
     """
-    caused = _caused(log, steps)
+    caused = _caused(steps)
     tops = _followed(steps, caused)
     chained = tops.filter(~pl.col("_is_start"))
     starts = tops.filter("_is_start").with_columns(pl.lit(None, pl.String).alias("from_step_id"))
@@ -42,23 +40,35 @@ def _with_kind(frame: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _caused(log: Log, steps: pl.DataFrame) -> pl.DataFrame:
+def _caused(steps: pl.DataFrame) -> pl.DataFrame:
     """One row for each cause that a step names."""
-    bodies = log.bodies("step_started", having=["routes"]).select("seq", path("routes").alias("routes"))
-    seqs = log.of("step_started").select(*RUN, "seq")
-    rows = steps.select("pos", "run", *_SIDE, "attempt", "triggers").join(
-        seqs, on=RUN, how="inner", maintain_order="left"
-    )
-    rows = rows.join(bodies, on="seq", how="left", maintain_order="left")
+    rows = steps.select("pos", *_SIDE, "attempt", "triggers", "routes")
+    rows = rows.filter((pl.col("triggers").list.len() > 0) | pl.col("routes").is_not_null())
+    pairs = _with_cause(rows, pl.col("triggers"))
+    # Routes mostly repeat the triggers. Only where they do not, their keys are looked at, which takes far longer.
+    n_routes = pl.col("routes").str.count_matches('":', literal=True)
+    uneven = rows.filter(n_routes.fill_null(0) != pl.col("triggers").list.len()).select("pos")
+    unlike = pairs.filter(pl.col("routes").is_not_null() & pl.col("kind").is_null()).select("pos")
+    odd = pl.concat([uneven, unlike]).unique()
     keys = pl.col("routes").str.extract_all(r'"(?:[^"\\]|\\.)*":').list.eval(_unescaped(pl.element()))
-    causes = pl.concat_list("triggers", keys.fill_null(pl.lit([], pl.List(pl.String)))).list.unique(maintain_order=True)
-    rows = rows.with_columns(causes.alias("from_step_id")).explode("from_step_id", empty_as_null=True)
-    rows = rows.filter(pl.col("from_step_id").is_not_null())
+    keys = keys.fill_null(pl.lit([], pl.List(pl.String)))
+    both = pl.concat_list("triggers", keys).list.unique(maintain_order=True)
+    pairs = pl.concat(
+        [pairs.join(odd, on="pos", how="anti"), _with_cause(rows.join(odd, on="pos", how="semi"), both)]
+    ).with_columns(pl.col("kind").fill_null("static"))
+    # A retry or a resume is the same visit: what led to it has been counted with its first attempt.
+    return _with_kind(
+        pairs.filter((pl.col("attempt") == 1) | (pl.col("kind") == "resume")).sort("pos", maintain_order=True)
+    )
+
+
+def _with_cause(rows: pl.DataFrame, causes: pl.Expr) -> pl.DataFrame:
+    """A row for each cause of each of `rows`, with its kind from the routes; null where they do not have it."""
+    pairs = rows.with_columns(causes.alias("from_step_id")).explode("from_step_id", empty_as_null=True)
+    pairs = pairs.filter(pl.col("from_step_id").is_not_null())
     quoted = pl.concat_str(pl.lit('"'), _escaped(pl.col("from_step_id")), pl.lit('":"'))
     kind = pl.col("routes").str.split(quoted).list.get(1, null_on_oob=True).str.extract(r"^(\w+)")
-    rows = rows.with_columns(kind.fill_null("static").alias("kind"))
-    # A retry or a resume is the same visit: what led to it has been counted with its first attempt.
-    return _with_kind(rows.filter((pl.col("attempt") == 1) | (pl.col("kind") == "resume")))
+    return pairs.with_columns(kind.alias("kind"))
 
 
 def _escaped(text: pl.Expr) -> pl.Expr:

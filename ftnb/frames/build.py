@@ -66,7 +66,7 @@ class Frames:
     @cached_property
     def transitions(self) -> pl.DataFrame:
         """One row a pair of consecutive steps, and one for each start and end of an engagement."""
-        return transitions_frame(self._log, self._step_rows, self._engagements)
+        return transitions_frame(self._step_rows, self._engagements)
 
     @cached_property
     def extractions(self) -> pl.DataFrame:

@@ -36,6 +36,10 @@ class EngagementHandle:
     @property
     def model(self) -> Engagement:
         """The plain tree, as of now. Raises UnknownEngagementError when it was purged."""
+        return self.load()
+
+    def load(self) -> Engagement:
+        """Read the tree if it is not there yet, or has changed. Raises UnknownEngagementError."""
         revision = self._store.revision()
         if self._read is None or self._read[0] != revision:
             self._read = (revision, self._store.get_engagement(self.id))

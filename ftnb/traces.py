@@ -118,7 +118,19 @@ class Traces:
 
         Raises UnknownEngagementError.
         """
-        return EngagementHandle(self.store, find_engagement(self.store, engagement_id))
+        handle = EngagementHandle(self.store, engagement_id)
+        try:
+            handle.load()
+        except UnknownEngagementError:
+            begun = _begun_with(self.store, engagement_id) if len(engagement_id) >= _MIN_PREFIX else []
+            if len(begun) == 1:
+                return EngagementHandle(self.store, begun[0])
+            if begun:
+                raise UnknownEngagementError(
+                    f"{len(begun)} engagements begin with {engagement_id!r}: {', '.join(begun[:5])}; give more of it"
+                ) from None
+            raise
+        return handle
 
     def last(self) -> EngagementHandle:
         """The engagement that began last. Raises UnknownEngagementError when there is none."""
@@ -177,16 +189,7 @@ class Traces:
         return {"text/plain": repr(self), "text/html": html}
 
 
-def find_engagement(store: Store, engagement_id: str) -> str:
-    """The id that is `engagement_id` or, alone, begins with it. Raises UnknownEngagementError."""
-    summaries = store.list_engagements()
-    known = [summary.id for summary in reversed(summaries)]
-    if engagement_id in known:
-        return engagement_id
-    begun = [found for found in known if found.startswith(engagement_id)]
-    if len(engagement_id) >= _MIN_PREFIX and len(begun) == 1:
-        return begun[0]
-    if len(engagement_id) >= _MIN_PREFIX and begun:
-        shown = ", ".join(begun[:5])
-        raise UnknownEngagementError(f"{len(begun)} engagements begin with {engagement_id!r}: {shown}; give more of it")
-    raise UnknownEngagementError.of(engagement_id, known[:20], repr(store))
+def _begun_with(store: LogStore, beginning: str) -> list[str]:
+    """Ids of engagements that begin with `beginning`, newest first; one whose start was lost is not among them."""
+    started = store.scan(["engagement_id"], types=("engagement_started",))["engagement_id"].unique().to_pylist()
+    return [str(found) for found in reversed(started) if str(found).startswith(beginning)]

@@ -354,7 +354,9 @@ def _graph_start(frame: FrameType | None, inputs: Any) -> GraphStart:
         configurable = config.get("configurable") or {}
         start.compiled = seen.get("self")
         start.metadata = user_metadata(config.get("metadata"), configurable)
-        start.thread = probe(seen.get("checkpointer"), configurable)
+        # LangGraph before 1.1 decides on the saver only after its callbacks.
+        saver = seen["checkpointer"] if "checkpointer" in seen else getattr(start.compiled, "checkpointer", None)
+        start.thread = probe(saver, configurable)
     return start
 
 

@@ -75,7 +75,11 @@ class Job:
         """Run the graph, recorded; returns what it waits for."""
         drive = scope.drive
         assert drive is not None
+        from langchain_core.runnables.config import var_child_runnable_config
+
         run = RUN.set(Run(self.llm, self.deps, sink, can_pause=self.thread_id is not None))
+        # In a step of another workflow this is no part of its graph: neither its checkpoints nor its engagement.
+        outer = var_child_runnable_config.set(None)
         try:
             with recording(self.recorder, self.labels, scope=scope):
                 try:
@@ -87,6 +91,7 @@ class Job:
                 drive.outcome = EngagementStatus.PAUSED if waiting else EngagementStatus.COMPLETED
                 return waiting
         finally:
+            var_child_runnable_config.reset(outer)
             RUN.reset(run)
 
     async def _left_off(self) -> tuple[EngagementStatus, str | None]:

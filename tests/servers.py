@@ -80,6 +80,12 @@ class PostgresServer:
         if (self._data / "postmaster.pid").exists():
             self._run("pg_ctl", "-D", str(self._data), "-m", how, "-w", "stop")
 
+    def require_password(self, role: str) -> None:
+        """From now on, `role` must give its password."""
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
+        self._run("pg_ctl", "-D", str(self._data), "reload")
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [_postgres_program(program), *arguments]
         if os.getuid() == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,7 @@ class Connection:
                 yield self._given
                 return
             if self._own is None or self._own.closed:
-                self._own = self._psycopg.connect(self._dsn or "", autocommit=True, connect_timeout=10)
+                self._own = _connect(self, self._psycopg, self._dsn)
             try:
                 yield self._own
             except self._psycopg.OperationalError:
@@ -53,7 +54,7 @@ class Listener:
         """Wait for a notification, at most `seconds`. The first call only begins to listen: what was committed before
         it has to be read without being told."""
         if self._connection is None:
-            self._connection = self._psycopg.connect(self._dsn or "", autocommit=True, connect_timeout=10)
+            self._connection = _connect(self, self._psycopg, self._dsn)
             self._connection.execute(f"LISTEN {self._channel}")
             return
         try:
@@ -68,3 +69,10 @@ class Listener:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _connect(owner: object, psycopg: Any, dsn: str | None) -> Any:
+    """A new connection, which is closed when `owner` is collected."""
+    connection = psycopg.connect(dsn or "", autocommit=True, connect_timeout=10)
+    weakref.finalize(owner, connection.close)
+    return connection

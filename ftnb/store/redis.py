@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..core._optional import require
-from ..core.errors import InvalidArgumentError, SchemaVersionError
+from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
 from ._log_store import LogStoreBase, told
 from ._redis_codec import Keys
 from ._redis_read import RedisReader, seq_of
@@ -60,7 +60,15 @@ class RedisStore(LogStoreBase):
         self._seen: str | None = None
         name = _name_of(self._client, key_prefix)
         super().__init__(name, f"the store {name}", shared=True)
-        self._check_version()
+        try:
+            self._check_version()
+        except StoreError as error:
+            if isinstance(error.__cause__, redis.AuthenticationError):
+                hint = (
+                    "the server refuses the password, or wants one; write it into the url, redis://user:password@host"
+                )
+                raise StoreError(f"{self.place}: {hint} ({error.__cause__})") from error
+            raise
 
     def __repr__(self) -> str:
         return f"RedisStore({self.url!r})"

@@ -35,11 +35,11 @@ def _row(step: dict[str, Any], most: int) -> str:
         _percent(step["overall_conversion_rate"]),
         f"{step['dropped']:,}",
         f"{step['censored']:,}",
-        "–" if median is None else f"{median:,.0f} ms",
+        "&ndash;" if median is None else f"{median:,.0f} ms",
         f"{step['total_tokens']:,}",
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _percent(rate: float | None) -> str:
-    return "–" if rate is None else f"{rate:.1%}"
+    return "&ndash;" if rate is None else f"{rate:.1%}"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from .theme import BLUE, GREY, Theme, plain, template
+from .theme import BLUE, Theme, plain, template
 
 if TYPE_CHECKING:
     import polars as pl
 
 _ROW_PX, _FRAME_PX = 52, 100
+_PALE = "rgba(153, 153, 153, 0.3)"
 
 
 def funnel_figure(frame: pl.DataFrame, *, title: str = "Funnel", theme: Theme = "light") -> go.Figure:
@@ -30,7 +31,7 @@ def funnel_figure(frame: pl.DataFrame, *, title: str = "Funnel", theme: Theme = 
         customdata=[_hover(row) for row in rows],
         hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
         marker={"color": BLUE},
-        connector={"fillcolor": GREY, "line": {"width": 0}},
+        connector={"fillcolor": _PALE, "line": {"width": 0}},
         opacity=0.9,
     )
     figure = go.Figure(trace)

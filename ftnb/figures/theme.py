@@ -30,7 +30,7 @@ def template(theme: Theme = "light") -> go.layout.Template:
             "font": {"family": FONT, "size": 13, "color": ground["text"]},
             "paper_bgcolor": ground["paper"],
             "plot_bgcolor": ground["paper"],
-            "title": {"x": 0, "xanchor": "left", "font": {"size": 15}},
+            "title": {"x": 0, "xanchor": "left", "pad": {"l": 16}, "font": {"size": 15}},
             "xaxis": axis,
             "yaxis": axis,
             "margin": {"l": 16, "r": 24, "t": 56, "b": 24},

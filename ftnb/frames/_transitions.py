@@ -109,12 +109,13 @@ def _followed(steps: pl.DataFrame, caused: pl.DataFrame) -> pl.DataFrame:
 def _ends(steps: pl.DataFrame, moves: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
     """Steps at the top, in the last turn of an engagement that ended, after which nothing came."""
     over = engagements.filter(~pl.col("status").is_in(_GOES_ON)).select("engagement_id")
-    tops = steps.filter(pl.col("parent_step_id").is_null() & (pl.col("ns") == ""))
+    tops = steps.with_columns(pl.col("pos").max().over("engagement_id").alias("_last_pos"))
+    tops = tops.filter(pl.col("parent_step_id").is_null() & (pl.col("ns") == ""))
     tops = tops.filter(pl.col("turn") == pl.col("turn").max().over("engagement_id"))
     gone = moves.select("engagement_id", pl.col("from_step_id").alias("step_id")).drop_nulls()
     last = tops.join(over, on="engagement_id", how="semi", maintain_order="left")
     last = last.join(gone, on=["engagement_id", "step_id"], how="anti", maintain_order="left")
     return last.select(
-        pl.col("pos").max().over("engagement_id"), "engagement_id", pl.col("step_id").alias("from_step_id"),
+        pl.col("_last_pos").alias("pos"), "engagement_id", pl.col("step_id").alias("from_step_id"),
         pl.col("name").alias("from_name"), pl.lit("static").alias("kind"), pl.col("ended_at").alias("at"), "turn", "ns",
     )  # fmt: skip

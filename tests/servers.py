@@ -95,12 +95,18 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {done.stdout[-800:]} {done.stderr[-800:]}")
 
 
+def have_postgres() -> bool:
+    """Whether PostgreSQL is installed."""
+    return _find_postgres("initdb") is not None
+
+
 def _postgres_program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-        found = str(installed[-1]) if installed else None
-    return found or missing(NO_POSTGRES)
+    return _find_postgres(name) or missing(NO_POSTGRES)
+
+
+def _find_postgres(name: str) -> str | None:
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(installed[-1]) if installed else None)
 
 
 @contextmanager

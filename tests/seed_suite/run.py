@@ -7,17 +7,22 @@ the files that ftnb covers so far. Exit status 0 only if all of them pass.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from rename import rename_package
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1]))
+from tests.servers import have_postgres, postgres_server  # noqa: E402
+
 WORK = HERE.parents[1] / "build/seed_suite"
 # sha256 of each source distribution: what we compare ourselves with does not change under us.
 DISTRIBUTIONS = {
@@ -39,6 +44,8 @@ COVERED = (
     "test_model_tokens.py",
     "test_recorder.py",
     "test_store.py",
+    "test_store_postgres.py",
+    "test_store_redis.py",
     "test_timeline.py",
     "test_timeline_tokens.py",
     "test_tokens_flow.py",
@@ -60,17 +67,23 @@ class Change:
 
 def main() -> int:
     changes = read_changes()
-    failed = []
-    for version in DISTRIBUTIONS:
-        tests = prepare(version, changes)
-        print(f"\n== flowtraicer {version}: {', '.join(tests)}", flush=True)
-        if run(version, tests, changes):
-            failed.append(version)
+    with ExitStack() as servers:
+        if have_postgres():
+            os.environ["FT_TEST_PG_DSN"] = servers.enter_context(postgres_server()).dsn
+        elif os.environ.get("CI"):
+            raise SystemExit("seed suite: no PostgreSQL, so the tests of its store cannot be run")
+        failed = [version for version in DISTRIBUTIONS if run_version(version, changes)]
     print_changes(changes)
     print_uncovered()
     if failed:
         print(f"\nfailed: flowtraicer {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def run_version(version: str, changes: list[Change]) -> int:
+    tests = prepare(version, changes)
+    print(f"\n== flowtraicer {version}: {', '.join(tests)}", flush=True)
+    return run(version, tests, changes)
 
 
 def read_changes() -> list[Change]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.errors import PydanticUserError
-
 from ..core.ids import new_id
 from ..core.model import EventKind, Extraction, StepStatus
 from ..store import build
 from ..store.draft import Draft
 from ._enrich import Reported, extraction_of, reported
+from ._outputs import interrupts_of, message_of, schema_of, unpack
 from ._routing import Flow, Source, Wiring
 from ._runs import GraphRun, Run, StepRun, Task, is_called, matches, task_id
 from ._turns import as_mapping
@@ -151,7 +149,7 @@ class Steps:
         if step.outer is None:
             step.turn.waiting += 1
         if step.told != id(error):
-            for interrupt in _interrupts(error):
+            for interrupt in interrupts_of(error):
                 said = {"value": getattr(interrupt, "value", interrupt), "id": getattr(interrupt, "id", None)}
                 at = self._at(step, perf)
                 self._event(step, at, EventKind.LOG, "interrupt", payload=said, subtype="interrupt")
@@ -170,7 +168,7 @@ class Steps:
         self._finish(step, perf, StepStatus.COMPLETED, update)
 
     def _failed(self, step: StepRun, perf: int, error: BaseException) -> None:
-        message = _message(error)
+        message = message_of(error)
         if step.told != id(error):
             kind = type(error).__name__
             self._event(step, self._at(step, perf), EventKind.ERROR, "node_error", error=message, error_type=kind)
@@ -238,7 +236,7 @@ class Steps:
     def parsed(self, step: StepRun, perf: int, output: Any) -> None:
         """A parser made `output` of what a model said; pydantic objects are extractions."""
         for one in output if isinstance(output, list) else [output]:
-            schema = _schema_of(one)
+            schema = schema_of(one)
             if schema is not None:
                 values = one.model_dump()
                 step.extracted.append(values)
@@ -258,53 +256,6 @@ class Steps:
 
     def _at(self, step: StepRun, perf: int) -> int:
         return step.wall + (perf - step.perf) // 1000
-
-
-def unpack(output: Any) -> tuple[Any, list[Any]]:
-    """What a node's output writes to the state, and where its `Command`s lead."""
-    if _is_command(output):
-        return _as_update(output.update), [output.goto] if output.goto else []
-    if isinstance(output, (list, tuple)) and output and any(map(_is_command, output)):
-        updates, targets = [], []
-        for one in output:
-            update, gotos = unpack(one)
-            targets += gotos
-            if update is not None:
-                updates.append(update)
-        return (updates[0] if len(updates) == 1 else updates or None), targets
-    return output, []
-
-
-def _is_command(value: Any) -> bool:
-    return type(value).__name__ == "Command" and hasattr(value, "goto") and hasattr(value, "update")
-
-
-def _as_update(update: Any) -> Any:
-    if isinstance(update, (list, tuple)) and all(isinstance(one, tuple) and len(one) == 2 for one in update):
-        return dict(update) or None
-    return update
-
-
-def _schema_of(value: Any) -> dict[str, Any] | None:
-    """The JSON schema of a pydantic object; None for anything else, messages among them."""
-    if not isinstance(value, BaseModel) or hasattr(value, "content"):
-        return None
-    try:
-        return type(value).model_json_schema()
-    except PydanticUserError:
-        return {}
-
-
-def _interrupts(error: BaseException) -> list[Any]:
-    given = error.args[0] if error.args else ()
-    return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error) or type(error).__name__
-    except Exception:
-        return type(error).__name__
 
 
 def _seen(step: StepRun, said: Reported) -> bool:

@@ -10,11 +10,10 @@ Each callback puts one tuple on the recorder's queue (`_events`); what it means 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from time import perf_counter_ns, time_ns
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -22,18 +21,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from ..core.freeze import freeze
 from . import _events as events
-from . import _scope
 from ._capture import Capture
-from ._events import Facts, GraphStart
-from ._identity import probe
+from ._frames import facts_of, graph_frame, graph_start
 from ._runs import is_called
 from ._scope import SCOPE
-
-_MAX_HOPS = 5
-"""Frames between a callback and the graph's own `stream` or `astream`: 3 when sync, 4 when async."""
-_OWN_METADATA = ("langgraph_", "ls_", "lc_", "checkpoint_")
-_FROM_CONFIGURABLE = {"thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id"}
-_codes: set[CodeType] = set()
 
 
 class Handler(BaseCallbackHandler):
@@ -79,9 +70,9 @@ class Handler(BaseCallbackHandler):
             about = metadata or {}
             is_node = "langgraph_node" in about and _is_node(tags, about)
             if not is_node and serialized is None:
-                frame = _graph_frame()
+                frame = graph_frame()
                 if frame is not None or _looks_like_graph(about, parent_run_id):
-                    start = _graph_start(frame, inputs)
+                    start = graph_start(frame, inputs)
                     if frame is not None and "langgraph_node" not in about:
                         self._graphs[run_id] = frame
                     kind = events.GRAPH_START
@@ -109,7 +100,7 @@ class Handler(BaseCallbackHandler):
         try:
             perf = perf_counter_ns()
             frame = self._graphs.pop(run_id, None)
-            facts = None if frame is None else _facts(frame)
+            facts = None if frame is None else facts_of(frame)
             value = None if frame is not None else freeze(outputs)[0]
             target.submit(target.translate, (events.CHAIN_END, perf, run_id, value, facts))
         except Exception as error:
@@ -123,7 +114,7 @@ class Handler(BaseCallbackHandler):
         try:
             perf = perf_counter_ns()
             frame = self._graphs.pop(run_id, None)
-            facts = None if frame is None else _facts(frame)
+            facts = None if frame is None else facts_of(frame)
             target.submit(target.translate, (events.CHAIN_ERROR, perf, run_id, error, facts))
         except Exception as fault:
             target.drop("on_chain_error", fault)
@@ -311,70 +302,3 @@ def _name_of(serialized: Mapping[str, Any] | None, default: str) -> str:
         return default
     name = serialized.get("name") or (serialized.get("id") or [default])[-1]
     return str(name)
-
-
-# --- looking at the graph whose run begins or ends ---
-
-
-def _graph_codes() -> set[CodeType]:
-    if not _codes:
-        pregel: Any = sys.modules.get("langgraph.pregel")
-        kind = getattr(pregel, "Pregel", None)
-        for name in ("stream", "astream"):
-            code = getattr(getattr(kind, name, None), "__code__", None)
-            if code is not None:
-                _codes.add(code)
-    return _codes
-
-
-def _graph_frame() -> FrameType | None:
-    """The frame of the graph's `stream` that called the callback manager; None for any other run."""
-    codes = _codes or _graph_codes()
-    frame: FrameType | None = sys._getframe(2)
-    for _ in range(_MAX_HOPS):
-        if frame is None:
-            return None
-        if frame.f_code in codes:
-            return frame
-        frame = frame.f_back
-    return None
-
-
-def _graph_start(frame: FrameType | None, inputs: Any) -> GraphStart:
-    scope = SCOPE.get()
-    start = GraphStart(scope=scope, labels=_scope.cell_labels if scope is None else None)
-    if inputs is None:
-        start.input_kind = "resume"
-    elif type(inputs).__name__ == "Command":
-        start.resume = inputs.resume
-        start.input_kind = "command" if inputs.resume is None else "resume"
-    if frame is not None:
-        seen = frame.f_locals
-        config = seen.get("config") or {}
-        configurable = config.get("configurable") or {}
-        start.compiled = seen.get("self")
-        start.metadata = user_metadata(config.get("metadata"), configurable)
-        # LangGraph before 1.1 decides on the saver only after its callbacks.
-        saver = seen["checkpointer"] if "checkpointer" in seen else getattr(start.compiled, "checkpointer", None)
-        start.thread = probe(saver, configurable)
-    return start
-
-
-def user_metadata(given: Mapping[str, Any] | None, configurable: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that the user gave, without what LangChain and LangGraph add of their own."""
-    kept: dict[str, Any] = {}
-    for key, value in (given or {}).items():
-        if str(key).startswith(_OWN_METADATA):
-            continue
-        if key in _FROM_CONFIGURABLE and configurable.get(key) == value:
-            continue
-        kept[key] = value
-    return freeze(kept)[0]  # type: ignore[no-any-return]
-
-
-def _facts(frame: FrameType) -> Facts | None:
-    loop = frame.f_locals.get("loop")
-    if loop is None:
-        return None
-    checkpoint = getattr(loop, "checkpoint", None) or {}
-    return Facts(str(getattr(loop, "status", "")), checkpoint.get("id"))

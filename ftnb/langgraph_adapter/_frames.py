@@ -49,6 +49,7 @@ def graph_frame() -> FrameType | None:
 
 
 def graph_start(frame: FrameType | None, inputs: Any) -> GraphStart:
+    """What can be seen of a graph as its run begins, before it has looked at its checkpoints."""
     scope = SCOPE.get()
     start = GraphStart(scope=scope, labels=_scope.cell_labels if scope is None else None)
     if inputs is None:
@@ -81,6 +82,7 @@ def user_metadata(given: Mapping[str, Any] | None, configurable: Mapping[str, An
 
 
 def facts_of(frame: FrameType) -> Facts | None:
+    """How a graph's loop stands as its run ends; None when it never got that far."""
     loop = frame.f_locals.get("loop")
     if loop is None:
         return None

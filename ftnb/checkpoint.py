@@ -19,14 +19,15 @@ from os import PathLike
 from typing import Any
 
 from .core._optional import require
-from .core.errors import InvalidArgumentError
+from .core.errors import InvalidArgumentError, StoreError
 
 __all__ = ["build_checkpointer"]
 
 _BACKENDS = ("memory", "sqlite", "postgres")
 _SQLITE_PATH = "checkpoints.db"
-_POSTGRES_CONNECTIONS = 8
-_BUSY_MS = 10_000
+_POSTGRES_CONNECTIONS = 2
+_BUSY_S = 10.0
+_CONNECT_S = 10.0
 
 
 def build_checkpointer(
@@ -65,7 +66,7 @@ def _enter_and_setup(saver: Any, *, setup: bool) -> Any:
 
 
 def _sqlite(base: type, path: str) -> Any:
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=_BUSY_MS / 1000)
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=_BUSY_S)
     saver = _threaded(base)(connection)
     saver._prepare(ThreadPoolExecutor(1, "ftnb-checkpoints"), connection.close)
     return saver
@@ -77,10 +78,12 @@ def _postgres(base: type, dsn: str, feature: str) -> Any:
     options = {"autocommit": True, "prepare_threshold": 0, "row_factory": rows.dict_row}
     pool = pools.ConnectionPool(dsn, kwargs=options, min_size=1, max_size=_POSTGRES_CONNECTIONS, open=True)
     try:
-        pool.wait(timeout=10)
-    except Exception:
+        pool.wait(timeout=_CONNECT_S)
+    except pools.PoolTimeout as error:
         pool.close()
-        raise
+        raise StoreError(
+            f"no connection to PostgreSQL within {_CONNECT_S:g} s; is the dsn right, does it run?"
+        ) from error
     saver = _threaded(base)(pool)
     saver._prepare(ThreadPoolExecutor(_POSTGRES_CONNECTIONS, "ftnb-checkpoints"), pool.close)
     return saver

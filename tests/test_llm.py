@@ -28,19 +28,23 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:pydantic"),
 ]
-TOOL = {"name": "add", "description": "Add.", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+TOOL = {
+    "name": "add",
+    "description": "Add.",
+    "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+}
 
 
 @pytest.fixture
-def openai(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
-    # Its table of prices is fetched from the network unless it is told to use the one that it ships.
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+def openai() -> Iterator[FakeOpenAI]:
     with serving() as fake:
         yield fake
 
 
 def client(fake: FakeOpenAI, **settings: Any) -> LiteLLMClient:
-    return LiteLLMClient(provider="openai", model="gpt-5-nano", api_key="k", api_base=fake.url, num_retries=0, **settings)
+    return LiteLLMClient(
+        provider="openai", model="gpt-5-nano", api_key="k", api_base=fake.url, num_retries=0, **settings
+    )
 
 
 # --- LiteLLM, as it is ---
@@ -87,7 +91,9 @@ async def test_a_tool_loop_is_told_in_the_providers_words(openai: FakeOpenAI) ->
     ]
     await client(openai).acomplete(talk, tools=[TOOL])
     _, asked, told = openai.requests[0]["messages"]
-    assert asked["tool_calls"] == [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}]
+    assert asked["tool_calls"] == [
+        {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    ]
     assert json.loads(told["content"]) == {"sum": 2}
     assert talk[2]["content"] == {"sum": 2}
 
@@ -219,7 +225,9 @@ async def test_a_chat_model_uses_tools() -> None:
 
 
 async def test_text_in_blocks_is_text() -> None:
-    said = AIMessage([{"type": "text", "text": "a"}, {"type": "reasoning", "reasoning": "?"}, {"type": "text", "text": "b"}])
+    said = AIMessage(
+        [{"type": "text", "text": "a"}, {"type": "reasoning", "reasoning": "?"}, {"type": "text", "text": "b"}]
+    )
     model = ToolModel(messages=iter([said]), seen=[])
     assert (await as_client(model).acomplete("hi")).text == "ab"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -105,6 +107,9 @@ class LiteLLMClient:
 
 
 def _litellm() -> Any:
+    if "litellm" not in sys.modules:
+        # When it is imported it would fetch its table of prices from the network; it ships the same table.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     return require("litellm", feature="LiteLLMClient", extra="llm")
 
 

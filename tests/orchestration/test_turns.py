@@ -250,7 +250,9 @@ async def test_a_stale_reply_is_not_delivered(recorder: Recorder, store: SQLiteS
         await wf.resume("t", recorder, input="Ada", expect_awaiting="area")
     assert caught.value.reason == "awaiting_mismatch"
     assert store.get_engagement(begun.engagement_id) == before
-    assert (await wf.resume("t", recorder, input="Ada", expect_awaiting="name", llm=Scripted("x"))).status == "completed"
+    assert (
+        await wf.resume("t", recorder, input="Ada", expect_awaiting="name", llm=Scripted("x"))
+    ).status == "completed"
 
 
 async def test_a_lost_checkpoint_is_told(recorder: Recorder) -> None:
@@ -373,5 +375,3 @@ async def test_the_trace_holds_what_was_asked_and_answered(recorder: Recorder, s
     assert [log.name for log in logs] == ["interrupt", "resume"]
     assert logs[0].payload["value"] == {"awaiting": "name", "payload": {"card": "who are you?"}}
     assert logs[1].payload == {"value": {"text": "Ada"}}
-
-

@@ -306,7 +306,9 @@ async def test_a_langchain_model_is_a_client_and_its_call_is_one_event(recorder:
     assert engagement.total_tokens == 5
 
 
-async def test_a_client_that_wraps_a_model_without_usage_adds_its_tokens(recorder: Recorder, store: SQLiteStore) -> None:
+async def test_a_client_that_wraps_a_model_without_usage_adds_its_tokens(
+    recorder: Recorder, store: SQLiteStore
+) -> None:
     inner = GenericFakeChatModel(messages=iter([AIMessage("hello")]))
 
     class Metered(Scripted):

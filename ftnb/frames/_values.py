@@ -25,7 +25,10 @@ def part_of_bodies(log: Log, record_type: str, key: str) -> pl.DataFrame:
     bodies = log.bodies(record_type, having=[key])
     # Nothing before the entry can hold an unescaped `"key":`: what sorts before it are lists of text and topologies.
     rest = pl.col("body").str.extract(f'"{re.escape(key)}":(.*)\\}}$')
-    frame = bodies.with_columns(pl.when(~rest.str.contains(_LATER_KEYS)).then(rest).alias("part"))
+    cut = bodies.with_columns(pl.when(~rest.str.contains(_LATER_KEYS)).then(rest).alias("part"))
+    # Text with another entry behind it, of a name not listed here, is no JSON: it is parsed too.
+    whole = pl.col("part").str.json_path_match("$").is_not_null()
+    frame = cut.with_columns(pl.when(whole).then("part").alias("part"))
     parsed = frame.filter(pl.col("part").is_null()).with_columns(entry(pl.col("body"), key).alias("part"))
     parts = pl.concat([frame.filter(pl.col("part").is_not_null()), parsed]).select("seq", "part")
     return _resolved(log, parts.filter(pl.col("part").is_not_null()))

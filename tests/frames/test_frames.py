@@ -217,6 +217,14 @@ def test_a_payload_shared_by_thousands_of_events_is_read_back(store: SQLiteStore
     assert json.loads(texts[-1])["text"] == "z" * 600
 
 
+def test_a_payload_ends_where_it_ends_whatever_else_its_record_holds(store: SQLiteStore) -> None:
+    stream = Stream("st", "e", turn=1)
+    draft = build.event(stream, 1, "s", EventKind.LOG, "l", payload={"a": {"b": [1.5]}})
+    draft.body.update({"zz_added_by_a_later_version": {"c": "}"}})
+    store.append_drafts([draft])
+    assert Frames(store).events(payload=True)["payload"].to_list() == ['{"a":{"b":[1.5]}}']
+
+
 def test_an_extraction_is_a_row_with_exact_values(store: SQLiteStore, recorder: Recorder) -> None:
     step = recorder.start_step(recorder.start_engagement("w"), "qualify")
     schema = {"properties": {"values": {"type": "x" * 700}}}

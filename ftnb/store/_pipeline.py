@@ -24,6 +24,9 @@ MAX_ANY = 100_000
 """Queued items past which only a count is kept."""
 _BATCH = 1_000
 _MAX_REST_SECONDS = 0.05
+_GATHER_SECONDS = 0.01
+"""How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
+would compete with the agent for the interpreter, and would commit a step at a time."""
 
 
 class Pipeline(Protocol):
@@ -176,7 +179,7 @@ class QueuePipeline:
         """The writer thread: take what is there, commit it, rest as long as that took, again."""
         writer, waiting = self._writer, list[threading.Event]()
         while not self._stopped:
-            batch = _take(self._queue, waiting)
+            batch = _take(self._queue, waiting, writer.urgent)
             begun = time.perf_counter()
             try:
                 writer.write(batch, self._queue.qsize)
@@ -219,10 +222,12 @@ _lock = threading.RLock()
 """Guards `_pipelines` and owners; re-entrant, since a collection inside it may release a pipeline."""
 
 
-def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event]) -> list[Any]:
+def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event], urgent: threading.Event) -> list[Any]:
     """The next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
     batch: list[Any] = []
     item = items.get()
+    if item is not _NUDGE and item[0] is not _FLUSH:
+        urgent.wait(_GATHER_SECONDS)
     while True:
         if item is not _NUDGE:
             if item[0] is _FLUSH:

@@ -37,6 +37,8 @@ class Session:
         self.recorder = Recorder(store)
         self.is_on = True
         self._owns_store = owns_store
+        self._opened_as: object = store
+        """What `start` was given."""
         self._capture = Capture(self.recorder)
         _install.acquire(self._connect)
 
@@ -106,7 +108,9 @@ class Session:
 
 
 def start(store: str | PathLike[str] | Store = DEFAULT_STORE) -> Session:
-    """Record every LangGraph run of this process into `store`: a path, `sqlite:///path`, or a store object.
+    """Record every LangGraph run of this process into `store`: a path, a URL, or a store object.
+
+    URLs are `sqlite:///path`, `redis://host/0#prefix` and `postgresql://host/db#table`.
 
     Starting again with the same store changes nothing; another store takes its place from now on. Raises StoreError
     when the store cannot be opened; what was recorded into before is then still recorded into.
@@ -120,6 +124,7 @@ def start(store: str | PathLike[str] | Store = DEFAULT_STORE) -> Session:
     if _session is not None:
         _session._close()
     _session = Session(opened, owns_store=owns)
+    _session._opened_as = store
     return _session
 
 
@@ -235,6 +240,8 @@ def _same(session: Session, store: str | PathLike[str] | Store) -> bool:
         return store is session.store
     if store == ":memory:":
         return False  # a new one each time
+    if isinstance(store, str) and _is_server(store):
+        return session._opened_as == store
     return getattr(session.store, "url", None) == f"sqlite:///{_path(store).resolve()}"
 
 
@@ -242,9 +249,15 @@ def _open(store: str | PathLike[str] | Store) -> tuple[Store, bool]:
     """The store to record into, and whether it was opened here."""
     if not isinstance(store, (str, PathLike)):
         return store, False
-    from .store.sqlite import SQLiteStore
+    from .store._url import make_store
 
-    return SQLiteStore(store if store == ":memory:" else _path(store)), True
+    return make_store(store if isinstance(store, str) else Path(store)), True
+
+
+def _is_server(url: str) -> bool:
+    from .store._url import is_server
+
+    return is_server(url)
 
 
 def _path(store: str | PathLike[str]) -> Path:

@@ -77,7 +77,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://localhost", "no store for the scheme 'redis'; known: sqlite:///path"),
+        ("mysql://localhost", "no store for the scheme 'mysql'; known: sqlite:///path"),
         ("sqlite://relative.db", "three slashes"),
         (":memory:", "pass the store object"),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..core.errors import InvalidArgumentError, NotOurFileError, SchemaVersionError
+from ..core.errors import InvalidArgumentError, NotOurFileError, SchemaVersionError, StoreError
 from .leaf import COLUMNS
 from .records import SCHEMA_VERSION
 
@@ -59,11 +59,17 @@ def check_name(table: str) -> str:
     return table
 
 
-def migrate(connection: Any, table: str) -> None:
-    """Make or complete the store's tables. Raises NotOurFileError, SchemaVersionError."""
+def migrate(connection: Any, table: str, *, create: bool) -> None:
+    """Complete the store's tables; `create` makes them. Raises StoreError, NotOurFileError, SchemaVersionError."""
     t = check_name(table)
-    if _version(connection, t) == SCHEMA_VERSION:
+    found = _version(connection, t)
+    if found == SCHEMA_VERSION:
         return
+    if found == 0 and not create:
+        raise StoreError(
+            f"no traces in the database {connection.info.dbname!r} under the name {t!r} (opening never creates them); "
+            "another name goes behind a #, as in postgresql://host/db#my_table"
+        )
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         version = _version(connection, t)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
 from .leaf import COLUMNS
@@ -38,8 +39,10 @@ CREATE TABLE store_log (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT
 """
 
 
-def connect(path: str) -> sqlite3.Connection:
+def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection to a database that may be used from any thread, in autocommit mode. Raises StoreError."""
+    if read_only:
+        return _connect_for_reading(path)
     if path != ":memory:" and not Path(path).resolve().parent.is_dir():
         folder = Path(path).resolve().parent
         raise StoreError(f"cannot open the store {path!r}: there is no folder {str(folder)!r}; create it first")
@@ -47,6 +50,41 @@ def connect(path: str) -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the store {path!r}: {error}") from error
+
+
+def _connect_for_reading(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing in the file. Raises StoreError."""
+    uri = f"file:{quote(str(Path(path).resolve()))}?mode=ro"
+    connection = None
+    try:
+        connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA user_version")
+        connection.execute("SELECT 1 FROM sqlite_master")
+        return connection
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        wal = Path(f"{path}-wal")
+        if not Path(path).is_file() or (wal.exists() and wal.stat().st_size):
+            raise StoreError(f"cannot read the store {path!r}: {error}") from error
+    # A folder that may not be written: without shared memory beside it, SQLite must be told that nobody writes.
+    uri = f"{uri}&immutable=1"
+    return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+
+
+def check_database(path: str) -> sqlite3.Connection:
+    """Open a store's database for reading only. Raises StoreError, NotOurFileError, SchemaVersionError."""
+    connection = connect(path, read_only=True)
+    try:
+        if not _is_ours(connection, path):
+            raise NotOurFileError(f"{path!r} is an empty SQLite file, so there are no traces to read in it")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _open_error(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def open_database(path: str) -> sqlite3.Connection:
@@ -83,26 +121,33 @@ def _open_error(path: str, error: sqlite3.DatabaseError) -> StoreError:
 def _ensure_schema(connection: sqlite3.Connection, path: str) -> None:
     """Create the tables in an empty file; refuse files that are not ours."""
     with transaction(connection, path):
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if application == APPLICATION_ID:
-            if version > SCHEMA_VERSION:
-                raise SchemaVersionError(
-                    f"{path!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
-                )
+        if _is_ours(connection, path):
             return
-        if tables:
-            shown = ", ".join(sorted(tables)[:5])
-            raise NotOurFileError(
-                f"{path!r} is an SQLite database of another program (tables: {shown}), and was left as it is; "
-                "choose another path for the store"
-            )
         for statement in SCHEMA.split(";\n"):
             if statement.strip():
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether it holds a store; False when it is empty. Raises NotOurFileError, SchemaVersionError."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if application == APPLICATION_ID:
+        if version > SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{path!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
+            )
+        return True
+    if tables:
+        shown = ", ".join(sorted(tables)[:5])
+        raise NotOurFileError(
+            f"{path!r} is an SQLite database of another program (tables: {shown}), and was left as it is; "
+            "choose another path for the store"
+        )
+    return False
 
 
 @contextmanager

@@ -1,7 +1,14 @@
-"""Opening a store by where it is: a path or a URL."""
+"""Opening a store by where it is: a path or a URL.
+
+traces.db, sqlite:///abs/traces.db       an SQLite file
+folder/, file.parquet                    an export
+redis://host:6379/0#prefix               Redis (also rediss:// and unix://); without #prefix: ftnb
+postgresql://user@host/db#table          PostgreSQL (also postgres://); without #table: ftnb_records
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -12,22 +19,27 @@ _SQLITE_HEADER = b"SQLite format 3\x00"
 _PARQUET_HEADER = b"PAR1"
 
 
-def open_store(url: str | Path) -> LogStore:
-    """The store at `url`: the path of an SQLite file, of an exported Parquet file or folder, or `sqlite:///path`.
+_REDIS = ("redis", "rediss", "unix")
+_POSTGRES = ("postgresql", "postgres")
+_KNOWN = "sqlite:///path, file:///path, redis://, rediss://, unix://, postgresql://, or a path"
 
-    Never creates anything. Raises StoreError when nothing is there, NotOurFileError when it is no trace of ours,
-    SchemaVersionError when a newer ftnb wrote it, InvalidArgumentError for a scheme that is not known.
+
+def open_store(url: str | Path) -> LogStore:
+    """The store at `url`: the path of an SQLite file, of an exported Parquet file or folder, or a URL.
+
+    Never creates anything; a file that may not be written is opened for reading only. Raises StoreError when nothing
+    is there, NotOurFileError when it is no trace of ours, SchemaVersionError when a newer ftnb wrote it,
+    InvalidArgumentError for a scheme that is not known, MissingPackageError when the scheme needs one.
     """
+    if isinstance(url, str) and is_server(url):
+        return _open_server(url, create=False)
     path = path_of(url)
     if path.is_dir():
         return _open_parquet(path)
     if not path.exists():
         raise StoreError(_missing(path))
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise StoreError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    # A file that SQLite holds open must not be opened and closed here: that would drop SQLite's locks on it.
+    head = _SQLITE_HEADER if Path(f"{path}-wal").exists() else _head(path)
     if head == _SQLITE_HEADER:
         return _open_sqlite(path)
     if head.startswith(_PARQUET_HEADER) or path.suffix == ".parquet":
@@ -36,7 +48,41 @@ def open_store(url: str | Path) -> LogStore:
     raise NotOurFileError(f"{str(path)!r} {what}, so there are no traces to open in it")
 
 
+def make_store(url: str | Path) -> LogStore:
+    """The store to record into at `url`: made when it is not there. Raises what `open_store` does."""
+    if isinstance(url, str) and is_server(url):
+        return _open_server(url, create=True)
+    from .sqlite import SQLiteStore
+
+    return SQLiteStore(url if url == ":memory:" else path_of(url))
+
+
+def is_server(url: str) -> bool:
+    """Whether `url` names a server, not a file."""
+    return url.partition("://")[0] in (*_REDIS, *_POSTGRES) and "://" in url
+
+
+def _open_server(url: str, *, create: bool) -> LogStore:
+    server, _, name = url.partition("#")
+    if server.partition("://")[0] in _REDIS:
+        from .redis import RedisStore
+
+        return RedisStore(server, key_prefix=unquote(name) or "ftnb")
+    from .postgres import PostgresStore
+
+    return PostgresStore(server, table=unquote(name) or "ftnb_records", create=create)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise StoreError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+
+
 def path_of(url: str | Path) -> Path:
+    """The path that `url` names. Raises InvalidArgumentError when it names none."""
     if isinstance(url, Path):
         return url.expanduser()
     scheme, separator, rest = url.partition("://")
@@ -47,9 +93,7 @@ def path_of(url: str | Path) -> Path:
             )
         return Path(url).expanduser()
     if scheme not in ("sqlite", "file"):
-        raise InvalidArgumentError(
-            f"cannot open {url!r}: no store for the scheme {scheme!r}; known: sqlite:///path, file:///path, or a path"
-        )
+        raise InvalidArgumentError(f"cannot open {url!r}: no store for the scheme {scheme!r}; known: {_KNOWN}")
     if not rest.startswith("/"):
         raise InvalidArgumentError(f"cannot open {url!r}: write an absolute path with three slashes, {scheme}:///path")
     return Path(unquote(rest))
@@ -66,7 +110,7 @@ def _missing(path: Path) -> str:
 def _open_sqlite(path: Path) -> LogStore:
     from .sqlite import SQLiteStore
 
-    return SQLiteStore(path)
+    return SQLiteStore(path, read_only=not os.access(path, os.W_OK))
 
 
 def _open_parquet(path: Path) -> LogStore:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..core._optional import require
 from ..core.errors import StoreError
@@ -33,10 +34,12 @@ class PostgresStore(LogStoreBase):
     package `psycopg`.
     """
 
-    def __init__(self, dsn: str | None = None, *, conn: Any = None, table: str = "ftnb_records") -> None:
+    def __init__(
+        self, dsn: str | None = None, *, conn: Any = None, table: str = "ftnb_records", create: bool = True
+    ) -> None:
         """`dsn` is what libpq takes (a URL or key=value pairs; None: the PG* environment variables); or give `conn`, an
         open psycopg connection, which then stays open on `close` and must be used by nobody else meanwhile. `table` is
-        the view of the log, and the beginning of all other names."""
+        the view of the log, and the beginning of all other names; `create=False` raises StoreError where it is not."""
         psycopg = require("psycopg", feature="PostgresStore", extra="postgres")
         self.table = check_name(table)
         self.client_error = psycopg.Error
@@ -44,20 +47,20 @@ class PostgresStore(LogStoreBase):
         self._writer, self._reader = PostgresWriter(table), PostgresReader(table)
         self._write = Connection(psycopg, dsn, conn)
         self._read = self._write if conn is not None else Connection(psycopg, dsn)
-        name, listening = self._prepare(psycopg, dsn)
+        name, listening = self._prepare(psycopg, dsn, create)
         self._listener = Listener(psycopg, listening, table)
         super().__init__(name, f"the store {name}", shared=True)
 
     def __repr__(self) -> str:
         return f"PostgresStore({self.url!r})"
 
-    def _prepare(self, psycopg: Any, dsn: str | None) -> tuple[str, str | None]:
+    def _prepare(self, psycopg: Any, dsn: str | None, create: bool) -> tuple[str, str | None]:
         """Make the tables; the store's name, and what to connect to for listening."""
         try:
             with self._write.use() as connection:
-                migrate(connection, self.table)
+                migrate(connection, self.table, create=create)
                 info = connection.info
-                name = f"postgresql://{info.host}:{info.port}/{info.dbname}#{self.table}"
+                name = _name_of(info, self.table)
                 listening = dsn or psycopg.conninfo.make_conninfo(info.dsn, password=info.password or None)
                 return name, listening
         except psycopg.Error as error:
@@ -169,3 +172,10 @@ class PostgresStore(LogStoreBase):
         self._listener.close()
         self._read.close()
         self._write.close()
+
+
+def _name_of(info: Any, table: str) -> str:
+    """A URL for this store without its password, the same for every object on it."""
+    if info.host.startswith("/"):
+        return f"postgresql:///{quote(info.dbname)}?host={quote(info.host)}&port={info.port}#{table}"
+    return f"postgresql://{info.host}:{info.port}/{quote(info.dbname)}#{table}"

@@ -180,6 +180,7 @@ def _name_of(client: Any, prefix: str) -> str:
     """A URL for this store without its password, the same for every object on it."""
     pool = getattr(client, "connection_pool", None)
     where = getattr(pool, "connection_kwargs", {})
-    server = where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
     inside = f"-{id(where['server'])}" if where.get("server") is not None else ""  # an in-process fake
-    return f"redis://{server}{inside}/{where.get('db', 0)}#{prefix}"
+    if where.get("path"):
+        return f"unix://{where['path']}?db={where.get('db') or 0}#{prefix}"
+    return f"redis://{where.get('host', 'localhost')}{inside}:{where.get('port', 6379)}/{where.get('db') or 0}#{prefix}"

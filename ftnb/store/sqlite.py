@@ -37,20 +37,26 @@ class SQLiteStore(LogStoreBase):
     trace of ours, SchemaVersionError when a newer ftnb wrote it.
     """
 
-    def __init__(self, path: str | Path = ":memory:") -> None:
-        """`path` is a file, made when missing; `:memory:` is one database for all threads of this object."""
+    def __init__(self, path: str | Path = ":memory:", *, read_only: bool = False) -> None:
+        """`path` is a file, made when missing; `:memory:` is one database for all threads of this object. `read_only`
+        opens what is there and changes nothing in it; appending then raises StoreError."""
         self.path = str(path)
         in_memory = self.path == ":memory:"
         url = f"sqlite:memory/{uuid4().hex}" if in_memory else f"sqlite:///{Path(self.path).resolve()}"
         self._seen_version = -1
         super().__init__(url, f"the store {self.path}", shared=not in_memory)
-        self._write = _sqlite_schema.open_database(self.path)
+        self.read_only = read_only
+        opened = _sqlite_schema.check_database if read_only else _sqlite_schema.open_database
+        self._write = opened(self.path)
         self._writer = SQLiteWriter(self._write, self.path)
         if in_memory:
             self._reader = self._tail_reader = SQLiteReader(self._write, self._write_lock, self.path)
         else:
-            self._reader = SQLiteReader(_sqlite_schema.connect(self.path), threading.RLock(), self.path)
-            self._tail_reader = SQLiteReader(_sqlite_schema.connect(self.path), threading.RLock(), self.path)
+            self._reader, self._tail_reader = self._new_reader(), self._new_reader()
+
+    def _new_reader(self) -> SQLiteReader:
+        connection = _sqlite_schema.connect(self.path, read_only=self.read_only)
+        return SQLiteReader(connection, threading.RLock(), self.path)
 
     def __repr__(self) -> str:
         return f"SQLiteStore({self.path!r})"

@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -345,3 +344,40 @@ def test_engagement_trees_are_equal_after_reopening(tmp_path: Path) -> None:
     again = SQLiteStore(tmp_path / "t.db")
     assert again.get_engagement(before.id) == before
     again.close()
+
+
+def test_read_only_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    eid = _record(store)
+    before = store.get_engagement(eid)
+    store.close()
+    content = path.read_bytes()
+    reader = SQLiteStore(path, read_only=True)
+    assert reader.get_engagement(eid) == before
+    assert reader.scan(["seq"]).num_rows == 8
+    for change in (lambda: reader.append(EngagementStarted(engagement_id="x", name="x")), lambda: reader.purge(eid)):
+        with pytest.raises(StoreError, match="readonly"):
+            change()
+    reader.close()
+    assert path.read_bytes() == content
+
+
+def test_read_only_follows_a_writer(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    reader = SQLiteStore(path, read_only=True)
+    tail = reader.tail(timeout=2)
+    store.append(EngagementStarted(engagement_id="e", name="x"))
+    assert next(tail).engagement_id == "e"
+    reader.close()
+    store.close()
+
+
+def test_read_only_never_creates(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot read"):
+        SQLiteStore(tmp_path / "t.db", read_only=True)
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(NotOurFileError, match="empty"):
+        SQLiteStore(tmp_path / "empty.db", read_only=True)
+    assert [found.name for found in tmp_path.iterdir()] == ["empty.db"]

@@ -207,3 +207,17 @@ def test_opening_and_reading_one_engagement_loads_no_dataframe_library(tmp_path:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_handles_give_every_field_of_the_model(store: SQLiteStore, engagement_id: str) -> None:
+    eng = Traces(store).engagement(engagement_id)
+    assert eng.metadata == {"user_id": "u1"}
+    assert eng.total_tokens == eng.model.total_tokens > 0
+    step = eng.step("search", visit=2)
+    assert (step.visit, step.attempt, step.turn, step.is_global) == (2, 1, 1, False)
+    assert {"metadata", "gaps", "step", "widget"} <= set(dir(eng))
+    assert {"visit", "error", "input", "diff"} <= set(dir(step))
+    with pytest.raises(AttributeError, match="a step has no 'vist'"):
+        _ = step.vist
+    with pytest.raises(AttributeError, match="an engagement has no 'metdata'"):
+        _ = eng.metdata

@@ -105,8 +105,10 @@ class LogWriter:
         """The batch that writes `drafts`, in their order."""
         batch = Batch()
         touched: dict[str, Stream] = {}
-        for draft in drafts:
-            row = self._row(draft, batch)
+        drafts = list(drafts)
+        salts = os.urandom(16 * len(drafts))
+        for place, draft in enumerate(drafts):
+            row = self._row(draft, batch, salts[16 * place : 16 * place + 16])
             draft.stream.tree.append(leaf_hash(row))
             batch.rows.append(row)
             batch.drafts.append(draft)
@@ -118,7 +120,7 @@ class LogWriter:
             batch.heads.append(head)
         return batch
 
-    def _row(self, draft: Draft, batch: Batch) -> Row:
+    def _row(self, draft: Draft, batch: Batch, salt: bytes) -> Row:
         stream = draft.stream
         if stream.turn is None:
             stream.turn = self._turn_of(stream)
@@ -138,7 +140,7 @@ class LogWriter:
             draft.visit, draft.attempt, draft.kind and _header(draft.kind), draft.status,
             draft.duration_us, draft.ttft_us, draft.model and _header(draft.model),
             *tokens, draft.error_type and _header(draft.error_type), n_bytes,
-            os.urandom(16) if encoded is not None else None, encoded, None,
+            salt if encoded is not None else None, encoded, None,
         )  # fmt: skip
 
     def _turn_of(self, stream: Stream) -> int:
@@ -162,14 +164,14 @@ class LogWriter:
                 if key == "@payload":
                     n_bytes = size
                 if size > PART_BYTES:
-                    encoded = self._interned(draft, encoded, batch)
+                    encoded = self._interned(draft, encoded, batch, whole=key == "@topology")
             body[key] = encoded
             if key == "metadata" and isinstance(value, dict):
                 engagement_id = clean_id(draft.stream.engagement_id)
                 batch.labels += [(engagement_id, label_key(k), label_value(v)) for k, v in value.items()]
         return body, n_bytes
 
-    def _interned(self, draft: Draft, value: Any, batch: Batch) -> Any:
+    def _interned(self, draft: Draft, value: Any, batch: Batch, *, whole: bool) -> Any:
         engagement_id = clean_id(draft.stream.engagement_id)
         interner = self._interners.get(engagement_id)
         if interner is None:
@@ -178,7 +180,7 @@ class LogWriter:
             interner = self._interners[engagement_id] = Interner(engagement_id, known)
             while len(self._interners) > _MAX_INTERNERS:
                 self._interners.popitem(last=False)
-        small = interner.intern(value)
+        small = interner.whole(value) if whole else interner.intern(value)
         batch.blobs += interner.take_fresh()
         return small
 

@@ -90,19 +90,20 @@ def leaf_hash(row: Row) -> bytes:
     return sha256(_LEAF_PREFIX + header + (b"-;" if commitment is None else b"b32:" + commitment + b";")).digest()
 
 
-_pieces: dict[int | str | None, str] = {None: "-;"}
+_FIXED: dict[int | str | None, str] = {None: "-;", **{number: f"i{number};" for number in range(1_024)}}
+_pieces: dict[int | str | None, str] = dict(_FIXED)
 """Encodings of values that come again and again: statuses, names, the ids of what is being recorded now."""
 
 
 def _piece(value: int | str) -> str:
     """The encoding of one column; what may come again is remembered."""
+    global _pieces
     if type(value) is int:
         return f"i{value};"
     text = str(value)
     piece = f"t{len(text) if text.isascii() else len(text.encode())}:{text};"
-    if len(_pieces) > 4_096:
-        _pieces.clear()
-        _pieces[None] = "-;"
+    if len(_pieces) > 6_000:
+        _pieces = dict(_FIXED)  # a new one: another thread may be reading this one
     _pieces[text] = piece
     return piece
 

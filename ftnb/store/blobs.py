@@ -80,6 +80,10 @@ class Interner:
         """`value` (JSON, see `canonical.to_json`) with its large parts replaced by references."""
         return self._shrink(value)[0]
 
+    def whole(self, value: Json) -> Json:
+        """`value` as one blob: for what is always read whole and comes again as it is, such as a topology."""
+        return self._put(value)
+
     def _shrink(self, value: Json) -> tuple[Json, int]:
         """The small form of `value` and the size of that form in bytes, roughly."""
         if isinstance(value, str):

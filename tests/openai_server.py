@@ -13,7 +13,7 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
 
 
 class FakeOpenAI:
-    """Its answers, in turn: a text, a tool call `(name, arguments as text)`, or an HTTP status. The last one repeats."""
+    """Its answers, in turn: a text, a tool call `(name, arguments as text)`, or an HTTP status; the last one repeats"""
 
     def __init__(self) -> None:
         self.answers: list[Any] = ["hello"]

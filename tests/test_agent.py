@@ -128,5 +128,5 @@ def test_declared_types_are_checked(schema: dict[str, Any], value: Any, fits: bo
 
 def test_a_missing_argument_is_named_with_those_there_are() -> None:
     schema = {"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]}
-    with pytest.raises(ftnb.InvalidArgumentError, match="'a' is missing. t takes: 'a', 'b'"):
+    with pytest.raises(ftnb.InvalidArgumentError, match=r"'a' is missing\. t takes: 'a', 'b'"):
         AgentTool("t", "", schema).check({"b": 1})

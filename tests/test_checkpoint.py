@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +16,7 @@ from ftnb.recorder import Recorder
 from ftnb.store.sqlite import SQLiteStore
 from tests.orchestration.models import Scripted, asking
 from tests.orchestration.test_turns import check_turns, run_turns
+from tests.servers import postgres_server
 
 
 def test_an_unknown_backend_names_those_there_are() -> None:
@@ -91,66 +87,9 @@ async def test_many_conversations_share_one_file_with_their_trace(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """FTNB_POSTGRES_DSN, or a server started for this module where PostgreSQL is installed."""
-    given = os.environ.get("FTNB_POSTGRES_DSN")
-    if given:
-        yield given
-        return
-    pg = _binaries()
-    if pg is None:
-        if os.environ.get("CI"):
-            pytest.fail("no PostgreSQL found: install it or set FTNB_POSTGRES_DSN", pytrace=False)
-        pytest.skip("no PostgreSQL found: install it or set FTNB_POSTGRES_DSN")
-    folder = tmp_path_factory.mktemp("pg")
-    as_user: dict[str, Any] = {}
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        as_user = {"user": "postgres"}
-        for path in (folder, *folder.parents):
-            if path == Path("/tmp"):
-                break
-            path.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-    quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "cwd": "/"}
-    subprocess.run([pg / "initdb", "-D", data, "-A", "trust", "-U", "ftnb", "-N"], **quiet, **as_user)
-    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
-    server = subprocess.Popen(
-        [pg / "postgres", "-D", data, *options],
-        cwd="/",
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **as_user,
-    )
-    try:
-        _wait_for(port, server)
-        yield f"postgresql://ftnb@127.0.0.1:{port}/postgres"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _binaries() -> Path | None:
-    on_path = shutil.which("initdb")
-    folders = [Path(on_path).parent] if on_path else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((one for one in folders if (one / "initdb").exists() and (one / "postgres").exists()), None)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    import psycopg
-
-    for _ in range(200):
-        assert server.poll() is None, "PostgreSQL ended while it started"
-        try:
-            psycopg.connect(f"postgresql://ftnb@127.0.0.1:{port}/postgres", connect_timeout=2).close()
-            return
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-    raise AssertionError("PostgreSQL did not start")
+def dsn() -> Iterator[str]:
+    with postgres_server() as server:
+        yield server.dsn
 
 
 def test_another_process_resumes_through_postgres(dsn: str, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ async def test_what_never_fits_async(openai: FakeOpenAI, trace: Trace) -> None:
 
 def test_a_provider_that_fails_is_recorded(openai: FakeOpenAI, trace: Trace) -> None:
     openai.answers = [400]
-    with pytest.raises(Exception, match="400|no"):
+    with pytest.raises(Exception, match=r"400|no"):
         extractor(openai).extract_and_record(trace.recorder, trace.step_id, Budget, "x", max_retries=1)
     step = trace.step()
     assert step.extraction is not None
@@ -180,7 +180,7 @@ def test_an_async_client_used_without_await_says_so() -> None:
         async def create(self, **_: Any) -> Budget:
             return Budget(budget=1, area="x")
 
-    with pytest.raises(ftnb.InvalidArgumentError, match="await extractor.aextract"):
+    with pytest.raises(ftnb.InvalidArgumentError, match=r"await extractor\.aextract"):
         Extractor(Client()).extract(Budget, "x")
 
 

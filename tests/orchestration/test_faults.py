@@ -52,7 +52,7 @@ async def test_a_provider_that_hangs(recorder: Recorder, store: SQLiteStore) -> 
 
 
 async def test_a_provider_that_returns_nothing(recorder: Recorder, store: SQLiteStore) -> None:
-    with pytest.raises(LLMError, match="returned None; it must return an ftnb.llm.LLMResult"):
+    with pytest.raises(LLMError, match=r"returned None; it must return an ftnb\.llm\.LLMResult"):
         await one_step(talk).run({"messages": []}, recorder, llm=Scripted(None))
     (summary,) = store.list_engagements()
     (call,) = events_of(store.get_engagement(summary.id), EventKind.LLM_CALL)

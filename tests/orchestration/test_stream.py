@@ -131,11 +131,10 @@ async def test_what_a_step_raises_comes_out_of_the_stream(recorder: Recorder, st
         ctx.emit({"n": 1})
         raise ValueError("no such street")
 
-    seen = []
+    stream = one_step(step).stream({"messages": []}, recorder, thread_id="t")
+    assert [(await anext(stream)).kind, (await anext(stream)).kind] == ["step_started", "emit"]
     with pytest.raises(ValueError, match="no such street"):
-        async for event in one_step(step).stream({"messages": []}, recorder, thread_id="t"):
-            seen.append(event.kind)
-    assert seen == ["step_started", "emit"]
+        await anext(stream)
     (summary,) = store.list_engagements()
     assert summary.status is EngagementStatus.FAILED
 

@@ -190,7 +190,7 @@ async def test_start_begins_a_new_engagement_under_a_known_thread(recorder: Reco
 
 
 async def test_an_unknown_thread(recorder: Recorder, store: SQLiteStore) -> None:
-    with pytest.raises(ResumeError, match="'nobody' has nothing to resume.*start it first") as caught:
+    with pytest.raises(ResumeError, match=r"'nobody' has nothing to resume.*start it first") as caught:
         await asking().resume("nobody", recorder, input=1)
     assert (caught.value.reason, caught.value.thread_id) == ("no_resumable_engagement", "nobody")
     assert isinstance(caught.value, RuntimeError)
@@ -269,7 +269,8 @@ async def test_resume_or_start(recorder: Recorder) -> None:
         try:
             return (await wf.resume("t", recorder, input=text, llm=model)).status
         except ResumeError as error:
-            assert error.reason == "no_resumable_engagement"
+            if error.reason != "no_resumable_engagement":
+                raise
             return (await wf.start({"messages": [text]}, recorder, thread_id="t", llm=model)).status
 
     assert [await handle("a") for _ in range(4)] == ["paused", "completed", "paused", "completed"]

@@ -73,7 +73,7 @@ def test_a_workflow_needs_steps_and_one_entry() -> None:
     with pytest.raises(WorkflowError, match="no steps"):
         wf.compile()
     wf.step(lambda state: {}, name="a")
-    with pytest.raises(WorkflowError, match="no entry; call wf.entry.* one of: a"):
+    with pytest.raises(WorkflowError, match=r"no entry; call wf\.entry.* one of: a"):
         wf.compile()
     wf.step(lambda state: {}, name="b")
     wf.entry("a")

@@ -38,18 +38,30 @@ asyncio_default_fixture_loop_scope = function
 """
 COVERED = (
     "test_adapter.py",
+    "test_agentic_step.py",
     "test_analytics.py",
+    "test_cardless_pause.py",
+    "test_checkpoint_resume.py",
+    "test_checkpointer_factory.py",
     "test_demo_integration.py",
+    "test_emit_from_handler.py",
+    "test_extraction.py",
+    "test_llm.py",
     "test_model.py",
     "test_model_tokens.py",
+    "test_orchestration.py",
     "test_recorder.py",
+    "test_registry.py",
+    "test_resume_contract.py",
     "test_store.py",
     "test_store_postgres.py",
     "test_store_redis.py",
+    "test_streaming.py",
     "test_timeline.py",
     "test_timeline_tokens.py",
     "test_tokens_flow.py",
     "test_trace_state.py",
+    "test_turn_tokens.py",
 )
 
 
@@ -83,7 +95,7 @@ def main() -> int:
 def run_version(version: str, changes: list[Change]) -> int:
     tests = prepare(version, changes)
     print(f"\n== flowtraicer {version}: {', '.join(tests)}", flush=True)
-    return run(version, tests, changes)
+    return run(version, tests, changes) or run_samples(version)
 
 
 def read_changes() -> list[Change]:
@@ -146,6 +158,17 @@ def run(version: str, tests: list[str], changes: list[Change]) -> int:
     command = [sys.executable, "-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder)]
     command += [f"--deselect={test}" for test in left_out]
     return subprocess.run([*command, *tests], cwd=folder, check=False).returncode
+
+
+def run_samples(version: str) -> int:
+    """The samples of its README, as they stand."""
+    readme = WORK / f"flowtraicer-{version}/README.md"
+    print(f"\n== flowtraicer {version}: the samples of its README", flush=True)
+    folder, root = WORK / f"run-{version}", HERE.parents[1]
+    paths = os.pathsep.join([str(root), str(HERE)])
+    command = [sys.executable, "-m", "pytest", "-c", str(folder / "pytest.ini"), "--rootdir", str(folder), "-rs"]
+    given = {**os.environ, "FTNB_SEED_README": str(readme), "PYTHONPATH": paths}
+    return subprocess.run([*command, str(HERE / "samples.py")], cwd=folder, check=False, env=given).returncode
 
 
 def print_changes(changes: list[Change]) -> None:

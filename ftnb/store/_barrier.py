@@ -40,3 +40,9 @@ def wait(url: str) -> None:
         if not writer.is_writer_thread() and not writer.flush(WAIT_SECONDS):
             late = f"{url}: records are still being written after {WAIT_SECONDS:g} s; this is not the latest"
             warnings.warn(late, PartialTraceWarning, stacklevel=4)
+
+
+def after_fork() -> None:
+    """In a forked child: the lock may be held by a thread that does not exist here."""
+    global _lock
+    _lock = threading.Lock()

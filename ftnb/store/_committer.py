@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import StoreError
 from ..core.ids import new_id, now_us
 from . import build
+from ._forks import Keeper, release
 from ._writer import Batch
 from .base import LogStore
 from .draft import Draft, Stream
@@ -53,6 +55,11 @@ class Committer:
     def __init__(self, store: LogStore) -> None:
         self.store = store
         self.stats = RecorderStats()
+        self.gate = threading.RLock()
+        """Held while drafts are made and written, so that a fork finds the writer between two batches."""
+        self._keeper = store if isinstance(store, Keeper) else None
+        self._pid: int | None = None
+        self._refused: str | None = None
         self.stopping = False
         """The process ends: retry a few times, not for ever."""
         self.urgent = threading.Event()
@@ -61,9 +68,52 @@ class Committer:
 
     def write(self, items: list[Any], backlog: Callable[[], int]) -> None:
         """Translate and commit a batch of queue items."""
-        drafts = self._drafts(items)
-        if drafts:
-            self._commit(self._encode(drafts), backlog)
+        if self._refused is not None and items:
+            self.stats.accepted += len(items)
+            self.lost("forked", self._refused, len(items))
+            return
+        with self.gate:
+            drafts = self._drafts(items)
+            batch = self._encode(drafts) if drafts else None
+        if batch is not None:
+            self._commit(batch, backlog)
+
+    def rest(self, until: float) -> bool:
+        """Before a fork: whether writer and store are at rest by the monotonic time `until`, and stay so."""
+        waited = self.gate.acquire(timeout=max(until - time.monotonic(), 0))
+        return waited and (self._keeper is None or self._keeper.before_fork(until))
+
+    def go_on(self) -> None:
+        """In the parent, after a fork."""
+        if self._keeper is not None:
+            self._keeper.after_fork_in_parent()
+        release(self.gate)
+
+    def settle(self, items: Iterable[Any], *, is_whole: bool) -> None:
+        """In a forked child, before anything is written: take the parent's state over, and nothing of its work.
+
+        `items` are what the parent still has to write; here they only bring translators up to date. `is_whole` False:
+        the parent was writing at the fork, so nothing of its connection may be touched here.
+        """
+        self._pid = os.getpid()
+        with self.gate:
+            self._settle(items, is_whole)
+
+    def _settle(self, items: Iterable[Any], is_whole: bool) -> None:
+        for translate, payload in items:
+            try:
+                for _ in translate(payload) if translate is not None else ():
+                    pass  # the parent writes it
+            except Exception:
+                pass  # the parent counts it
+        try:
+            if not is_whole:
+                raise StoreError("the store was being written to at the moment of the fork")
+            if self._keeper is None:
+                raise StoreError("it knows no forks")
+            self._keeper.after_fork()
+        except Exception as error:
+            self._refused = f"a forked process cannot record into the store of its parent: {error}"
 
     def _drafts(self, items: list[Any]) -> list[Draft]:
         drafts: list[Draft] = []
@@ -76,6 +126,10 @@ class Committer:
                 drafts.extend(translate(payload))
             except Exception as error:
                 self.lost("capture_error", f"{type(error).__name__}: {error}")
+        if self._pid is not None:
+            for draft in drafts:
+                if draft.stream.pid != self._pid:
+                    draft.stream.renew()
         return drafts
 
     def _encode(self, drafts: list[Draft]) -> Batch:
@@ -101,7 +155,10 @@ class Committer:
         attempt = 0
         while True:
             try:
-                self.store.commit(batch)
+                with self.gate:
+                    self.store.commit(batch)
+                    if self._keeper is not None and self._keeper.has_moved():
+                        self._follow(self._keeper, batch)
                 self.stats.committed += len(batch.rows)
                 return
             except Exception as error:
@@ -116,6 +173,15 @@ class Committer:
                 tell_once(self._told, "write_retry", f"cannot write yet, and will try again: {detail}")
             time.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
             attempt += 1
+
+    def _follow(self, keeper: Keeper, batch: Batch) -> None:
+        """The file was deleted or replaced under us: what was just written is written again where it can be found."""
+        detail = "the store's file was deleted or replaced; recording goes on in the one at its path"
+        keeper.follow(batch)
+        self.store.commit(batch)
+        self.store.append_entry("gap", {"reason": "file_replaced", "count": 0, "detail": detail})
+        self.stats.last_error = detail
+        tell_once(self._told, "file_replaced", detail)
 
     def lost(self, reason: str, detail: str, count: int = 1) -> None:
         """Count what was not kept, and say so once per reason."""

@@ -71,6 +71,11 @@ class Feed:
             else:
                 self._pump()
 
+    def restart(self) -> None:
+        """Seqs have begun anew, in another file: subscribers get what is committed from here on."""
+        with self._lock:
+            self._cursor = self._position()
+
     def _pump(self) -> None:
         """Read what is after the cursor, and hand it on. Called under the lock."""
         while records := self._since(self._cursor):

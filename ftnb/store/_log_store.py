@@ -19,6 +19,7 @@ from ..core.errors import FtnbError, InvalidArgumentError, StoreError, UnknownEn
 from ..core.ids import from_us, new_id, now_us
 from ..core.model import Engagement
 from . import _barrier
+from ._forks import acquire_all, release
 from ._live import Feed, Subscription
 from ._writer import Batch, LogWriter, clean_id
 from .base import EngagementSummary
@@ -50,10 +51,14 @@ class LogStoreBase(ABC):
         self.place = place
         self._write_lock = threading.RLock()
         self._log = LogWriter(self)
-        wait = self._wait_for_others if shared else None
-        self._feed = Feed(self._position, self._since, wait, place)
+        self._shared = shared
+        self._feed = self._new_feed()
         self._own_streams: dict[str, Stream] = {}
         self._closed = False
+
+    def _new_feed(self) -> Feed:
+        wait = self._wait_for_others if self._shared else None
+        return Feed(self._position, self._since, wait, self.place)
 
     # --- what a backend says ---
 
@@ -297,6 +302,41 @@ class LogStoreBase(ABC):
                 resolve = resolvers[row[0]] = Resolver(lambda blob_id, key=row[0]: self._blob(key, blob_id))  # type: ignore[misc]
             records.append(record_or_gap(row, seq, resolve))
         return records
+
+    # --- forks, and files that go away ---
+
+    def before_fork(self, until: float) -> bool:
+        """Have the store at rest; False when it was not by the monotonic time `until`."""
+        return acquire_all(self._locks(), until)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on after a fork."""
+        for lock in self._locks():
+            release(lock)
+
+    def after_fork(self) -> None:
+        """In a forked child: leave to the parent what is the parent's, and open the store again. Raises StoreError."""
+        self._write_lock = threading.RLock()
+        self._reconnect_in_child()
+        self._log = LogWriter(self)
+        self._own_streams = {}
+        self._feed = self._new_feed()  # the parent's subscribers and their thread are not here
+
+    def _locks(self) -> list[threading.RLock]:
+        """Every lock under which the backend is used."""
+        return [self._write_lock]
+
+    def _reconnect_in_child(self) -> None:
+        """Leave connections that belong to the parent, without a word on them, and open new ones."""
+        raise StoreError(f"{self.place} cannot be carried over a fork; open it in the child, and record into that")
+
+    def has_moved(self) -> bool:
+        """Whether what was written last is no longer where readers look: its file was deleted or replaced."""
+        return False
+
+    def follow(self, batch: Batch) -> None:
+        """Go on where readers look, with the engagements that are being recorded. Raises StoreError."""
+        raise NotImplementedError
 
     # --- closing ---
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import queue
+import sys
 import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Protocol
 
 from . import _barrier
@@ -24,6 +26,8 @@ MAX_ANY = 100_000
 """Queued items past which only a count is kept."""
 _BATCH = 1_000
 _MAX_REST_SECONDS = 0.05
+_FORK_WAIT_SECONDS = 0.1
+"""How long a fork waits for the writer to be between two batches."""
 _GATHER_SECONDS = 0.01
 """How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
 would compete with the agent for the interpreter, and would commit a step at a time."""
@@ -94,11 +98,19 @@ class QueuePipeline:
 
     def __init__(self, store: LogStore) -> None:
         # SimpleQueue.put and deque.append are single C calls: an interrupt cannot leave them half done or locked.
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Any] | _Asleep = queue.SimpleQueue()
         self._drops: deque[Drop] = deque()
         self._writer = Committer(store)
         self._n_owners = 0
         self._stopped = False
+        self._batch: list[Any] = []
+        """What the writer has taken off the queue and not yet translated."""
+        self._inherited: tuple[list[Any], queue.SimpleQueue[Any]] | None = None
+        """In a forked child: what the parent had still to write."""
+        self._was_whole = True
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="ftnb-writer", daemon=True)
         self._thread.start()
 
@@ -178,8 +190,15 @@ class QueuePipeline:
     def _run(self) -> None:
         """The writer thread: take what is there, commit it, rest as long as that took, again."""
         writer, waiting = self._writer, list[threading.Event]()
+        if self._inherited is not None:
+            taken, rest = self._inherited
+            writer.settle(chain(taken, _rest_of(rest)), is_whole=self._was_whole)
+            self._inherited = None
+        items = self._queue
+        assert not isinstance(items, _Asleep)
         while not self._stopped:
-            batch = _take(self._queue, waiting, writer.urgent)
+            batch = self._batch = list[Any]()
+            _take(items, batch, waiting, writer.urgent)
             begun = time.perf_counter()
             try:
                 writer.write(batch, self._queue.qsize)
@@ -207,11 +226,56 @@ class QueuePipeline:
         """The process ends: give up on a store that still fails after a few tries."""
         self._writer.stopping = True
 
+    # --- forks ---
+
+    def before_fork(self, until: float) -> None:
+        """Wait, a moment at most, until the writer and the store are at rest."""
+        if not isinstance(self._queue, _Asleep):  # else this is a child itself, and has touched nothing yet
+            self._was_whole = self._writer.rest(until)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if not isinstance(self._queue, _Asleep):
+            self._writer.go_on()
+
     def after_fork(self) -> None:
-        """In a forked child: the queue, the thread and the store's connection belong to the parent."""
-        self._queue = queue.SimpleQueue()
-        self._drops.clear()
-        self._stopped = True
+        """In the child: the queue, the thread and the store's connections belong to the parent."""
+        taken = self._batch if self._was_whole else []
+        waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        if self._inherited is not None:  # a child that has not written yet has forked
+            taken = [*self._inherited[0], *_rest_of(self._inherited[1]), *taken]
+        if not isinstance(self._queue, _Asleep):
+            waiting = self._queue
+        self._inherited = (taken, waiting)
+        self._batch, self._drops, self._writer = [], deque(), Committer(self._writer.store)
+        self.__dict__.pop("_awake", None)
+        self._queue = _Asleep(self._wake)
+
+    def _wake(self) -> queue.SimpleQueue[Any]:
+        """The child's own queue, with a thread that writes what is on it."""
+        fresh: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        awake: queue.SimpleQueue[Any] = self.__dict__.setdefault("_awake", fresh)  # atomic: one thread wins, no lock
+        if awake is fresh:
+            self._queue = fresh
+            self._start()
+            _flush_when_forked_process_ends()
+        return awake
+
+
+class _Asleep:
+    """The queue of a forked child until something is put on it: most children record nothing, and need no thread."""
+
+    def __init__(self, wake: Callable[[], queue.SimpleQueue[Any]]) -> None:
+        self._wake = wake
+
+    def put(self, item: Any) -> None:
+        self._wake().put(item)
+
+    def qsize(self) -> int:
+        return 0
+
+    def empty(self) -> bool:
+        return True
 
 
 _NUDGE: Any = object()
@@ -222,24 +286,36 @@ _lock = threading.RLock()
 """Guards `_pipelines` and owners; re-entrant, since a collection inside it may release a pipeline."""
 
 
-def _take(items: queue.SimpleQueue[Any], waiting: list[threading.Event], urgent: threading.Event) -> list[Any]:
-    """The next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
-    batch: list[Any] = []
+def _take(
+    items: queue.SimpleQueue[Any], batch: list[Any], waiting: list[threading.Event], urgent: threading.Event
+) -> None:
+    """Fill the next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
     item = items.get()
-    if item is not _NUDGE and item[0] is not _FLUSH:
-        urgent.wait(_GATHER_SECONDS)
     while True:
         if item is not _NUDGE:
             if item[0] is _FLUSH:
                 waiting.append(item[1])
-                return batch
+                return
             batch.append(item)
+            if len(batch) == 1:
+                urgent.wait(_GATHER_SECONDS)
         if len(batch) >= _BATCH:
-            return batch
+            return
         try:
             item = items.get_nowait()
         except queue.Empty:
-            return batch
+            return
+
+
+def _rest_of(items: queue.SimpleQueue[Any]) -> Iterator[Any]:
+    """What is on a queue that nobody fills any more, without requests to its thread."""
+    while True:
+        try:
+            item = items.get_nowait()
+        except queue.Empty:
+            return
+        if item is not _NUDGE and item[0] is not _FLUSH:
+            yield item
 
 
 def _flush_all() -> None:
@@ -248,14 +324,32 @@ def _flush_all() -> None:
         pipeline.flush()
 
 
+def _flush_when_forked_process_ends() -> None:
+    # multiprocessing ends its children without atexit.
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, _flush_all, exitpriority=10)
+
+
+def _before_fork() -> None:
+    until = time.monotonic() + _FORK_WAIT_SECONDS
+    for pipeline in list(_pipelines.values()):
+        pipeline.before_fork(until)
+
+
+def _after_fork_in_parent() -> None:
+    for pipeline in list(_pipelines.values()):
+        pipeline.after_fork_in_parent()
+
+
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()  # the parent's may be held by a thread that does not exist here
+    _barrier.after_fork()
     for pipeline in list(_pipelines.values()):
         pipeline.after_fork()
-    _pipelines.clear()
 
 
 atexit.register(_flush_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

@@ -29,13 +29,13 @@ class SQLiteReader:
     """Reads through one connection, under one lock."""
 
     def __init__(self, connection: sqlite3.Connection, lock: threading.RLock, path: str) -> None:
-        self._connection = connection
-        self._lock = lock
+        self.connection = connection
+        self.lock = lock
         self._path = path
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with self._lock:
-            return self._connection.execute(sql, parameters).fetchall()
+        with self.lock:
+            return self.connection.execute(sql, parameters).fetchall()
 
     # --- one engagement ---
 
@@ -55,8 +55,8 @@ class SQLiteReader:
 
     def close(self) -> None:
         """Close the connection. Closing twice is fine."""
-        with self._lock:
-            self._connection.close()
+        with self.lock:
+            self.connection.close()
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
@@ -143,7 +143,7 @@ class SQLiteReader:
         where = " AND ".join(["seq > ? AND seq <= ?", *conditions])
         sql = f"SELECT {packs} FROM (SELECT {', '.join(dtypes)} FROM record WHERE {where} ORDER BY seq)"
         batches = []
-        with self._lock, _snapshot(self._connection):
+        with self.lock, _snapshot(self.connection):
             last = self._rows("SELECT max(seq) FROM log")[0][0] or 0
             for start in range(after, last, _PIECE):
                 (texts,) = self._rows(sql, [start, start + _PIECE, *parameters])
@@ -181,8 +181,8 @@ class SQLiteReader:
 
         schema = _schema(dtypes)
         batches = []
-        with self._lock:
-            cursor = self._connection.execute(sql, parameters)
+        with self.lock:
+            cursor = self.connection.execute(sql, parameters)
             while rows := cursor.fetchmany(65_536):
                 columns = zip(*rows, strict=True)
                 arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]

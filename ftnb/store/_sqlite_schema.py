@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,15 @@ def check_database(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def file_of(path: str) -> tuple[int, int] | None:
+    """Which file is at `path` now: device and inode; None: none is."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def open_database(path: str) -> sqlite3.Connection:

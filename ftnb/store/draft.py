@@ -6,11 +6,12 @@ into a row (`_writer.py`). `of_record` makes the draft of a record object; `rows
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.ids import to_us
+from ..core.ids import new_id, to_us
 from ..core.model import IntentSwitch, StepEvent, TokenUsage
 from .leaf import Tree
 from .records import Record
@@ -35,6 +36,13 @@ class Stream:
     """Its turn paused or ended: the next step belongs to a new turn."""
     tree: Tree = field(default_factory=Tree)
     """Kept by the writer."""
+    pid: int = field(default_factory=os.getpid)
+    """The process whose stream it is; a forked child has a copy, and must not write to it."""
+
+    def renew(self) -> None:
+        """Make the copy in a forked child a stream of the child's own, of the same turn."""
+        self.stream_id, self.tree, self.pid = new_id(), Tree(), os.getpid()
+        self.new_turn, self.after = False, None  # the parent begins it
 
 
 @dataclass(slots=True)

@@ -39,6 +39,9 @@ class MemoryStore(LogStoreBase):
     def __repr__(self) -> str:
         return "MemoryStore()"
 
+    def _reconnect_in_child(self) -> None:
+        """A forked child has a copy of its own."""
+
     # --- writing ---
 
     def _commit(self, batch: Batch) -> dict[int, int]:

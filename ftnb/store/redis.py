@@ -81,6 +81,9 @@ class RedisStore(LogStoreBase):
                 f"{self.place} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
             )
 
+    def _reconnect_in_child(self) -> None:
+        """The client's pool knows forks, and makes new connections."""
+
     # --- writing ---
 
     @told

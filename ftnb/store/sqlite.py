@@ -11,15 +11,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from . import _sqlite_schema
+from . import _sqlite_follow, _sqlite_schema
 from ._log_store import LogStoreBase
 from ._sqlite_read import SQLiteReader
 from ._sqlite_write import SQLiteWriter
-from ._writer import Batch
+from ._writer import Batch, LogWriter
 from .base import EngagementSummary
 from .leaf import Row
 
@@ -46,13 +47,17 @@ class SQLiteStore(LogStoreBase):
         self._seen_version = -1
         super().__init__(url, f"the store {self.path}", shared=not in_memory)
         self.read_only = read_only
-        opened = _sqlite_schema.check_database if read_only else _sqlite_schema.open_database
-        self._write = opened(self.path)
+        self._connect()
+
+    def _connect(self) -> None:
+        opened = _sqlite_schema.check_database if self.read_only else _sqlite_schema.open_database
+        write = opened(self.path)
+        self._write, self._file = write, _sqlite_schema.file_of(self.path)
         self._writer = SQLiteWriter(self._write, self.path)
-        if in_memory:
-            self._reader = self._tail_reader = SQLiteReader(self._write, self._write_lock, self.path)
-        else:
+        if self._shared:
             self._reader, self._tail_reader = self._new_reader(), self._new_reader()
+        else:
+            self._reader = self._tail_reader = SQLiteReader(self._write, self._write_lock, self.path)
 
     def _new_reader(self) -> SQLiteReader:
         connection = _sqlite_schema.connect(self.path, read_only=self.read_only)
@@ -130,6 +135,44 @@ class SQLiteStore(LogStoreBase):
             time.sleep(_LOOK_SECONDS)
             version = self._tail_reader.data_version()
         self._seen_version = version
+
+    # --- forks, and files that go away ---
+
+    def _locks(self) -> list[threading.RLock]:
+        return [self._write_lock, self._reader.lock, self._tail_reader.lock]
+
+    def _reconnect_in_child(self) -> None:
+        if not self._shared:
+            self._reader.lock = self._write_lock
+            return  # a copy of the parent's memory, and nobody else's
+        # Closed, not forgotten: SQLite would go on counting the parent's locks on the file as this process's own.
+        for connection in (self._write, self._reader.connection, self._tail_reader.connection):
+            connection.close()
+        self._connect()
+
+    def has_moved(self) -> bool:
+        """Whether another file than ours, or none, is at the path now."""
+        return self._shared and _sqlite_schema.file_of(self.path) != self._file
+
+    def follow(self, batch: Batch) -> None:
+        """Open what is at the path now, or make it, and bring the engagements along that are being recorded."""
+        with ExitStack() as held:
+            for lock in self._locks():
+                held.enter_context(lock)
+            carried = _sqlite_follow.being_recorded(self._write, self._writer._stream_keys, batch)
+            readers = self._reader, self._tail_reader
+            before = [self._write, *(reader.connection for reader in readers)]
+            self._connect()
+            for old, new in zip(readers, (self._reader, self._tail_reader), strict=True):
+                old.connection = new.connection  # threads may be waiting for the old one's lock
+            self._reader, self._tail_reader = readers
+            self._log = LogWriter(self)
+            if carried.rows:
+                self._writer.commit(carried)
+            self._seen_version = -1
+            for connection in before:
+                connection.close()
+        self._feed.restart()
 
     def _close(self) -> None:
         self._tail_reader.close()

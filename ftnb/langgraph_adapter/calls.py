@@ -73,6 +73,10 @@ class Call:
             self._target.send(*event)
 
 
+UNSEEN = Call(None, {}, UUID(int=0))
+"""A call of which nothing is recorded here."""
+
+
 def llm_call(name: str, messages: Sequence[Any] | str, parameters: Mapping[str, Any]) -> Call:
     """A model is called by the node that runs now."""
     target, config, parent = _here()

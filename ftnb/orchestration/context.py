@@ -10,7 +10,7 @@ from ..agent import AgentTool, as_tools
 from ..core.errors import LLMError
 from ..core.model import TokenUsage
 from ..langgraph_adapter import calls
-from ..llm import LLMClient, LLMResult, Messages, as_client
+from ..llm import LangChainClient, LLMClient, LLMResult, Messages, as_client
 from ..registry import REGISTER
 from ._run import RUN, Run
 from ._tools import run_loop
@@ -103,7 +103,9 @@ class StepContext:
         """One call of the model, recorded."""
         client = self._client()
         settings = {key: value for key, value in overrides.items() if key != "tools"}
-        call = calls.llm_call(_client_name(client), prompt, settings)
+        # A LangChain model is seen by the callbacks, as it is anywhere else.
+        is_seen = isinstance(client, LangChainClient)
+        call = calls.UNSEEN if is_seen else calls.llm_call(_client_name(client), prompt, settings)
         try:
             with call.inside():
                 work = (
@@ -119,8 +121,8 @@ class StepContext:
         except BaseException as error:
             call.failed(error)
             raise
-        tokens, model = _told(result)
-        call.answered(_response(result), tokens, model)
+        if not is_seen:
+            call.answered(_response(result), *_told(result))
         return result
 
     async def _streamed(

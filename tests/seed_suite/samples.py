@@ -1,4 +1,4 @@
-"""Every Python sample of flowtraicer's README, run as it stands with the import renamed. `run.py` calls this with pytest.
+"""Every Python sample of flowtraicer's README, run as it stands with the import renamed; `run.py` calls this.
 
 What a sample leaves out (the application around it, its provider, a server) is put in its place: `World` below. What a
 sample only defines is then used, and looked at.
@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from rename import rename_package
 
 from ftnb import orchestration
 from ftnb.core.model import TokenUsage
-from ftnb.langgraph_adapter import TraceState, run_instrumented
+from ftnb.langgraph_adapter import run_instrumented
 from ftnb.llm import LLMClient, LLMResult, ToolRequest
 from ftnb.orchestration import ResumeError, Workflow
 from ftnb.recorder import Recorder
@@ -158,7 +159,7 @@ def waiting(*labels: str) -> Workflow:
 
         wf.step(name=label)(ask)
     wf.entry(labels[0])
-    for before, after in zip(labels, labels[1:], strict=False):
+    for before, after in pairwise(labels):
         wf.edge(before, after)
     wf.finish(labels[-1])
     return wf
@@ -166,8 +167,8 @@ def waiting(*labels: str) -> Workflow:
 
 async def execute(code: str, names: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Run a sample as the body of an async function; returns what it returns, and what it defines."""
-    body = textwrap.indent(code, "    ")
-    source = f"async def sample():\n    try:\n{textwrap.indent(body, '    ')}\n    finally:\n        _seen.update(locals())\n"
+    body = textwrap.indent(code, " " * 8)
+    source = f"async def sample():\n    try:\n{body}\n    finally:\n        _seen.update(locals())\n"
     tree = ast.parse(source)
     seen: dict[str, Any] = {}
     # A class body inside a function cannot see what only its call defines, so names are globals of the sample.
@@ -452,7 +453,7 @@ async def questions(world: World, code: str) -> None:
         wf = Workflow("journey", state_schema=State)
         for name in journey[:reached]:
             wf.step(name=name)(lambda state: {})
-        for before, after in zip(journey, journey[1:reached], strict=False):
+        for before, after in pairwise(journey[:reached]):
             wf.edge(before, after)
         wf.entry(journey[0])
         wf.finish(journey[reached - 1])

@@ -37,11 +37,15 @@ class RecorderStats:
     committed: int = 0
     """Records in the store."""
     pending: int = 0
-    """Items on the queue."""
+    """Items on the queue, or taken off it and not committed yet."""
     dropped: dict[str, int] = field(default_factory=dict)
     """What was not kept, by reason. `payload` counts records whose payload was dropped and whose structure was kept."""
     write_errors: int = 0
     last_error: str | None = None
+    stalled_s: float = 0.0
+    """For how long the writer has been at the batch in hand: seconds mean that the store is locked, full or gone."""
+    stalled_s: float = 0.0
+    """For how long the writer has been at the batch in hand: seconds mean that the store is locked, full or gone."""
 
     @property
     def n_dropped(self) -> int:
@@ -64,10 +68,21 @@ class Committer:
         """The process ends: retry a few times, not for ever."""
         self.urgent = threading.Event()
         """Somebody waits in `flush`: no resting now."""
+        self.in_hand = 0
+        """Items of the batch that is being written."""
+        self.begun: float | None = None
+        """The monotonic time since when it is."""
         self._told: set[str] = set()
 
     def write(self, items: list[Any], backlog: Callable[[], int]) -> None:
         """Translate and commit a batch of queue items."""
+        self.in_hand, self.begun = len(items), time.monotonic() if items else None
+        try:
+            self._write(items, backlog)
+        finally:
+            self.in_hand, self.begun = 0, None
+
+    def _write(self, items: list[Any], backlog: Callable[[], int]) -> None:
         if self._refused is not None and items:
             self.stats.accepted += len(items)
             self.lost("forked", self._refused, len(items))

@@ -170,17 +170,18 @@ class QueuePipeline:
 
     def stats(self) -> RecorderStats:
         """Counts so far; what is still on the queue counts as accepted and pending."""
-        stats = self._writer.stats
-        pending = self._queue.qsize()
+        stats, begun = self._writer.stats, self._writer.begun
+        queued = self._queue.qsize()
         dropped = Counter(stats.dropped)
         dropped.update(reason for reason, _, _ in list(self._drops))
         return RecorderStats(
-            accepted=stats.accepted + pending,
+            accepted=stats.accepted + queued,
             committed=stats.committed,
-            pending=pending,
+            pending=queued + self._writer.in_hand,
             dropped=dict(dropped),
             write_errors=stats.write_errors,
             last_error=stats.last_error,
+            stalled_s=0.0 if begun is None else time.monotonic() - begun,
         )
 
     def is_writer_thread(self) -> bool:

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ._log_store import DTYPES
+from ._postgres_schema import STORED
 from ._summary import HEADER_TYPES, Summary
 from ._tables import BLOB_DTYPES, STREAM_DTYPES, schema_of, table_of
 from ._writer import label_key, label_value
@@ -36,8 +37,11 @@ class PostgresReader:
 
     def rows(self, connection: Any, engagement_id: str) -> list[tuple[int, Row]]:
         """The engagement's rows by seq."""
-        rows = self._all(connection, f"{self._select} WHERE engagement_id = %s ORDER BY seq", (engagement_id,))
-        return [(row[0], row[1:]) for row in rows]
+        # By its local key: through the view, the planner would have to guess how many records it has.
+        sql = f"""SELECT seq, stream_id, {", ".join(f"l.{name}" for name in STORED)} FROM {self._t}_log l
+            JOIN {self._t}_stream USING (sid)
+            WHERE l.eid = (SELECT eid FROM {self._t}_engagement WHERE engagement_id = %s) ORDER BY seq"""
+        return [(row[0], (engagement_id, *row[1:])) for row in self._all(connection, sql, (engagement_id,))]
 
     def rows_after(self, connection: Any, after: int, limit: int) -> list[tuple[int, Row]]:
         """The next rows after a seq."""
@@ -66,9 +70,7 @@ class PostgresReader:
         self, connection: Any, where: Mapping[str, Any], limit: int | None, newest: bool
     ) -> list[EngagementSummary]:
         """Summaries of the engagements whose metadata equals `where`."""
-        condition, parameters = self._where(where)
-        order = "DESC" if newest else "ASC"
-        sql = f"SELECT eid, engagement_id FROM {self._t}_engagement e {condition} ORDER BY eid {order} LIMIT %s"
+        sql, parameters = self._find(where, "DESC" if newest else "ASC")
         keys = self._all(connection, sql, [*parameters, limit])
         pages = (keys[i : i + _PAGE] for i in range(0, len(keys), _PAGE))
         return [summary for page in pages for summary in self._summaries_of(connection, dict(page))]
@@ -85,31 +87,40 @@ class PostgresReader:
             building[eid].take(*header)
         totals = self._all(
             connection,
-            f"""SELECT eid, sum(tok_total)::bigint, min(at_us) FROM {self._t}_log r
-                WHERE eid = ANY(%s) AND (step_id IS NULL OR tok_total IS NULL OR NOT EXISTS (
-                    SELECT 1 FROM {self._t}_log w WHERE w.eid = r.eid AND w.type = 'step_ended'
-                    AND w.step_id = r.step_id AND w.status = 'waiting'))
-                GROUP BY eid""",
-            (list(ids),),
+            f"""WITH waiting AS (SELECT DISTINCT eid, step_id FROM {self._t}_log
+                    WHERE eid = ANY(%s) AND type = 'step_ended' AND status = 'waiting')
+                SELECT r.eid, sum(tok_total) FILTER (WHERE w.step_id IS NULL)::bigint, min(at_us)
+                FROM {self._t}_log r LEFT JOIN waiting w ON w.eid = r.eid AND w.step_id = r.step_id
+                WHERE r.eid = ANY(%s) GROUP BY r.eid""",
+            (list(ids), list(ids)),
         )
         for eid, tokens, first_us in totals:
             building[eid].tokens, building[eid].first_us = tokens or 0, first_us
         return [building[eid].build() for eid in ids]
 
-    def _where(self, where: Mapping[str, Any]) -> tuple[str, list[str]]:
-        """Equality on metadata through the label index; None also matches a missing key."""
-        conditions: list[str] = []
-        parameters: list[str] = []
-        for key, value in where.items():
-            label = f"SELECT 1 FROM {self._t}_label l WHERE l.eid = e.eid AND l.key = %s AND"
+    def _find(self, where: Mapping[str, Any], order: str) -> tuple[str, list[str]]:
+        """Keys and ids by equality on metadata, through the label index; None also matches a missing key.
+
+        The first value that is not None leads: its part of the index is in the order of keys, so a page ends early.
+        """
+        t = self._t
+        # The index holds only the beginning of a value: a long one would not fit.
+        equal = "l.key = %s AND left(l.value, 200) = left(%s, 200) AND l.value = %s"
+        tables, conditions, parameters = f"{t}_engagement e", list[str](), list[str]()
+        for key, value in sorted(where.items(), key=lambda item: item[1] is None):
+            label = [label_key(key)] if value is None else [label_key(key), *2 * [label_value(value)]]
+            parameters += label
             if value is None:
-                conditions.append(f"NOT EXISTS ({label} l.value <> 'null')")
-                parameters.append(label_key(key))
+                missing = f"SELECT 1 FROM {t}_label l WHERE l.eid = e.eid AND l.key = %s AND l.value <> 'null'"
+                conditions.append(f"NOT EXISTS ({missing})")
+            elif not conditions:
+                tables += f" JOIN {t}_label l ON l.eid = e.eid"
+                conditions.append(equal)
             else:
-                # The index holds only the beginning of a value: a long one would not fit.
-                conditions.append(f"EXISTS ({label} left(l.value, 200) = left(%s, 200) AND l.value = %s)")
-                parameters += [label_key(key), label_value(value), label_value(value)]
-        return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
+                conditions.append(f"EXISTS (SELECT 1 FROM {t}_label l WHERE l.eid = e.eid AND {equal})")
+        key = "l.eid" if "JOIN" in tables else "e.eid"
+        condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT e.eid, engagement_id FROM {tables} {condition} ORDER BY {key} {order} LIMIT %s", parameters
 
     # --- columns ---
 

@@ -68,9 +68,7 @@ class SQLiteReader:
 
     def summaries(self, where: Mapping[str, Any] | None, *, limit: int | None, newest: bool) -> list[EngagementSummary]:
         """Summaries of the engagements whose metadata equals `where`."""
-        condition, parameters = _where(where or {})
-        order = "DESC" if newest else "ASC"
-        sql = f"SELECT engagement_id FROM engagement {condition} ORDER BY eid {order} LIMIT ?"
+        sql, parameters = _find(where or {}, "DESC" if newest else "ASC")
         ids = [row[0] for row in self._rows(sql, [*parameters, -1 if limit is None else limit])]
         pages = (ids[i : i + _PAGE] for i in range(0, len(ids), _PAGE))
         return [summary for page in pages for summary in self._summaries_of(page)]
@@ -210,17 +208,23 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def _where(where: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Equality on metadata through the label index; None also matches a missing key."""
-    conditions: list[str] = []
-    parameters: list[str] = []
-    for key, value in where.items():
+def _find(where: Mapping[str, Any], order: str) -> tuple[str, list[str]]:
+    """Ids by equality on metadata, through the label index; None also matches a missing key.
+
+    The first value that is not None leads: its part of the index is in the order of keys, so a page ends early.
+    """
+    tables, conditions, parameters, by = "engagement", list[str](), list[str](), "engagement.eid"
+    for key, value in sorted(where.items(), key=lambda item: item[1] is None):
+        here = "SELECT 1 FROM label l WHERE l.eid = engagement.eid AND l.key = ? AND"
+        parameters.append(label_key(key))
         if value is None:
-            conditions.append(
-                "NOT EXISTS (SELECT 1 FROM label WHERE label.eid = engagement.eid AND key = ? AND value <> 'null')"
-            )
-            parameters.append(label_key(key))
+            conditions.append(f"NOT EXISTS ({here} l.value <> 'null')")
+            continue
+        parameters.append(label_value(value))
+        if conditions:
+            conditions.append(f"EXISTS ({here} l.value = ?)")
         else:
-            conditions.append("eid IN (SELECT eid FROM label WHERE key = ? AND value = ?)")
-            parameters += [label_key(key), label_value(value)]
-    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
+            tables, by = "label CROSS JOIN engagement ON engagement.eid = label.eid", "label.eid"
+            conditions.append("label.key = ? AND label.value = ?")
+    condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT engagement_id FROM {tables} {condition} ORDER BY {by} {order} LIMIT ?", parameters

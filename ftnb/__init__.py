@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnknownEngagementError,
         UnknownStepError,
     )
+    from ftnb.core.redact import Redaction, redact
     from ftnb.recorder import Recorder
     from ftnb.session import engagement, last, record, start, stop
     from ftnb.store.sqlite import SQLiteStore
@@ -37,6 +38,7 @@ __all__ = [
     "NotOurFileError",
     "PartialTraceWarning",
     "Recorder",
+    "Redaction",
     "SQLiteStore",
     "SchemaVersionError",
     "StoreError",
@@ -49,6 +51,7 @@ __all__ = [
     "load_ipython_extension",
     "open",
     "record",
+    "redact",
     "start",
     "stop",
     "unload_ipython_extension",
@@ -61,6 +64,7 @@ _HOME = {
     "NotOurFileError": "ftnb.core.errors",
     "PartialTraceWarning": "ftnb.core.errors",
     "Recorder": "ftnb.recorder",
+    "Redaction": "ftnb.core.redact",
     "SQLiteStore": "ftnb.store.sqlite",
     "SchemaVersionError": "ftnb.core.errors",
     "StoreError": "ftnb.core.errors",
@@ -71,6 +75,7 @@ _HOME = {
     "last": "ftnb.session",
     "open": "ftnb.traces",
     "record": "ftnb.session",
+    "redact": "ftnb.core.redact",
     "start": "ftnb.session",
     "stop": "ftnb.session",
 }

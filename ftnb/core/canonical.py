@@ -10,11 +10,12 @@ JSON values are written as they are: UTF-8, sorted keys, no spaces. What JSON ca
     {"$ftnb": "tuple" | "set" | "frozenset", "items": […]}
     {"$ftnb": "dict", "items": [[k, v], …]}    keys that are no strings, or a key `$ftnb` in the user's own data
     {"$ftnb": "datetime" | "date" | "time" | "timedelta" | "uuid" | "decimal", "value": "…"}
-    {"$ftnb": "object", "type": "…", …}        anything else: what could be said about it
+    {"$ftnb": "object", "type": "…", "data" | "text": …}      anything else: what could be said about it
     {"$ftnb": "cut", "why": "depth" | "cycle" | "width", …}   a part that was left out, and why
+    {"$ftnb": "redacted", "why": "…"}          what a rule of `redact` took out
 
-All but the last two come back equal to what was given (`loads`). Cycles, depth and hostile `__repr__`s are bounded, so
-`dumps` never raises.
+All but the last three come back equal to what was given (`loads`); those come back as `Marked`, the marker with its
+fields as attributes. Cycles, depth and hostile objects are bounded, so `dumps` never raises.
 """
 
 from __future__ import annotations
@@ -31,16 +32,15 @@ from uuid import UUID
 
 import orjson
 
-MARK = "$ftnb"
+from ._describe import MAX_TEXT, as_data, plain, safe_repr, type_name
+from .marked import MARK, Marked
+
 MAX_DEPTH = 100
-"""Containers nested deeper than this are cut; orjson itself stops at 254."""
+"""Levels of JSON past which containers are cut; orjson itself stops at 254."""
 MAX_NODES = 1_000_000
 """Values in one document; the rest is cut. A small structure that shares its parts can stand for billions."""
-MAX_TEXT_OF_OBJECT = 2_000
-"""Characters kept of the text form of an object that is no data."""
+MAX_QUICK_NODES = 100_000
 
-_PLAIN_TYPES: tuple[type[Any], ...] = (dict, list, set, frozenset, str, int, float)
-_MAX_QUICK_NODES = 100_000
 _INT64 = 1 << 63
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 _OPTIONS |= orjson.OPT_PASSTHROUGH_DATETIME
@@ -86,7 +86,7 @@ def _is_json(value: Any) -> bool:
         n_nodes += 1
         kind = type(item)
         if kind is str:
-            if not (item.isascii() or _is_clean(item)):
+            if not (item.isascii() or is_clean(item)):
                 return False
         elif kind is int:
             if not -_INT64 <= item < _INT64:
@@ -95,11 +95,11 @@ def _is_json(value: Any) -> bool:
             if not math.isfinite(item):
                 return False
         elif kind is dict or kind is list:
-            if depth >= MAX_DEPTH or n_nodes > _MAX_QUICK_NODES:
+            if depth >= MAX_DEPTH or n_nodes > MAX_QUICK_NODES:
                 return False
             inner = item
             if kind is dict:
-                if not all(type(key) is str and key != MARK and (key.isascii() or _is_clean(key)) for key in item):
+                if not all(type(key) is str and key != MARK and (key.isascii() or is_clean(key)) for key in item):
                     return False
                 inner = item.values()
             todo += [(part, depth + 1) for part in inner if not (type(part) is str and part.isascii())]
@@ -109,7 +109,7 @@ def _is_json(value: Any) -> bool:
 
 
 def from_json(value: Json, resolve: Callable[[dict[str, Json]], Any] | None = None) -> Any:
-    """Turn markers of plain Python types back into those types; other markers stay as they are.
+    """Turn markers of plain Python types back into those types; other markers become `Marked`.
 
     `resolve` is given each `ref` and `list` marker (see `store.blobs`) and returns what it stands for.
     """
@@ -125,7 +125,7 @@ def from_json(value: Json, resolve: Callable[[dict[str, Json]], Any] | None = No
     restored = {key: from_json(item, resolve) if key != MARK else item for key, item in value.items()}
     restore = _RESTORE.get(kind) if isinstance(kind, str) else None
     if restore is None:
-        return restored
+        return Marked(restored) if kind in _LASTING else restored
     try:
         return restore(restored)
     except (KeyError, ValueError, TypeError, ArithmeticError):
@@ -145,6 +145,7 @@ class _Walker:
         self._n_nodes = 0
 
     def walk(self, value: Any, depth: int) -> Json:
+        """`value` as JSON, at `depth` levels below the top."""
         kind = type(value)
         self._n_nodes += 1
         if value is None or kind is bool:
@@ -155,53 +156,64 @@ class _Walker:
             return value if -_INT64 <= value < _INT64 else marker("int", value=_digits(value))
         if kind is float:
             return value if math.isfinite(value) else marker("float", value=repr(value))
-        if kind in (dict, list, tuple, set, frozenset):
-            return self._container(value, depth)
+        try:
+            if kind in _CONTAINERS:
+                return self._container(value, depth)
+            return self._other(value, depth)
+        except Exception:  # hostile, or changed by another thread while we look
+            return _opaque(value)
+
+    def _other(self, value: Any, depth: int) -> Json:
+        if type(value) is Marked:
+            return self._inside(value, depth, lambda: {key: self.walk(item, depth + 1) for key, item in value.items()})
+        if isinstance(value, Enum) and not isinstance(value, (str, int)):
+            return marker("object", type=type_name(value), text=_text(str(value)), data=self._enum(value, depth))
         for known, convert in _CONVERT:
             if isinstance(value, known):
-                try:
-                    return convert(value)
-                except Exception:
-                    return _opaque(value)
-        plain = _plain(value)
-        return self.walk(plain, depth) if plain is not value else self._object(value, depth)
+                return convert(value)
+        twin = plain(value)
+        if twin is not value:
+            return self.walk(twin, depth)
+        return self._inside(value, depth, lambda: self._object(value, depth))
+
+    def _enum(self, value: Enum, depth: int) -> Json:
+        return {"name": _text(value.name), "value": self.walk(value.value, depth + 2)}
 
     def _container(self, value: Any, depth: int) -> Json:
-        if depth >= MAX_DEPTH or self._n_nodes > MAX_NODES:
-            why = "depth" if depth >= MAX_DEPTH else "width"
-            return marker("cut", why=why, type=type(value).__name__, n=len(value))
+        kind = type(value)
+        if kind is dict:
+            return self._inside(value, depth, lambda: self._dict(value, depth))
+        below = depth + (1 if kind is list else 2)
+        items = self._inside(value, depth, lambda: [self.walk(item, below) for item in _ordered(value)])
+        return items if kind is list or isinstance(items, dict) else marker(kind.__name__, items=items)
+
+    def _inside(self, value: Any, depth: int, look: Callable[[], Json]) -> Json:
+        """What `look` makes of the parts of `value`, unless it is too deep, too much, or part of itself."""
+        why = "depth" if depth >= MAX_DEPTH else "width" if self._n_nodes > MAX_NODES else None
         if id(value) in self._open:
-            return marker("cut", why="cycle", type=type(value).__name__, n=len(value))
+            why = why or "cycle"
+        if why is not None:
+            n = {"n": len(value)} if type(value) in _CONTAINERS else {}
+            return marker("cut", why=why, type=type_name(value), **n)
         self._open.add(id(value))
         try:
-            if isinstance(value, dict):
-                return self._dict(value, depth)
-            items = [self.walk(item, depth + 1) for item in _ordered(value)]
-            return items if isinstance(value, list) else marker(type(value).__name__, items=items)
+            return look()
         finally:
             self._open.discard(id(value))
 
     def _dict(self, value: Mapping[Any, Any], depth: int) -> Json:
         # list(): another thread may be adding keys while we look.
         pairs = list(value.items())
-        if all(type(key) is str and _is_clean(key) for key, _ in pairs) and MARK not in value:
+        if all(type(key) is str and is_clean(key) for key, _ in pairs) and MARK not in value:
             return {key: self.walk(item, depth + 1) for key, item in pairs}
-        return marker("dict", items=[[self.walk(key, depth + 1), self.walk(item, depth + 1)] for key, item in pairs])
+        return marker("dict", items=[[self.walk(key, depth + 3), self.walk(item, depth + 3)] for key, item in pairs])
 
     def _object(self, value: Any, depth: int) -> Json:
         """Objects that know how to become data, then a description of those that do not."""
-        if depth >= MAX_DEPTH or id(value) in self._open:
-            return marker("cut", why="depth" if depth >= MAX_DEPTH else "cycle", type=_type_name(value))
-        self._open.add(id(value))
-        try:
-            data = _as_data(value)
-            if data is not None:
-                return marker("object", type=_type_name(value), data=self.walk(data, depth + 1))
-            return _opaque(value)
-        except Exception:
-            return _opaque(value)
-        finally:
-            self._open.discard(id(value))
+        data = as_data(value)
+        return (
+            _opaque(value) if data is None else marker("object", type=type_name(value), data=self.walk(data, depth + 1))
+        )
 
 
 def _ordered(value: Any) -> Any:
@@ -209,74 +221,16 @@ def _ordered(value: Any) -> Any:
         return list(value)
     try:
         return sorted(value)
-    except TypeError:
-        return sorted(value, key=_safe_repr)
-
-
-def _as_data(value: Any) -> Any:
-    """The data inside `value`, for types that publish it; None for the others. May raise."""
-    if isinstance(value, type) or (callable(value) and not hasattr(value, "model_dump")):
-        return None
-    frame = _frame_summary(value)
-    if frame is not None:
-        return frame
-    if hasattr(value, "model_dump"):
-        # mode="python" keeps SecretStr masked by its own str and leaves the rest to this walk.
-        return value.model_dump()
-    fields = getattr(type(value), "__dataclass_fields__", None)
-    if fields is not None:
-        return {name: getattr(value, name, None) for name in fields}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict()
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "tolist") and hasattr(value, "dtype") and getattr(value, "size", 0) <= 4096:
-        return value.tolist()
-    return None
-
-
-def _plain(value: Any) -> Any:
-    """The plain twin of an instance of a subclass (defaultdict, numpy.float64); `value` itself if there is none."""
-    try:
-        for base in _PLAIN_TYPES:
-            if isinstance(value, base):
-                return base(value)
-        if isinstance(value, tuple) and not hasattr(value, "_asdict"):
-            return tuple(value)
-        if hasattr(value, "dtype") and getattr(value, "shape", None) == () and hasattr(value, "item"):
-            item = value.item()
-            return item if type(item) in (bool, int, float, str) else value
-    except Exception:
-        return value
-    return value
-
-
-def _frame_summary(value: Any) -> Any:
-    """Shape, dtypes and head of a dataframe; None when `value` is none. A whole frame does not belong in a log."""
-    if type(value).__name__ not in ("DataFrame", "LazyFrame", "Series") or not hasattr(value, "shape"):
-        return None
-    head = value.head(5)
-    rows = head.to_dicts() if hasattr(head, "to_dicts") else head.to_dict()
-    dtypes: Any = getattr(value, "schema", None) or getattr(value, "dtypes", None)
-    named = {str(k): str(v) for k, v in dtypes.items()} if hasattr(dtypes, "items") else str(dtypes)
-    return {"shape": list(value.shape), "dtypes": named, "head": rows}
+    except Exception:  # parts that cannot be compared
+        return sorted(value, key=safe_repr)
 
 
 def _opaque(value: Any) -> Json:
-    return marker("object", type=_type_name(value), text=_text(_safe_repr(value)))
+    return marker("object", type=type_name(value), text=_text(safe_repr(value)))
 
 
-def _safe_repr(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception as error:
-        return f"<its repr raised {type(error).__name__}>"
-    return text if len(text) <= MAX_TEXT_OF_OBJECT else text[:MAX_TEXT_OF_OBJECT] + f"… ({len(text)} characters)"
-
-
-def _type_name(value: Any) -> str:
-    kind = type(value)
-    return str(getattr(kind, "__qualname__", kind))
+def _error(value: BaseException) -> Json:
+    return marker("object", type=type_name(value), text=_text(f"{type(value).__name__}: {value}"[:MAX_TEXT]))
 
 
 def _digits(value: int) -> str:
@@ -286,7 +240,8 @@ def _digits(value: int) -> str:
         return hex(value)
 
 
-def _is_clean(text: str) -> bool:
+def is_clean(text: str) -> bool:
+    """Whether UTF-8 can hold `text`: it has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -295,11 +250,14 @@ def _is_clean(text: str) -> bool:
 
 
 def _text(value: str) -> Json:
-    return value if value.isascii() or _is_clean(value) else marker("str", ascii=json.dumps(value)[1:-1])
+    return value if value.isascii() or is_clean(value) else marker("str", ascii=json.dumps(value)[1:-1])
 
 
+_CONTAINERS = frozenset((dict, list, tuple, set, frozenset))
+_LASTING = frozenset(("object", "cut", "redacted", "withheld", "media"))
+"""Markers that no plain Python value stands behind."""
 _CONVERT: list[tuple[type | tuple[type, ...], Callable[[Any], Json]]] = [
-    (Enum, lambda v: to_json(v.value)),
+    (Enum, lambda v: to_json(v.value)),  # of text or numbers: as these they are used
     (dt.datetime, lambda v: marker("datetime", value=v.isoformat())),
     (dt.date, lambda v: marker("date", value=v.isoformat())),
     (dt.time, lambda v: marker("time", value=v.isoformat())),
@@ -307,10 +265,7 @@ _CONVERT: list[tuple[type | tuple[type, ...], Callable[[Any], Json]]] = [
     (UUID, lambda v: marker("uuid", value=str(v))),
     (Decimal, lambda v: marker("decimal", value=str(v))),
     ((bytes, bytearray, memoryview), lambda v: marker("bytes", base64=base64.b64encode(bytes(v)).decode())),
-    (
-        BaseException,
-        lambda v: marker("object", type=_type_name(v), text=_text(f"{type(v).__name__}: {v}"[:MAX_TEXT_OF_OBJECT])),
-    ),
+    (BaseException, _error),
 ]
 
 # Each takes a marker whose fields are restored already.

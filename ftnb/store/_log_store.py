@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import orjson
 
+from ..core import redact
 from ..core.canonical import dumps
 from ..core.errors import FtnbError, InvalidArgumentError, StoreError, UnknownEngagementError
 from ..core.ids import from_us, new_id, now_us
@@ -200,8 +201,10 @@ class LogStoreBase(ABC):
 
     def append_entry(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Add an entry to the store's own log (gaps that belong to no known engagement); never an engagement."""
+        rules = redact.active()
+        said = fields if rules is None else rules.value(dict(fields), "entry")
         with self._write_lock:
-            self._add_entry(now_us(), kind, dumps(dict(fields)))
+            self._add_entry(now_us(), kind, dumps(dict(said)))
 
     def purge(self, engagement_id: str) -> bool:
         """Erase every copy of an engagement; late records of it will be counted, not kept."""

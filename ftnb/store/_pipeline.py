@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, Protocol
 
+from ..core import redact
 from . import _barrier
 from ._committer import Committer, Drop, RecorderStats, tell_once
 from .base import LogStore, Store
@@ -56,7 +57,7 @@ class DirectPipeline:
         """Append one record."""
         self._stats.accepted += 1
         try:
-            self._store.append(record_of_draft(draft))  # type: ignore[arg-type]
+            self._store.append(record_of_draft(_masked(draft)))  # type: ignore[arg-type]
             self._stats.committed += 1
         except Exception as error:
             self._stats.write_errors += 1
@@ -87,6 +88,15 @@ class DirectPipeline:
     def is_writer_thread(self) -> bool:
         """There is no writer thread."""
         return False
+
+
+def _masked(draft: Draft) -> Draft:
+    """`draft` with its values masked, as our own stores do when they encode."""
+    rules = redact.active()
+    if rules is not None:
+        draft.body = {key: rules.value(value, key.removeprefix("@")) for key, value in draft.body.items()}
+        draft.name = draft.name and rules.text(draft.name)
+    return draft
 
 
 class QueuePipeline:
@@ -351,6 +361,13 @@ def _after_fork() -> None:
         pipeline.after_fork()
 
 
+def _flush_before_change() -> None:
+    for pipeline in list(_pipelines.values()):
+        if not pipeline.is_writer_thread():
+            pipeline.flush()
+
+
 atexit.register(_flush_all)
+redact.before_change(_flush_before_change)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

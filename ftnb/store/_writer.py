@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from ..core import redact
 from ..core.canonical import encode_json, to_json
 from .blobs import PART_BYTES, Blob, Interner
 from .draft import Draft, Stream
@@ -128,6 +129,8 @@ class LogWriter:
         body, n_bytes = self._body(draft, batch)
         name = draft.name
         if name:
+            rules = redact.active()
+            name = name if rules is None else rules.text(name)
             header = _header(name)
             if header != name:
                 body["name"] = to_json(name)
@@ -154,11 +157,16 @@ class LogWriter:
         """The body as JSON, large parts interned, and the payload's size before interning."""
         body: dict[str, Any] = {}
         n_bytes = None
+        rules = redact.active()
         for key, value in draft.body.items():
             if key in ("state", "update"):
                 body[key] = value
                 continue
-            encoded = to_json(value)
+            if rules is None:
+                encoded = to_json(value)
+            else:
+                value = rules.value(value, key) if key == "metadata" else value  # its labels are indexed, too
+                encoded = rules.to_json(value, key.removeprefix("@"))
             if key.startswith("@"):
                 size = len(encode_json(encoded))
                 if key == "@payload":
@@ -169,6 +177,11 @@ class LogWriter:
             if key == "metadata" and isinstance(value, dict):
                 engagement_id = clean_id(draft.stream.engagement_id)
                 batch.labels += [(engagement_id, label_key(k), label_value(v)) for k, v in value.items()]
+            elif key == "head":
+                # The latest checkpoint of a thread: by this index a later run of it finds its engagement.
+                engagement_id, (lane, checkpoint_id) = clean_id(draft.stream.engagement_id), value
+                for label, told in (("ftnb.thread", 1), ("ftnb.checkpoint", checkpoint_id)):
+                    batch.labels.append((engagement_id, label_key((label, lane)), label_value(told)))
         return body, n_bytes
 
     def _interned(self, draft: Draft, value: Any, batch: Batch, *, whole: bool) -> Any:

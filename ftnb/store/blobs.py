@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from ..core.canonical import MARK, Json, encode_json, from_json, marker
+from ..core.marked import Marked
 
 JSON_MEDIA = "application/json"
 PART_BYTES = 512
@@ -161,7 +162,8 @@ class Resolver:
         blob_id = mark["id"]
         if blob_id not in self._parts:
             data = self._fetch(blob_id)
-            self._parts[blob_id] = marker("withheld", id=blob_id) if data is None else self(orjson.loads(data))
+            withheld = Marked(marker("withheld", id=blob_id))
+            self._parts[blob_id] = withheld if data is None else self(orjson.loads(data))
         return self._parts[blob_id]
 
     def _items(self, mark: dict[str, Json]) -> list[Any]:
@@ -174,7 +176,7 @@ class Resolver:
     def _open(self, chunk: str, height: int, items: list[Any]) -> None:
         data = self._fetch(chunk)
         if data is None:
-            items.append(marker("withheld", id=chunk, n=FANOUT**height))
+            items.append(Marked(marker("withheld", id=chunk, n=FANOUT**height)))
             return
         for part in orjson.loads(data):
             if height > 1:

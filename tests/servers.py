@@ -61,8 +61,10 @@ class RedisServer:
 class PostgresServer:
     """A PostgreSQL server on a Unix socket. It refuses to run as root, so root runs it as the user `postgres`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        """`durable`: commits wait for the disk, as in production."""
         self.folder, self._data = folder, folder / "data"
+        self._fsync = "on" if durable else "off"
         self.dsn = f"host={folder} user=postgres dbname=postgres"
 
     def start(self) -> None:
@@ -72,7 +74,7 @@ class PostgresServer:
                 user = pwd.getpwnam("postgres")
                 os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync={self._fsync}"
         self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self, how: str = "immediate") -> None:
@@ -133,10 +135,10 @@ def redis_server(*extra: str) -> Iterator[RedisServer]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     """A PostgreSQL server for as long as the context lasts."""
     with short_folder() as folder:
-        server = PostgresServer(folder)
+        server = PostgresServer(folder, durable=durable)
         try:
             server.start()
             yield server

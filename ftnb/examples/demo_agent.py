@@ -15,6 +15,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import BaseModel
 
+from ..extraction import Extractor
 from ..langgraph_adapter import run_instrumented
 from ..recorder import Recorder
 
@@ -50,10 +51,16 @@ def _llm_call(prompt_tokens: int, completion_tokens: int) -> dict[str, Any]:
     return {"name": _MODEL, "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
 
 
-def _extract(schema: type[BudgetInfo], text: str) -> BudgetInfo:
-    """Stands in for a model that fills `schema` from `text`: it always understands the same."""
-    found = {key: value for key, value in _WISHES.items() if str(value) in text}
-    return schema.model_validate(found)
+class _Client:
+    """Stands in for Instructor's client of a real model: it always understands the same."""
+
+    def create(self, *, response_model: type[BudgetInfo], messages: list[dict[str, Any]], **_: Any) -> BudgetInfo:
+        text = messages[-1]["content"]
+        return response_model.model_validate({key: value for key, value in _WISHES.items() if str(value) in text})
+
+
+_extractor = Extractor(_Client())
+"""With a model behind it: `Extractor.from_provider("openai/gpt-4o-mini")`."""
 
 
 def _greet(state: DemoState) -> dict[str, Any]:
@@ -61,12 +68,13 @@ def _greet(state: DemoState) -> dict[str, Any]:
 
 
 def _qualify(state: DemoState) -> dict[str, Any]:
-    wishes = _extract(BudgetInfo, _QUESTION)
+    found = _extractor.extract(BudgetInfo, _QUESTION)
+    wishes = found.value
     return {
         "messages": [_QUESTION, f"Up to {wishes.budget:,} yen in {wishes.area}, then."],
         "llm_calls": [_llm_call(58, 17)],
         "tool_calls": [{"name": "lookup_area", "payload": {"area": wishes.area}}],
-        "extraction": {"schema_name": "BudgetInfo", "values": wishes.model_dump()},
+        "extraction": found.as_record().model_dump(),
     }
 
 

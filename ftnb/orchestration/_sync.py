@@ -18,7 +18,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
     One loop for all calls, because clients keep connections that belong to theirs. An interrupt (Ctrl-C, a stopped
     kernel cell) cancels the work. Raises RuntimeError when called on that loop itself.
     """
-    loop = _background()
+    loop = background_loop()
     try:
         if asyncio.get_running_loop() is loop:
             work.close()
@@ -34,7 +34,8 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def _background() -> asyncio.AbstractEventLoop:
+def background_loop() -> asyncio.AbstractEventLoop:
+    """The loop of our own, which runs in a background thread for as long as the process."""
     global _loop
     with _lock:
         if _loop is None or _loop.is_closed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -11,6 +12,7 @@ import ipywidgets as widgets
 from ..core.errors import FtnbError
 from ..core.ids import new_id
 from ..recorder import Recorder
+from ._sync import background_loop
 from .turns import StreamEvent, WorkflowTurn
 
 if TYPE_CHECKING:
@@ -66,8 +68,12 @@ class ChatBox(widgets.HBox):  # type: ignore[misc]  # ipywidgets has no types
         self._open: Any = None
         """The line that tokens go to; None: they begin a new one."""
         self._show_trace = show_trace
-        self._tasks: set[asyncio.Future[Any]] = set()
-        self._field.on_submit(lambda _: self._typed())
+        self._tasks: set[Future[Any]] = set()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:  # made by a script
+            self._loop = background_loop()
+        self._field.on_msg(self._on_key)
         self._send.on_click(lambda _: self._typed())
         talk = widgets.VBox(
             [self._lines, self._card, widgets.HBox([self._field, self._send]), self._status],
@@ -102,6 +108,7 @@ class ChatBox(widgets.HBox):  # type: ignore[misc]  # ipywidgets has no types
             async for event in self._events(value):
                 self._take(event)
         except Exception as error:
+            self.turn = None  # a conversation that failed is over: what is said next begins another
             self._line("error", f"{type(error).__name__}: {error}")
             raise
         finally:
@@ -161,6 +168,10 @@ class ChatBox(widgets.HBox):  # type: ignore[misc]  # ipywidgets has no types
         button.on_click(lambda _: self._spawn(self.answer(value)))
         return button
 
+    def _on_key(self, _: Any, content: Any, buffers: Any) -> None:
+        if isinstance(content, dict) and content.get("event") == "submit":
+            self._typed()
+
     def _typed(self) -> None:
         text = self._field.value.strip()
         if text:
@@ -168,12 +179,12 @@ class ChatBox(widgets.HBox):  # type: ignore[misc]  # ipywidgets has no types
             self._spawn(self.say(text))
 
     def _spawn(self, work: Any) -> None:
-        # Widget events arrive on the kernel's loop; the task is kept, or it could be collected while it runs.
-        task = asyncio.ensure_future(work)
+        """Do it on the loop in which the chat was made: messages of the browser may arrive on another thread."""
+        task = asyncio.run_coroutine_threadsafe(work, self._loop)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Future[Any]) -> None:
+    def _done(self, task: Future[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # it is in the chat already

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import polars as pl
@@ -103,7 +103,7 @@ def funnel(
     """How many engagements reached each step of `order`.
 
     `source` is a store, opened traces, or the frames (steps, engagements), whose rows are in the order of execution.
-    `where` keeps engagements whose metadata equals it. Modes:
+    `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Modes:
 
     - `visited`: an engagement reached a step when it executed it at all, whatever else it did and in what order.
     - `ordered`: it executed the steps in this order, one execution a step, others in between allowed. A retry or a
@@ -129,19 +129,19 @@ def funnel(
     return Funnel(order=names, total=numbered.height, steps=rows, mode=mode)
 
 
-def _checked(order: Sequence[str], mode: str) -> list[str]:
+def _checked(order: object, mode: str) -> list[str]:
     if mode not in get_args(Mode):
         raise InvalidArgumentError(f"no funnel mode {mode!r}; modes: {', '.join(get_args(Mode))}")
-    if isinstance(order, str) or not all(isinstance(name, str) for name in order):
+    if isinstance(order, str) or not isinstance(order, Iterable) or not all(isinstance(name, str) for name in order):
         raise InvalidArgumentError(f"the order of a funnel is a list of step names; got {order!r}")
-    if not order:
+    names = list(order)
+    if not names:
         raise InvalidArgumentError("the order of a funnel is empty; give at least one step name")
-    return list(order)
+    return names
 
 
 def _ensure_known(names: list[str], tables: Tables) -> None:
-    recorded = tables.steps["name"].unique()
-    missing = set(names) - set(recorded)
+    missing = set(names) - tables.recorded
     if not missing or tables.declared is None:
         return
     declared: set[str] = set()
@@ -151,7 +151,7 @@ def _ensure_known(names: list[str], tables: Tables) -> None:
         if not missing:
             return
     first = next(name for name in names if name in missing)
-    raise UnknownStepError.of(first, declared | set(recorded), "any graph or record of these engagements")
+    raise UnknownStepError.of(first, declared | tables.recorded, "any graph or record of these engagements")
 
 
 def _executions(steps: pl.DataFrame) -> pl.DataFrame:

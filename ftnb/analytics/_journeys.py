@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.canonical import dumps
 from ..store.base import EngagementSummary, Store
-from ._source import Opened, store_of
+from ._source import Opened, checked_where, store_of
 
 
 def journeys(source: Store | Opened, **metadata: Any) -> list[EngagementSummary]:
@@ -23,7 +23,7 @@ def group_by(
     Values that cannot be dict keys (lists, dicts) are grouped by their JSON text.
     """
     groups: dict[Any, list[EngagementSummary]] = {}
-    for summary in store_of(source).list_engagements(where):
+    for summary in store_of(source).list_engagements(checked_where(where)):
         groups.setdefault(_hashable(summary.metadata.get(key)), []).append(summary)
     return groups
 

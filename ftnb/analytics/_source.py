@@ -40,23 +40,38 @@ class Tables:
     steps: pl.DataFrame
     """In the order in which they ran, within each engagement."""
     engagements: pl.DataFrame
+    recorded: frozenset[str]
+    """Names of all steps of the source, whatever was asked for: a group that reached none of a step has reached 0."""
     declared: Callable[[], Iterable[str]] | None
-    """Names of the nodes of all declared graphs; None when they cannot be known."""
+    """Names of the nodes of all graphs declared in the source; None when they cannot be known."""
 
 
 def store_of(source: Store | Opened) -> Store:
-    """The store behind `source`."""
-    return source.store if isinstance(source, Opened) else source
+    """The store behind `source`. Raises InvalidArgumentError when there is none."""
+    store = source.store if isinstance(source, Opened) else source
+    if isinstance(store, type) or not hasattr(store, "list_engagements"):
+        raise InvalidArgumentError(
+            f"expected a store, or traces opened with ftnb.open(…); got {type(source).__name__}: {str(source)[:60]!r}"
+        )
+    return store
+
+
+def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """`where` as given. Raises InvalidArgumentError when it is no mapping."""
+    if where is not None and not isinstance(where, Mapping):
+        raise InvalidArgumentError(f"where is a dict of metadata, as where={{'user_id': 'u-1'}}; got {where!r}")
+    return where
 
 
 def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
     """The frames of `source`, of engagements whose metadata equals `where`."""
+    where = checked_where(where)
     if isinstance(source, tuple):
         steps, engagements = _given(source)
         if where:
             engagements = engagements.filter(_metadata_matches(engagements, where))
-        return Tables(_of(steps, engagements), engagements, None)
-    store = store_of(source)
+        return Tables(_of(steps, engagements), engagements, frozenset(steps["name"].unique()), None)
+    store = source.store if isinstance(source, Opened) else source
     if isinstance(source, Opened):
         steps, engagements = _polars(source.steps()), _polars(source.engagements())
     elif isinstance(store, LogStore):
@@ -66,10 +81,11 @@ def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
         raise InvalidArgumentError(
             f"expected a store of ftnb, opened traces, or (steps, engagements) frames; got {type(source).__name__}"
         )
+    recorded, every_id = frozenset(steps["name"].unique()), engagements["engagement_id"]
     if where:
         chosen = [summary.id for summary in store.list_engagements(where)]
         engagements = engagements.filter(pl.col("engagement_id").is_in(chosen))
-    return Tables(_of(steps, engagements), engagements, lambda: _declared(store, engagements["engagement_id"]))
+    return Tables(_of(steps, engagements), engagements, recorded, lambda: _declared(store, every_id))
 
 
 def _of(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:

@@ -23,18 +23,21 @@ def funnel_figure(frame: pl.DataFrame, *, title: str = "Funnel", theme: Theme = 
     """
     rows = frame.to_dicts()
     labels = _labels([row["name"] for row in rows])
+    places = list(range(len(rows)))
     trace = go.Funnel(
-        y=labels,
+        # By place, never by name: Plotly keeps categories as keys of an object, where `__proto__` is no key.
+        y=places,
         x=[row["reached"] for row in rows],
         text=[f"{row['reached']:,}  {_percent(row['overall_conversion_rate'])}" for row in rows],
         textinfo="text",
-        customdata=[_hover(row) for row in rows],
-        hovertemplate="<b>%{y}</b><br>%{customdata}<extra></extra>",
+        customdata=[f"<b>{label}</b><br>{_hover(row)}" for label, row in zip(labels, rows, strict=True)],
+        hovertemplate="%{customdata}<extra></extra>",
         marker={"color": BLUE},
         connector={"fillcolor": _PALE, "line": {"width": 0}},
         opacity=0.9,
     )
     figure = go.Figure(trace)
+    figure.update_yaxes(tickvals=places, ticktext=labels, autorange="reversed")
     figure.update_layout(
         template=template(theme), title={"text": plain(title)}, height=_FRAME_PX + _ROW_PX * max(len(rows), 1)
     )

@@ -288,7 +288,12 @@ def test_frames_do_not_know_the_graphs_so_there_a_name_that_is_not_there_counts_
 
 @pytest.mark.parametrize(
     ("order", "message"),
-    [([], "the order of a funnel is empty"), ("AB", "a list of step names; got 'AB'"), ([1], "a list of step names")],
+    [
+        ([], "the order of a funnel is empty"),
+        ("AB", "a list of step names; got 'AB'"),
+        ([1], "a list of step names"),
+        (None, "a list of step names; got None"),
+    ],
 )
 def test_an_order_that_cannot_be_used(store: SQLiteStore, order: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
@@ -309,6 +314,23 @@ def test_where_keeps_engagements_by_their_metadata(store: SQLiteStore) -> None:
         assert reached(funnel(source, ["A", "B"], where={"cohort": "june"})) == [1, 1]
         assert funnel(source, ["A"], where={"cohort": None}).total == 1
         assert funnel(source, ["A"]).total == 3
+
+
+def test_a_group_that_reached_none_of_a_step_has_reached_0(store: SQLiteStore) -> None:
+    record(store, "AB", metadata={"cohort": "june"})
+    record(store, "A", metadata={"cohort": "july"})
+    assert reached(funnel(store, ["A", "B"], where={"cohort": "july"})) == [1, 0]
+    nobody = funnel(store, ["A", "B"], where={"cohort": "august"})
+    assert (nobody.total, reached(nobody)) == (0, [0, 0])
+    with pytest.raises(UnknownStepError, match="no step 'C'"):
+        funnel(store, ["C"], where={"cohort": "july"})
+
+
+def test_a_where_that_is_no_dict(store: SQLiteStore) -> None:
+    record(store, "A")
+    for ask in (funnel, group_by):
+        with pytest.raises(InvalidArgumentError, match=r"where is a dict of metadata.*got 'june'"):
+            ask(store, "A" if ask is group_by else ["A"], where="june")
 
 
 # --- sources ---
@@ -357,7 +379,21 @@ def test_a_source_that_cannot_be_used(source: Any, message: str) -> None:
         funnel(source, ["A"])
 
 
+@pytest.mark.parametrize("source", ["traces.db", None, pl.DataFrame()])
+def test_journeys_of_what_is_no_store(source: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="expected a store, or traces opened"):
+        journeys(source)
+
+
 # --- the result shown ---
+
+
+def test_any_name_of_a_step_gets_its_bar(store: SQLiteStore) -> None:
+    names = ["__proto__", "constructor", "<b>x</b>", "2", "10"]
+    record(store, names)
+    figure = funnel(store, names).figure()
+    assert list(figure.data[0].y) == list(figure.layout.yaxis.tickvals) == [0, 1, 2, 3, 4]
+    assert list(figure.layout.yaxis.ticktext) == ["__proto__", "constructor", "&lt;b&gt;x&lt;/b&gt;", "2", "10"]
 
 
 def test_the_figure_has_a_bar_for_each_step(store: SQLiteStore) -> None:
@@ -367,7 +403,7 @@ def test_the_figure_has_a_bar_for_each_step(store: SQLiteStore) -> None:
     figure = result.figure(theme="dark")
     (trace,) = figure.data
     assert list(trace.x) == [2, 1, 1]
-    assert list(trace.y) == ["A", "A (2)", "&lt;b&gt;&amp;"]
+    assert list(figure.layout.yaxis.ticktext) == ["A", "A (2)", "&lt;b&gt;&amp;"]
     assert trace.text[1] == "1  50.0%"
     assert "of the step before: 50.0%" in trace.customdata[1]
     assert figure.layout.title.text == "Funnel of 2 engagements, ordered"

@@ -9,6 +9,7 @@ import orjson
 import polars as pl
 
 from ..core.canonical import MARK, dumps, encode_json, from_json, loads
+from ..core.errors import InvalidArgumentError
 from ..store.reconstruct import UNKNOWN_NAME
 from ._log import Log, path
 from ._steps import RUN, millis, moment
@@ -48,14 +49,19 @@ def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, me
 def with_metadata(engagements: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """`engagements` with one column a metadata key: int, float, bool or text as the values are; mixed become JSON text.
 
-    A key that an engagement does not have is null.
+    A key that an engagement does not have is null. A key that is also the name of a column gives `metadata.<key>`.
+    Raises InvalidArgumentError when `keys` is no list of texts.
     """
+    if isinstance(keys, str) or not all(isinstance(key, str) for key in keys):
+        raise InvalidArgumentError(f"meta is a list of metadata keys, as meta=['user_id']; got {keys!r}")
     if not keys:
         return engagements
     objects = [orjson.loads(text) for text in engagements["metadata"]]
     # Metadata with keys that are no text is kept as a marker.
     objects = [from_json(found) if MARK in found else found for found in objects]
-    return engagements.with_columns(_typed(key, [found.get(key) for found in objects]) for key in keys)
+    taken = set(engagements.columns)
+    names = {key: f"metadata.{key}" if key in taken else key for key in keys}
+    return engagements.with_columns(_typed(name, [found.get(key) for found in objects]) for key, name in names.items())
 
 
 def _typed(key: str, values: list[Any]) -> pl.Series:
@@ -64,7 +70,7 @@ def _typed(key: str, values: list[Any]) -> pl.Series:
         kinds = {float}
     if len(kinds) == 1 and (kind := kinds.pop()) in (int, float, bool, str):
         dtypes: dict[type, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean, str: pl.String}
-        fits = kind is not int or all(value is None or value < 1 << 63 for value in values)
+        fits = kind is not int or all(value is None or -(1 << 63) <= value < 1 << 63 for value in values)
         if fits:
             return pl.Series(key, [None if value is None else kind(value) for value in values], dtypes[kind])
     texts = [value if value is None or isinstance(value, str) else encode_json(value).decode() for value in values]

@@ -110,6 +110,21 @@ def test_metadata_keys_become_columns_of_their_type(store: SQLiteStore, recorder
     assert json.loads(frame["metadata"][1]) == {"n": 1, "score": 0.1, "vip": True, "mixed": [1], "a.b'c": 1}
 
 
+def test_metadata_never_takes_the_place_of_a_column(store: SQLiteStore, recorder: Recorder) -> None:
+    recorder.start_engagement("w", metadata={"name": "ada", "status": 7, "big": -(1 << 70)})
+    frame = Frames(store).engagements(meta=["name", "status", "big"])
+    assert frame.select("name", "status").row(0) == ("w", "active")
+    assert frame.select("metadata.name", "metadata.status").row(0) == ("ada", 7)
+    assert str(-(1 << 70)) in frame["big"][0]
+
+
+@pytest.mark.parametrize("meta", ["user_id", ["user_id", 1]])
+def test_metadata_keys_that_are_no_list_of_texts(store: SQLiteStore, recorder: Recorder, meta: Any) -> None:
+    recorder.start_engagement("w")
+    with pytest.raises(InvalidArgumentError, match=r"meta is a list of metadata keys, as meta=\['user_id'\]; got"):
+        Frames(store).engagements(meta=meta)
+
+
 def test_a_label_changes_name_and_merges_metadata(store: SQLiteStore, recorder: Recorder) -> None:
     engagement = recorder.start_engagement("w", metadata={"user_id": "u1", "x": 1})
     recorder.label_engagement(engagement, name="house_search", metadata={"x": 2, "y": 0.1 + 0.2})

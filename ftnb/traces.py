@@ -72,7 +72,10 @@ class Traces:
     # --- frames ---
 
     def engagements(self, *, meta: Sequence[str] = ()) -> pl.DataFrame:
-        """One row an engagement, oldest first; `meta` adds these metadata keys as typed columns."""
+        """One row an engagement, oldest first; `meta` adds these metadata keys as typed columns.
+
+        A key that is also the name of a column gives `metadata.<key>`.
+        """
         return self._given(self._frames().engagements(meta))
 
     def steps(self) -> pl.DataFrame:
@@ -118,6 +121,8 @@ class Traces:
 
         Raises UnknownEngagementError.
         """
+        if not isinstance(engagement_id, str):
+            raise InvalidArgumentError(f"an engagement is asked for by its id, a text; got {engagement_id!r}")
         handle = EngagementHandle(self.store, engagement_id)
         try:
             handle.load()
@@ -179,7 +184,7 @@ class Traces:
         newest = self.store.list_engagements(limit=_SHOWN, newest=True)
         head = ("engagement", "name", "status", "started", "steps", "tokens", "dropped at")
         rows = [
-            (e.id[:12], e.name, e.status.value, f"{e.started_at:%Y-%m-%d %H:%M:%S}", e.step_count, e.total_tokens,
+            (e.id, e.name, e.status.value, f"{e.started_at:%Y-%m-%d %H:%M:%S}", e.step_count, e.total_tokens,
              e.dropped_at or "") for e in newest
         ]  # fmt: skip
         cells = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)

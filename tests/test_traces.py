@@ -184,9 +184,17 @@ def test_traces_show_the_newest_engagements(store: SQLiteStore, recorder: Record
     html = bundle["text/html"]
     assert html.count("<tr>") == 11
     assert "&lt;b&gt;w11&lt;/b&gt;" in html
+    # Whole: ids of one millisecond begin alike, and what is shown is there to be copied.
+    assert store.list_engagements(newest=True, limit=1)[0].id in html
     assert "<b>w" not in html
     assert "w1&lt;" not in html
     assert bundle["text/plain"] == f"Traces({store!r})"
+
+
+@pytest.mark.parametrize("asked", [None, 3, b"01a2"])
+def test_an_id_is_a_text(store: SQLiteStore, asked: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="an engagement is asked for by its id"):
+        ftnb.open(store).engagement(asked)
 
 
 def test_what_is_no_store_is_refused() -> None:

@@ -101,3 +101,25 @@ describe("layout", () => {
     }
   });
 });
+
+describe("labels", () => {
+  const labelled = (ends: [[number, number], [number, number]], label = "a") => {
+    const payload = structuredClone(golden("paused"));
+    payload.nodes = payload.nodes.slice(0, 2).map((node) => ({ ...node, kind: "step", parent: null, label, n_visits: 1 }));
+    payload.edges = payload.edges.slice(0, 1).map((edge) => ({ ...edge, source: 0, target: 1, taken: 12 }));
+    payload.layout.across.nodes = ends.map(([x, y]) => [x, y, 184, 36]);
+    payload.layout.across.edges = [[]];
+    return draw(payload);
+  };
+
+  it("never cover a straight edge", () => {
+    expect(labelled([[0, 0], [110, 0]]).edges(".level").length).toBe(1);
+    expect(labelled([[0, 0], [0, 70]]).edges(".upright").length).toBe(1);
+    expect(labelled([[0, 0], [110, 70]]).edges(".level, .upright").length).toBe(0);
+  });
+
+  it("are cut before they reach the icon, when they are too long for any node", () => {
+    expect(labelled([[0, 0], [9, 0]], "x".repeat(120)).nodes().map((node) => node.data("room") as number)).toEqual([152, 152]);
+    expect(labelled([[0, 0], [9, 0]], "search").nodes().map((node) => node.data("room") as number)).toEqual([184, 184]);
+  });
+});

@@ -9,12 +9,18 @@ export const edgeId = (index: number): string => `e${index}`;
 /** The index inside an id of ours. */
 export const indexOf = (id: string): number => Number(id.slice(1));
 
+// As the layout reckons (ftnb/widget/layout.py): a label of average letters fits its node, unless it is too long for any.
+const CHAR_WIDTH = 7.2;
+const ICON_ROOM = 32;
+
 export interface NodeData {
   id: string;
   parent?: string;
   label: string;
   width: number;
   height: number;
+  /** Width left for the label; a longer one is cut, with an ellipsis. */
+  room: number;
   status: string;
   /** Visits; at most a few digits. */
   times: number;
@@ -35,7 +41,8 @@ export function toElements(payload: EngagementPayload, placement: Placement): El
     const [x = 0, y = 0, width = 64, height = 34] = placement.nodes[index] ?? [];
     const group = isParent.has(index);
     const label = group && node.n_visits > 1 ? `${node.label} ×${node.n_visits}` : node.label;
-    const data: NodeData = { id: nodeId(index), label, width, height, status: node.status ?? "none", times: node.n_visits };
+    const room = group || label.length * CHAR_WIDTH <= width - ICON_ROOM ? width : width - ICON_ROOM;
+    const data: NodeData = { id: nodeId(index), label, width, height, room, status: node.status ?? "none", times: node.n_visits };
     if (node.parent !== null) data.parent = nodeId(node.parent);
     const classes = [
       node.kind,
@@ -66,10 +73,18 @@ export function toElements(payload: EngagementPayload, placement: Placement): El
       !edge.declared && "undeclared",
       bends && "bent",
       edge.source === edge.target && "loop",
+      !bends && beside(placement.nodes[edge.source], placement.nodes[edge.target]),
     ];
     return { group: "edges", data, classes: classes.filter(Boolean).join(" ") };
   });
   return [...nodes, ...edges];
+}
+
+/** On a straight edge a label would hide all of it: it goes above a level one, and to the right of an upright one. */
+function beside(source: number[] = [], target: number[] = []): "level" | "upright" | false {
+  const dx = Math.abs((source[0] ?? 0) - (target[0] ?? 0));
+  const dy = Math.abs((source[1] ?? 0) - (target[1] ?? 0));
+  return dy < 4 && dx > 4 ? "level" : dx < 4 && dy > 4 ? "upright" : false;
 }
 
 function clip(text: string): string {

@@ -59,7 +59,7 @@ export function graphStyle(theme: Theme): StylesheetJson {
         "text-valign": "center",
         "text-halign": "center",
         "text-wrap": "ellipsis",
-        "text-max-width": "data(width)",
+        "text-max-width": "data(room)",
         color: color.fg,
         "background-color": color.bg,
         "border-width": 1.5,
@@ -111,6 +111,8 @@ export function graphStyle(theme: Theme): StylesheetJson {
         "loop-sweep": "60deg",
       },
     },
+    { selector: "edge.level", style: { "text-margin-y": -9, "text-background-opacity": 0 } },
+    { selector: "edge.upright", style: { "text-margin-x": 14, "text-background-opacity": 0 } },
     {
       selector: "edge.bent",
       style: {

@@ -18,6 +18,8 @@ from .turns import StreamEvent
 _INJECTED = ("config", "writer", "store", "previous", "runtime")
 """Parameters that LangGraph fills in by their names."""
 
+END = "__end__"
+"""LangGraph's name of the end, which edges and branches may lead to."""
 Router = Callable[..., Any]
 
 
@@ -77,6 +79,10 @@ class Plan:
         if len(self.entries) > 1:
             raise WorkflowError(f"workflow {self.name!r} has several entries, {', '.join(self.entries)}; it needs one")
         self._must_exist("entry", self.entries)
+        if END in {*self.entries, *self.finish, *self.goals}:
+            raise WorkflowError(
+                f"workflow {self.name!r}: {END!r} is no step; a run ends after the steps in wf.finish(…)"
+            )
         for source, target in self.edges:
             self._must_exist(f"edge({source!r}, {target!r})", [source, target])
         for source, _, mapping in self.branches:
@@ -99,7 +105,7 @@ class Plan:
 
     def _must_exist(self, where: str, names: Iterable[str]) -> None:
         for name in names:
-            if name not in self.steps:
+            if name not in self.steps and name != END:
                 near = get_close_matches(str(name), self.steps, n=1, cutoff=0.5)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise WorkflowError(
@@ -117,7 +123,7 @@ class Plan:
         todo = list(reached)
         while todo:
             for target in ways[todo.pop()]:
-                if target not in reached:
+                if target not in reached and target != END:
                     reached.add(target)
                     todo.append(target)
         lost = [name for name in self.steps if name not in reached]

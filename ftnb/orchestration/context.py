@@ -13,7 +13,7 @@ from ..langgraph_adapter import calls
 from ..llm import LangChainClient, LLMClient, LLMResult, Messages, as_client
 from ..registry import REGISTER
 from ._run import RUN, Run
-from ._tools import run_loop
+from ._tools import conversation, run_loop
 from .turns import StreamEvent
 
 DEFAULT_ITERATIONS = 8
@@ -45,13 +45,15 @@ class StepContext:
     async def llm(self, prompt: Messages, *, model: str | None = None, stream: bool = False, **overrides: Any) -> str:
         """Ask the model, record the call with its tokens, and return the text.
 
-        `prompt` is a text or chat messages; `model` and `overrides` go to the client's `acomplete`. With `stream` the
-        chunks go to whoever streams the run as `token` events; otherwise it changes nothing. Raises LLMError when there
-        is no client or no answer, and whatever the client raises.
+        `prompt` is a text, or a list of texts, chat messages and LangChain messages; `model` and `overrides` go to the
+        client's `acomplete`. With `stream` the chunks go to whoever streams the run as `token` events; otherwise it
+        changes nothing. Raises LLMError when there is no client or no answer, and whatever the client raises.
         """
         if model is not None:
             overrides["model"] = model
         streams = stream and self._run.sink is not None
+        if isinstance(prompt, list) and not all(isinstance(one, dict) for one in prompt):
+            prompt = conversation(prompt)
         result = await self._ask(prompt, overrides, streams=streams)
         if result.text is None:
             raise LLMError(f"{_client_name(self._client())} answered without any text; the call is in the trace")

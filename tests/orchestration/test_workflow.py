@@ -6,13 +6,17 @@ import asyncio
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass, field
+from operator import add
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, MessagesState
 from langgraph.types import Command
+from pydantic import BaseModel
 
 import ftnb
 from ftnb.core.model import EngagementStatus, EventKind, StepStatus
@@ -283,6 +287,60 @@ async def test_the_nearest_model_answers(recorder: Recorder, store: SQLiteStore)
     assert await answer(one_step(talk)) == "registry"
     assert await answer(one_step(talk, llm=Scripted("workflow"))) == "workflow"
     assert await answer(one_step(talk, llm=Scripted("workflow")), llm=Scripted("run")) == "run"
+
+
+async def test_messages_of_the_state_can_be_the_prompt(recorder: Recorder) -> None:
+    async def talk(state: State, ctx: Any) -> None:
+        await ctx.llm(state["messages"])
+
+    model = Scripted("ok")
+    given = [HumanMessage("hi"), AIMessage("hello"), "so?"]
+    await one_step(talk).run({"messages": given}, recorder, llm=model)
+    assert model.seen == [
+        [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": "hello"},
+            {"role": "user", "content": "so?"},
+        ]
+    ]
+
+
+@pytest.mark.parametrize("kind", ["pydantic", "dataclass", "messages"])
+async def test_every_kind_of_state_that_langgraph_takes(recorder: Recorder, store: SQLiteStore, kind: str) -> None:
+    class Model(BaseModel):
+        messages: Annotated[list[Any], add] = []
+
+    @dataclass
+    class Data:
+        messages: Annotated[list[Any], add] = field(default_factory=list)
+
+    schema: Any = {"pydantic": Model, "dataclass": Data, "messages": MessagesState}[kind]
+    wf = Workflow("w", state_schema=schema)
+
+    @wf.step
+    async def ask(state: Any, ctx: Any) -> dict[str, Any]:
+        return {"messages": [await ctx.pause(awaiting="x")]}
+
+    wf.entry("ask")
+    wf.finish("ask")
+    assert (await wf.start({"messages": []}, recorder, thread_id="t")).is_paused
+    turn = await wf.resume("t", recorder, input="yes")
+    assert turn.status == "completed"
+    assert len(store.get_engagement(turn.engagement_id).steps) == 2
+
+
+async def test_edges_and_branches_may_lead_to_the_end(recorder: Recorder, store: SQLiteStore) -> None:
+    wf = Workflow("w", state_schema=State)
+    wf.step(lambda state: {}, name="a")
+    wf.step(lambda state: {}, name="b")
+    wf.entry("a")
+    wf.branch("a", lambda state: "stop", {"stop": END, "go": "b"})
+    wf.edge("b", END)
+    engagement = store.get_engagement(await wf.run({"messages": []}, recorder))
+    assert [step.name for step in engagement.steps] == ["a"]
+    wf.finish(END)
+    with pytest.raises(WorkflowError, match="'__end__' is no step"):
+        wf.compile()
 
 
 async def test_overrides_reach_the_client(recorder: Recorder) -> None:

@@ -139,20 +139,33 @@ class Subscription(AsyncIterator[Record]):
         self._backlog = backlog
         self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._n_missed = 0
+        self._lock = threading.Lock()
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     def put(self, records: Sequence[BaseRecord]) -> None:
         """Called from the writer's thread; never waits."""
-        for record in records:
-            if self._queue.qsize() >= MAX_WAITING:
-                self._n_missed += 1
-                continue
-            if self._n_missed:
-                missed, self._n_missed = self._n_missed, 0
-                detail = "this subscriber was too slow; read the store, or subscribe again with after="
-                self._queue.put(GapRecorded(engagement_id="", reason="slow_subscriber", count=missed, detail=detail))
-            self._queue.put(record)
+        with self._lock:
+            for record in records:
+                if self._queue.qsize() >= MAX_WAITING:
+                    self._n_missed += 1
+                else:
+                    self._tell_missed()
+                    self._queue.put(record)
         self._wake()
+
+    def _tell_missed(self) -> None:
+        """Put a gap on the queue for what did not fit. Called under the lock."""
+        if self._n_missed:
+            missed, self._n_missed = self._n_missed, 0
+            detail = "this subscriber was too slow; read the store, or subscribe again with after="
+            self._queue.put(GapRecorded(engagement_id="", reason="slow_subscriber", count=missed, detail=detail))
+
+    def _next(self, timeout: float | None) -> object:
+        """The next item; waits for it at most `timeout` seconds. Raises queue.Empty."""
+        if self._n_missed and self._queue.empty():
+            with self._lock:
+                self._tell_missed()
+        return self._queue.get(timeout=timeout) if timeout != 0 else self._queue.get_nowait()
 
     def end(self) -> None:
         """No more records will come."""
@@ -180,7 +193,7 @@ class Subscription(AsyncIterator[Record]):
         self._waiter = (asyncio.get_running_loop(), event)
         while True:
             try:
-                item = self._queue.get_nowait()
+                item = self._next(0)
             except queue.Empty:
                 await event.wait()
                 event.clear()
@@ -195,22 +208,9 @@ class Subscription(AsyncIterator[Record]):
         self._backlog = None
         while True:
             try:
-                item = self._queue.get(timeout=timeout)
+                item = self._next(timeout)
             except queue.Empty:
                 return
             if item is _CLOSED:
                 return
             yield cast(Record, item)
-
-
-class Broadcast:
-    """A subscription to a store that never gets a record."""
-
-    def subscribe(self) -> Subscription:
-        """Ends at once."""
-        subscription = Subscription()
-        subscription.end()
-        return subscription
-
-    def close(self) -> None:
-        """Nothing is open."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
-from ._redis_codec import Keys, as_text, field, load_blob, load_rows
+from ._redis_codec import Keys, as_text, field, load_blob, load_rows, pick_columns
 from ._tables import summarise
 from ._writer import label_key, label_value
 from .base import EngagementSummary
@@ -32,6 +33,13 @@ class RedisReader:
     def rows(self, engagement_ids: Sequence[str], after: int = 0) -> dict[str, list[tuple[int, Row]]]:
         """Rows of each engagement by seq, those after a seq."""
         found: dict[str, list[tuple[int, Row]]] = {}
+        for engagement_id, texts in self._texts(engagement_ids, after):
+            parts = (load_rows(engagement_id, text) for text in texts)
+            found[engagement_id] = [item for part in parts for item in part if item[0] > after]
+        return found
+
+    def _texts(self, engagement_ids: Sequence[str], after: int) -> Iterator[tuple[str, list[Any]]]:
+        """What is written of each engagement's rows, from the entry on that holds the first after a seq."""
         for begin in range(0, len(engagement_ids), _PAGE):
             page = engagement_ids[begin : begin + _PAGE]
             with self._client.pipeline(transaction=False) as pipe:
@@ -39,15 +47,26 @@ class RedisReader:
                     pipe.xrange(self._keys.records(engagement_id), min=f"({after}-0" if after else "-")
                 answers = pipe.execute()
             for engagement_id, entries in zip(page, answers, strict=True):
-                parts = (load_rows(engagement_id, field(fields, "r")) for _, fields in entries)
-                found[engagement_id] = [item for part in parts for item in part if item[0] > after]
+                yield engagement_id, [field(fields, "r") for _, fields in entries]
+
+    def columns(self, columns: Sequence[str], engagement_id: str | None, after: int) -> list[tuple[Any, ...]]:
+        """These columns, seq before them, of every row after a seq, by seq."""
+        ids = self._changed(after) if engagement_id is None else [engagement_id]
+        wanted, found = ["seq", *columns], list[tuple[Any, ...]]()
+        for key, texts in self._texts(ids, after):
+            for text in texts:
+                found += pick_columns(key, text, wanted, after)
+        found.sort(key=itemgetter(0))
         return found
+
+    def _changed(self, after: int) -> list[str]:
+        """Engagements with rows after a seq."""
+        return [as_text(key) for key in self._client.zrange(self._keys.latest, f"({after}", "+inf", byscore=True)]
 
     def all_rows(self, after: int) -> list[tuple[int, Row]]:
         """Every row after a seq, by seq."""
-        changed = self._client.zrange(self._keys.latest, f"({after}", "+inf", byscore=True)
-        rows = self.rows([as_text(key) for key in changed], after)
-        return sorted(chain.from_iterable(rows.values()), key=lambda item: item[0])
+        rows = self.rows(self._changed(after), after)
+        return sorted(chain.from_iterable(rows.values()), key=itemgetter(0))
 
     def rows_after(self, after: int) -> list[tuple[int, Row]]:
         """The rows of the next batches after a seq that hold any; all of them when the tail was trimmed past it."""
@@ -58,7 +77,7 @@ class RedisReader:
             last = seq_of(batches[-1][0])
             touched = dict.fromkeys(key for _, fields in batches for key in orjson.loads(field(fields, "e")))
             rows = chain.from_iterable(self.rows(list(touched), after).values())
-            found = sorted((item for item in rows if item[0] <= last), key=lambda item: item[0])
+            found = sorted((item for item in rows if item[0] <= last), key=itemgetter(0))
             if found:
                 return found
             after = last  # all of it was purged

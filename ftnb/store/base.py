@@ -7,7 +7,13 @@
 - **Threads.** Every method may be called from any thread, and `subscribe` from any event loop.
 - **Read-your-writes.** Reads first wait, at most two seconds, for what recorders of this process have accepted for the
   store; if that is not enough they warn (PartialTraceWarning) and answer with what is there.
+- **Live.** A subscriber sees every record committed after it came, once, in the order of seq, whichever thread or
+  process wrote it; with `after=` it goes on from a seq that it has seen. A record that was purged before it could be
+  handed on is left out. What waits for a slow subscriber is bounded; past that it gets one gap record with a count.
+- **Erasing.** A purge holds for every store object and process, at once and for good: what comes late is counted.
 - **Errors.** StoreError (an OSError) when the backend fails, UnknownEngagementError (a KeyError) for an unknown id.
+
+`ftnb.testing.StoreTests` checks all of it, for any store.
 """
 
 from __future__ import annotations
@@ -138,8 +144,14 @@ class LogStore(Store, Protocol):
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
 
-    def tail(self, *, timeout: float | None = None) -> Iterator[Record]:
+    def subscribe(self, *, after: int | None = None) -> AsyncIterator[Record]:
+        """As `Store.subscribe`; with `after`, everything with a greater seq, what is there already first."""
+
+    def tail(self, *, timeout: float | None = None, after: int | None = None) -> Iterator[Record]:
         """The synchronous twin of `subscribe`; ends when nothing came for `timeout` seconds (None: never)."""
+
+    def store_entries(self) -> list[dict[str, Any]]:
+        """The store's own log: dicts with seq, at, type and what was given, oldest first."""
 
     def close(self) -> None:
         """Release the backend. Closing twice is fine."""

@@ -17,7 +17,7 @@ import pyarrow.compute
 
 from ..core.errors import InvalidArgumentError, NotOurFileError, StoreError, UnknownEngagementError
 from ..core.model import Engagement
-from ._live import Broadcast
+from ._live import Subscription
 from ._parquet_file import BLOBS, EVIDENCE, RECORDS, SCHEMAS, STREAMS, EvidenceFile
 from ._summary import HEADER_TYPES, Summary
 from ._writer import Batch, clean_id
@@ -163,16 +163,19 @@ class ParquetStore:
         """Always the same: an export does not change."""
         return 0, 0
 
-    def subscribe(self) -> AsyncIterator[Record]:
+    def subscribe(self, *, after: int | None = None) -> AsyncIterator[Record]:
         """Ends at once: nothing is ever added."""
-        live = Broadcast()
-        subscription = live.subscribe()
-        live.close()
+        subscription = Subscription()
+        subscription.end()
         return subscription
 
-    def tail(self, *, timeout: float | None = None) -> Iterator[Record]:
+    def tail(self, *, timeout: float | None = None, after: int | None = None) -> Iterator[Record]:
         """Ends at once: nothing is ever added."""
         return iter(())
+
+    def store_entries(self) -> list[dict[str, Any]]:
+        """An export holds engagements only."""
+        return []
 
     def close(self) -> None:
         """Forget what was read. Closing twice is fine."""

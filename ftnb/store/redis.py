@@ -17,11 +17,11 @@ import orjson
 
 from ..core._optional import require
 from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
-from ._log_store import LogStoreBase, told
+from ._log_store import DTYPES, LogStoreBase, told
 from ._redis_codec import Keys
 from ._redis_read import RedisReader, seq_of
 from ._redis_write import RedisWriter
-from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, table_of
+from ._tables import BLOB_DTYPES, STREAM_DTYPES, table_of
 from ._writer import Batch
 from .base import EngagementSummary
 from .leaf import Row
@@ -147,11 +147,16 @@ class RedisStore(LogStoreBase):
         after: int,
         containing: Sequence[bytes],
     ) -> pa.Table:
-        if engagement_id is None:
-            rows = self._reader.all_rows(after)
-        else:
-            rows = self._reader.rows([engagement_id], after)[engagement_id]
-        return scan_rows(rows, columns, types, containing)
+        needed = list(dict.fromkeys([*columns, *(["type"] if types else []), *(["body"] if containing else [])]))
+        rows = self._reader.columns(needed, engagement_id, after)
+        if types:
+            place, wanted = needed.index("type") + 1, frozenset(types)
+            rows = [row for row in rows if row[place] in wanted]
+        if containing:
+            place = needed.index("body") + 1
+            rows = [row for row in rows if row[place] is not None and any(part in row[place] for part in containing)]
+        names = {"_seq": "int", **{name: DTYPES[name] for name in needed}}
+        return table_of(names, rows).select(list(columns))
 
     @told
     def _scan_blobs(self) -> pa.Table:

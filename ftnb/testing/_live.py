@@ -87,7 +87,7 @@ class LiveTests(StoreCase):
     def test_a_subscriber_can_go_on_from_where_it_was(self, store: LogStore) -> None:
         record_run(store, 2)
         seqs = store.scan(["seq"])["seq"].to_pylist()
-        tail = store.tail(timeout=0.2, after=seqs[3])  # type: ignore[call-arg]
+        tail = store.tail(timeout=0.2, after=seqs[3])
         record_run(store, 1)
         store.revision()
         assert [r.seq for r in tail] == store.scan(["seq"])["seq"].to_pylist()[4:]
@@ -95,7 +95,7 @@ class LiveTests(StoreCase):
     def test_nothing_of_an_engagement_comes_after_its_purge(self, store: LogStore) -> None:
         engagement_id = record_run(store, 1)
         store.purge(engagement_id)
-        tail = store.tail(timeout=0.2, after=0)  # type: ignore[call-arg]
+        tail = store.tail(timeout=0.2, after=0)
         kept = record_run(store, 0)
         store.revision()
         assert {r.engagement_id for r in tail} == {kept}

@@ -170,7 +170,7 @@ class ReadingTests(StoreCase):
         recorder.flush()
         assert store.list_engagements() == []
         assert store.scan(["seq"]).num_rows == 0
-        entries: list[dict[str, Any]] = store.store_entries()  # type: ignore[attr-defined]
+        entries: list[dict[str, Any]] = store.store_entries()
         assert [(entry["type"], entry["count"]) for entry in entries] == [("gap", 3), ("gap", 1)]
         assert entries[0]["seq"] < entries[1]["seq"]
         recorder.close()

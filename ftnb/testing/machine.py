@@ -128,7 +128,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Everything that was committed came by, once, in order."""
         live, stored = [r.seq for r in self.live], all_seqs(self.store)
-        again = [r.seq for r in self.store.tail(timeout=0.0, after=0)]  # type: ignore[call-arg]
+        again = [r.seq for r in self.store.tail(timeout=0.0, after=0)]
         for store in (*self.others, self.store, self.model):
             store.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -80,7 +80,7 @@ export function toElements(payload: EngagementPayload, placement: Placement): El
   return [...nodes, ...edges];
 }
 
-/** On a straight edge a label would hide all of it: it goes above a level one, and to the right of an upright one. */
+/** On a straight edge a label would hide all of it: it goes below a level one (above are the badges), and to the right of an upright one. */
 function beside(source: number[] = [], target: number[] = []): "level" | "upright" | false {
   const dx = Math.abs((source[0] ?? 0) - (target[0] ?? 0));
   const dy = Math.abs((source[1] ?? 0) - (target[1] ?? 0));

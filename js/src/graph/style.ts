@@ -111,7 +111,7 @@ export function graphStyle(theme: Theme): StylesheetJson {
         "loop-sweep": "60deg",
       },
     },
-    { selector: "edge.level", style: { "text-margin-y": -9, "text-background-opacity": 0 } },
+    { selector: "edge.level", style: { "text-margin-y": 10, "text-background-opacity": 0 } },
     { selector: "edge.upright", style: { "text-margin-x": 14, "text-background-opacity": 0 } },
     {
       selector: "edge.bent",

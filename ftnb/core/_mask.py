@@ -149,7 +149,9 @@ class Mask:
                 for piece in pieces:
                     if piece in text:
                         return True
-        return any(True for _ in self._keys.find(text)) or any(search(text) for search in self._ungated)
+        if (":" in text or "=" in text) and any(True for _ in self._keys.find(text)):
+            return True
+        return any(search(text) for search in self._ungated) if self._ungated else False
 
     def _rule_of(self, key: str) -> str | None:
         """The name of the rule that masks what is kept under `key`."""
@@ -201,9 +203,9 @@ class Mask:
     def _entry(self, key: Any, item: Json, path: tuple[Any, ...], whole: bool) -> Json:
         """What is kept under `key`."""
         rule = self._rule_of(key) if whole and isinstance(key, str) else None
-        if rule is not None and item is not None and item != "" and not isinstance(item, bool):
-            if not (path[-1] == "properties" and isinstance(item, dict) and _SCHEMA & item.keys()):
-                return self._masked(item, rule)
+        is_schema = path[-1] == "properties" and isinstance(item, dict) and not _SCHEMA.isdisjoint(item)
+        if rule is not None and not is_schema and item is not None and item != "" and not isinstance(item, bool):
+            return self._masked(item, rule)
         return self._walk(item, (*path, key), whole)
 
     def _marker(self, value: dict[str, Json], path: tuple[Any, ...], whole: bool) -> Json:

@@ -33,7 +33,8 @@ from uuid import UUID
 import orjson
 
 from ._describe import MAX_TEXT, as_data, plain, safe_repr, type_name
-from .marked import MARK, Marked
+from .marked import MARK as MARK
+from .marked import Marked
 
 MAX_DEPTH = 100
 """Levels of JSON past which containers are cut; orjson itself stops at 254."""
@@ -111,7 +112,7 @@ def _is_json(value: Any) -> bool:
 def from_json(value: Json, resolve: Callable[[dict[str, Json]], Any] | None = None) -> Any:
     """Turn markers of plain Python types back into those types; other markers become `Marked`.
 
-    `resolve` is given each `ref` and `list` marker (see `store.blobs`) and returns what it stands for.
+    `resolve` is given each `ref`, `list` and `media` marker (see `store.blobs`) and returns what it stands for.
     """
     if isinstance(value, list):
         return [from_json(item, resolve) for item in value]
@@ -120,7 +121,7 @@ def from_json(value: Json, resolve: Callable[[dict[str, Json]], Any] | None = No
     kind = value.get(MARK)
     if kind is None:
         return {key: from_json(item, resolve) for key, item in value.items()}
-    if kind in ("ref", "list") and resolve is not None:
+    if kind in ("ref", "list", "media") and resolve is not None:
         return resolve(value)
     restored = {key: from_json(item, resolve) if key != MARK else item for key, item in value.items()}
     restore = _RESTORE.get(kind) if isinstance(kind, str) else None
@@ -211,9 +212,9 @@ class _Walker:
     def _object(self, value: Any, depth: int) -> Json:
         """Objects that know how to become data, then a description of those that do not."""
         data = as_data(value)
-        return (
-            _opaque(value) if data is None else marker("object", type=type_name(value), data=self.walk(data, depth + 1))
-        )
+        if data is None:
+            return _opaque(value)
+        return marker("object", type=type_name(value), data=self.walk(data, depth + 1))
 
 
 def _ordered(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What stands in the place of a value that was recorded but is no plain data: a message, a dataframe, a masked secret."""
+"""What stands in the place of a recorded value that is no plain data: a message, a dataframe, a masked secret."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Marked(dict[str, Any]):
     def _read_only(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("what was recorded is read-only; dict(…) makes a copy that can be changed")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _read_only  # type: ignore[assignment]
-    __setattr__ = __ior__ = _read_only  # type: ignore[assignment]
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = _read_only
+    __setattr__ = __ior__ = _read_only
 
 
 def _is_empty(value: Any) -> bool:

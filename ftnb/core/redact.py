@@ -152,7 +152,7 @@ def before_change(flush: Callable[[], None]) -> None:
     _before_change.append(flush)
 
 
-def _names(keys: Iterable[str]) -> list[str]:
+def _names(keys: Iterable[Any]) -> list[str]:
     if isinstance(keys, (str, bytes)):
         raise InvalidArgumentError(f"keys takes a list of names, got one text; write keys=[{keys!r}]")
     names = list(keys)

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from itertools import islice
 from typing import Any, Protocol
 
 from ..core import redact
@@ -27,8 +27,9 @@ MAX_ANY = 100_000
 """Queued items past which only a count is kept."""
 _BATCH = 1_000
 _MAX_REST_SECONDS = 0.05
-_FORK_WAIT_SECONDS = 0.1
+_FORK_WAIT_SECONDS = 0.5
 """How long a fork waits for the writer to be between two batches."""
+_MAX_TRANSLATED_AT_FORK = 5_000
 _GATHER_SECONDS = 0.01
 """How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
 would compete with the agent for the interpreter, and would commit a step at a time."""
@@ -115,9 +116,11 @@ class QueuePipeline:
         self._stopped = False
         self._batch: list[Any] = []
         """What the writer has taken off the queue and not yet translated."""
-        self._inherited: tuple[list[Any], queue.SimpleQueue[Any]] | None = None
-        """In a forked child: what the parent had still to write."""
-        self._was_whole = True
+        self._waiting: list[threading.Event] = []
+        """Who waits in `flush` for that batch."""
+        self._is_forked = False
+        self._was_at_rest = True
+        """At the last fork."""
         self._start()
 
     def _start(self) -> None:
@@ -200,29 +203,29 @@ class QueuePipeline:
 
     def _run(self) -> None:
         """The writer thread: take what is there, commit it, rest as long as that took, again."""
-        writer, waiting = self._writer, list[threading.Event]()
-        if self._inherited is not None:
-            taken, rest = self._inherited
-            writer.settle(chain(taken, _rest_of(rest)), is_whole=self._was_whole)
-            self._inherited = None
+        writer = self._writer
+        if self._is_forked:
+            writer.settle(self._was_at_rest)
         items = self._queue
         assert not isinstance(items, _Asleep)
         while not self._stopped:
-            batch = self._batch = list[Any]()
-            _take(items, batch, waiting, writer.urgent)
-            begun = time.perf_counter()
+            _take(items, self._batch, self._waiting, writer.urgent)
+            begun, waiting, taken = time.perf_counter(), list[threading.Event](), list[Any]()
             try:
+                with writer.gate:
+                    waiting, self._waiting = self._waiting, []
+                    taken, self._batch = self._batch, []
+                    batch = writer.prepare(taken)
                 writer.write(batch, self._queue.qsize)
                 if self._drops:
                     writer.record_gaps(self._drops)
             except Exception as error:  # the thread must outlive every fault
-                writer.lost("writer_error", f"{type(error).__name__}: {error}", len(batch))
+                writer.lost("writer_error", f"{type(error).__name__}: {error}", len(taken))
             for done in waiting:
                 done.set()
-            waiting.clear()
             self._stop_if_done()
             # Half of the time at most: the agent's own thread needs the interpreter too.
-            if batch and not writer.urgent.wait(min(time.perf_counter() - begun, _MAX_REST_SECONDS)):
+            if taken and not writer.urgent.wait(min(time.perf_counter() - begun, _MAX_REST_SECONDS)):
                 continue
             writer.urgent.clear()
 
@@ -240,9 +243,21 @@ class QueuePipeline:
     # --- forks ---
 
     def before_fork(self, until: float) -> None:
-        """Wait, a moment at most, until the writer and the store are at rest."""
-        if not isinstance(self._queue, _Asleep):  # else this is a child itself, and has touched nothing yet
-            self._was_whole = self._writer.rest(until)
+        """Have the writer and the store at rest, if that is soon, and captured events translated.
+
+        What is translated on both sides of a fork would get ids of its own on each.
+        """
+        if isinstance(self._queue, _Asleep):
+            return  # this is a child itself, and has touched nothing yet
+        self._was_at_rest = self._writer.rest(until)
+        if self._was_at_rest:
+            for item in islice(_rest_of(self._queue), _MAX_TRANSLATED_AT_FORK):
+                if item[0] is _FLUSH:
+                    self._waiting.append(item[1])
+                else:
+                    self._batch.append(item)
+            self._writer.translate(self._batch)
+            self._queue.put(_NUDGE)
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -251,14 +266,9 @@ class QueuePipeline:
 
     def after_fork(self) -> None:
         """In the child: the queue, the thread and the store's connections belong to the parent."""
-        taken = self._batch if self._was_whole else []
-        waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        if self._inherited is not None:  # a child that has not written yet has forked
-            taken = [*self._inherited[0], *_rest_of(self._inherited[1]), *taken]
-        if not isinstance(self._queue, _Asleep):
-            waiting = self._queue
-        self._inherited = (taken, waiting)
-        self._batch, self._drops, self._writer = [], deque(), Committer(self._writer.store)
+        self._batch, self._waiting, self._drops = [], [], deque()
+        self._writer = Committer(self._writer.store)
+        self._is_forked = True
         self.__dict__.pop("_awake", None)
         self._queue = _Asleep(self._wake)
 
@@ -319,13 +329,13 @@ def _take(
 
 
 def _rest_of(items: queue.SimpleQueue[Any]) -> Iterator[Any]:
-    """What is on a queue that nobody fills any more, without requests to its thread."""
+    """What is on a queue at the moment, without mere nudges."""
     while True:
         try:
             item = items.get_nowait()
         except queue.Empty:
             return
-        if item is not _NUDGE and item[0] is not _FLUSH:
+        if item is not _NUDGE:
             yield item
 
 

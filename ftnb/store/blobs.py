@@ -4,6 +4,7 @@ A conversation's state grows with every step; writing it whole each time costs t
 of a value is replaced by a marker and its bytes go to the blob table:
 
     {"$ftnb": "ref", "id": "<43 characters>", "n_bytes": 1234}       a part stored as a blob
+    {"$ftnb": "media", "media": "image/png", "id": …, …}             an image or other bytes, see `_media`
     {"$ftnb": "list", "n": 402, "chunks": [id, …], "tail": […]}      a long list: full chunks, and the items after them
 
 A chunk of height 1 holds 4 items, one of height h holds the ids of 4 chunks of height h - 1. A list of n items is the
@@ -27,6 +28,7 @@ import orjson
 
 from ..core.canonical import MARK, Json, encode_json, from_json, marker
 from ..core.marked import Marked
+from . import _media
 
 JSON_MEDIA = "application/json"
 PART_BYTES = 512
@@ -89,8 +91,13 @@ class Interner:
         """The small form of `value` and the size of that form in bytes, roughly."""
         if isinstance(value, str):
             size = len(value) + 2
-            return self._cap(value, size, PART_BYTES)
+            found = _media.of_text(value) if size > PART_BYTES else None
+            return self._cap(value, size, PART_BYTES) if found is None else self._put_media(found)
         if isinstance(value, dict):
+            if value.get(MARK) == "bytes" and len(value.get("base64", "")) > PART_BYTES:
+                found = _media.of_bytes(value)
+                if found is not None:
+                    return self._put_media(found)
             small, size = {}, 2
             for key, item in value.items():
                 small[key], item_size = self._shrink(item)
@@ -123,21 +130,30 @@ class Interner:
         return [chunk for ids in reversed(left[1:]) for chunk in ids], left[0]
 
     def _cap(self, value: Json, size: int, limit: int) -> tuple[Json, int]:
-        if size <= limit or (isinstance(value, dict) and value.get(MARK) in ("ref", "list")):
+        if size <= limit or (isinstance(value, dict) and value.get(MARK) in ("ref", "list", "media")):
             return value, size
         ref = self._put(value)
         return ref, 100
 
     def _put(self, value: Json) -> Json:
         data = encode_json(value)
-        dedup = blake2b(data, digest_size=16).digest()
+        return marker("ref", id=self._blob(data, JSON_MEDIA, b""), n_bytes=len(data))
+
+    def _put_media(self, found: _media.Found) -> tuple[Json, int]:
+        # The media type counts: the id commits to it.
+        blob_id = self._blob(found.data, found.media, found.media.encode() + b"\x00")
+        return marker("media", media=found.media, n_bytes=len(found.data), id=blob_id, **found.about), 200
+
+    def _blob(self, data: bytes, media: str, key: bytes) -> str:
+        """The id of the blob that holds `data`, made unless it is there; `key` sets equal bytes of two kinds apart."""
+        dedup = blake2b(key + data if key else data, digest_size=16).digest()
         blob_id = self._known.get(dedup)
         if blob_id is None:
             salt = os.urandom(16)
-            blob_id = blob_id_of(salt, JSON_MEDIA, data)
+            blob_id = blob_id_of(salt, media, data)
             self._known[dedup] = blob_id
-            self._fresh.append(Blob(self.engagement_id, blob_id, dedup, salt, JSON_MEDIA, data))
-        return marker("ref", id=blob_id, n_bytes=len(data))
+            self._fresh.append(Blob(self.engagement_id, blob_id, dedup, salt, media, data))
+        return blob_id
 
 
 class Resolver:
@@ -160,6 +176,9 @@ class Resolver:
         if mark[MARK] == "list":
             return self._items(mark)
         blob_id = mark["id"]
+        if mark[MARK] == "media":
+            data = self._fetch(blob_id)
+            return Marked(marker("withheld", id=blob_id)) if data is None else _media.restored(mark, data)
         if blob_id not in self._parts:
             data = self._fetch(blob_id)
             withheld = Marked(marker("withheld", id=blob_id))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from os import PathLike
 from pathlib import Path
+from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import FtnbError, UnknownEngagementError
+from .langgraph_adapter import _events as events
 from .langgraph_adapter import _install, _scope
 from .langgraph_adapter._capture import Capture
 from .langgraph_adapter._scope import Labels, Scope
@@ -56,7 +59,9 @@ class Session:
         return str(getattr(self.store, "path", None) or getattr(self.store, "url", None) or repr(self.store))
 
     def pause(self) -> None:
-        """Record nothing until `resume`; runs in flight go on unrecorded."""
+        """Record nothing until `resume`. Runs in flight end here for the record, as abandoned, and go on unrecorded."""
+        if self.is_on:
+            self._capture.send(events.STOPPED, perf_counter_ns(), False)
         self.is_on = False
         self._connect()
 
@@ -100,6 +105,7 @@ class Session:
             from .langgraph_adapter.handler import AMBIENT
 
             AMBIENT.attach(None)
+        self._capture.send(events.STOPPED, perf_counter_ns(), True)
         _install.release()
         self.recorder.close(_STORE_CLOSE_SECONDS)
         close = getattr(self.store, "close", None)
@@ -125,11 +131,16 @@ def start(store: str | PathLike[str] | Store = DEFAULT_STORE) -> Session:
         _session._close()
     _session = Session(opened, owns_store=owns)
     _session._opened_as = store
+    atexit.unregister(stop)
+    atexit.register(stop)
     return _session
 
 
 def stop() -> None:
-    """Stop recording, after everything so far is in the store. Nothing of ours stays in LangChain. Twice is fine."""
+    """Stop recording, after everything so far is in the store. Nothing of ours stays in LangChain. Twice is fine.
+
+    Runs in flight end here for the record, as abandoned, and go on unrecorded. The process's end stops recording too.
+    """
     global _session
     session, _session = _session, None
     if session is not None:

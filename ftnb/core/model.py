@@ -167,6 +167,12 @@ class Step(BaseModel):
     """What the node returned, by reference (`store.blobs`); None when not captured."""
     routes: dict[str, str] = Field(default_factory=dict)
     """How control came to this step: {causing step id: static | conditional | send | join | goto | resume | error}."""
+    decisions: dict[str, Any] = Field(default_factory=dict)
+    """What the routers after the node said: {router: label, or list of labels}."""
+    cached: bool = False
+    """The node was not run: LangGraph's cache had its result."""
+    checkpoint_id: str | None = None
+    """LangGraph's checkpoint from which this step ran; None when there was none, or it was not seen."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -18,17 +18,21 @@ class Calls:
     def __init__(self, emit: Callable[[Draft], None]) -> None:
         self._emit = emit
 
-    def llm(self, step: StepRun, perf: int, wall: int, name: str, messages: Any, metadata: Any, given: Any) -> CallRun:
+    def llm(self, step: StepRun, perf: int, name: str, messages: Any, metadata: Any, parameters: Any) -> CallRun:
         """A model was called with `messages`: chat messages, or one prompt text."""
-        call = CallRun(step.turn, step, step.graph, kind="llm", perf=perf, wall=wall)
+        given, is_late = parameters or (None, False)
+        call = CallRun(step.turn, step, step.graph, kind="llm", perf=perf, is_late=is_late)
         call.name = str(metadata.get("ls_model_name") or (given or {}).get("model") or name)
         call.model = metadata.get("ls_model_name") or (given or {}).get("model") or (given or {}).get("model_name")
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        call.payload = {
-            "messages": [_llm.message(one) for one in messages],
-            "parameters": _llm.parameters(given),
-        }
+        if messages is None:
+            call.payload = {}  # dropped, as the store does not keep up
+        else:
+            call.payload = {
+                "messages": [_llm.message(one) for one in messages],
+                "parameters": _llm.parameters(given),
+            }
         if metadata.get("ls_provider"):
             call.payload["provider"] = metadata["ls_provider"]
         return call
@@ -64,17 +68,20 @@ class Calls:
         self._emit(draft)
 
     def tool(
-        self, step: StepRun, perf: int, wall: int, name: str, arguments: Any, call_id: str | None, subtype: str | None
+        self, step: StepRun, perf: int, name: str, given: Any, call_id: str | None, subtype: str | None
     ) -> CallRun:
         """A tool or, with the subtype `retriever`, a retriever was called."""
-        call = CallRun(step.turn, step, step.graph, kind=subtype or "tool", name=name, perf=perf, wall=wall)
+        arguments, is_late = given or (None, False)
+        call = CallRun(step.turn, step, step.graph, kind=subtype or "tool", name=name, perf=perf, is_late=is_late)
         call.payload = {"query": arguments} if subtype == "retriever" else {"args": arguments}
         if call_id is not None:
             call.payload["call_id"] = call_id
         return call
 
-    def tool_end(self, call: CallRun, perf: int, output: Any) -> None:
+    def tool_end(self, call: CallRun, perf: int, returned: Any) -> None:
         """The tool returned; a tool message that says so counts as an error."""
+        output, is_late = returned or (None, False)
+        call.is_late = call.is_late or is_late
         if call.kind == "retriever":
             call.payload["documents"], error = _llm.documents(output), None
         else:
@@ -99,10 +106,25 @@ class Calls:
 
     def _draft(self, call: CallRun, kind: EventKind, perf: int | None, **fields: Any) -> Draft:
         step_id = call.step.step_id if call.step is not None else ""
-        duration = None if perf is None else (perf - call.perf) // 1000
-        return build.event(
-            call.turn.stream, call.wall, step_id, kind, call.name, payload=call.payload, duration_us=duration, **fields
+        turn = call.turn
+        begun = turn.us(call.perf)
+        duration = None if perf is None else turn.us(perf) - begun
+        draft = build.event(
+            turn.stream, begun, step_id, kind, call.name, payload=call.payload, duration_us=duration, **fields
         )
+        if call.is_late:
+            draft.body["late_bound"] = True
+        return draft
+
+    def log(self, step: StepRun, perf: int, name: str, payload: Any, subtype: str, frozen: Any) -> None:
+        """The node told something itself."""
+        turn = step.turn
+        draft = build.event(
+            turn.stream, turn.us(perf), step.step_id, EventKind.LOG, name, payload=payload, subtype=subtype
+        )
+        if frozen is not None and frozen[1]:
+            draft.body["late_bound"] = True
+        self._emit(draft)
 
 
 def told(error: BaseException) -> tuple[str | None, str | None]:

@@ -1,21 +1,27 @@
-"""What a callback leaves on the queue: a plain tuple, the kind first.
+"""What a callback or the tap leaves on the queue: a plain tuple, the kind first.
 
-Tuples, because they are made on the agent's thread and nothing is cheaper. `perf` is `perf_counter_ns`, `wall` is
-microseconds since 1970; `run` and `parent` are LangChain's run ids.
+Tuples, because they are made on the agent's thread and nothing is cheaper. `perf` is `perf_counter_ns`, the only clock
+read there; `run` and `parent` are LangChain's run ids; a value in angle brackets is the pair that `freeze` gives.
 
-    GRAPH_START   perf wall run parent name GraphStart
-    CHAIN_START   perf wall run parent name tags metadata inputs scope kind
-    CHAIN_END     perf run outputs facts
+    GRAPH_START   perf run parent name metadata GraphStart
+    CHAIN_START   perf run parent name tags metadata <inputs> scope kind
+    CHAIN_END     perf run <outputs> facts
     CHAIN_ERROR   perf run error facts
-    LLM_START     perf wall run parent name messages metadata parameters scope
+    LLM_START     perf run parent name messages metadata <parameters> scope
     LLM_END       perf run result first_token_perf
     LLM_ERROR     perf run error first_token_perf
-    TOOL_START    perf wall run parent name arguments call_id subtype scope
-    TOOL_END      perf run output
+    TOOL_START    perf run parent name <arguments> call_id subtype scope
+    TOOL_END      perf run <output>
     TOOL_ERROR    perf run error
-    CUSTOM        wall run name data
-    SCOPE_OPEN    wall scope
-    SCOPE_CLOSE   wall scope error
+    CUSTOM        perf run name <data> subtype
+    SCOPE_OPEN    perf offset scope
+    SCOPE_CLOSE   perf offset scope error
+    LOADED        perf run checkpoint_id parent_checkpoint_id is_saved
+    CHECKPOINT    run checkpoint_id is_there
+    WRITES        run task_id node writes triggers
+    CACHED        perf run metadata <input> writes triggers
+    EDITED        wall_us thread checkpoint_id <updates>
+    STOPPED       perf is_final
 """
 
 from __future__ import annotations
@@ -40,7 +46,34 @@ from ._scope import Labels, Scope
     CUSTOM,
     SCOPE_OPEN,
     SCOPE_CLOSE,
-) = range(13)
+    LOADED,
+    CHECKPOINT,
+    WRITES,
+    CACHED,
+    EDITED,
+    STOPPED,
+) = range(19)
+
+Event = tuple[Any, ...]
+_PAYLOADS = {
+    CHAIN_START: 7,
+    CHAIN_END: 3,
+    LLM_START: 5,
+    LLM_END: 3,
+    TOOL_START: 5,
+    TOOL_END: 3,
+    CUSTOM: 4,
+    WRITES: 4,
+    CACHED: 4,
+}
+"""Where the large value of an event is."""
+
+
+def slim(event: Event) -> Event:
+    """`event` without its large value: what is kept of it when the store does not keep up."""
+    place = _PAYLOADS.get(event[0])
+    return event if place is None else (*event[:place], None, *event[place + 1 :])
+
 
 InputKind = Literal["new", "resume", "command"]
 
@@ -60,6 +93,10 @@ class GraphStart:
     thread: ThreadProbe | None = None
     scope: Scope | None = None
     labels: Labels | None = None
+    offset_ns: int = 0
+    """From `perf` to nanoseconds since 1970."""
+    is_tapped: bool = False
+    """The tap will tell which checkpoint it loaded."""
 
 
 class Facts(NamedTuple):
@@ -68,3 +105,5 @@ class Facts(NamedTuple):
     status: str
     """LangGraph's word: done, interrupt_before, interrupt_after …"""
     checkpoint_id: str | None
+    next: tuple[str, ...] = ()
+    """Nodes before which it stopped."""

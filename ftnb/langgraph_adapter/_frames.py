@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.freeze import freeze
 from . import _scope
+from ._clock import offset_ns
 from ._events import Facts, GraphStart
 from ._identity import probe
 from ._scope import SCOPE
@@ -51,7 +52,7 @@ def graph_frame() -> FrameType | None:
 def graph_start(frame: FrameType | None, inputs: Any) -> GraphStart:
     """What can be seen of a graph as its run begins, before it has looked at its checkpoints."""
     scope = SCOPE.get()
-    start = GraphStart(scope=scope, labels=_scope.cell_labels if scope is None else None)
+    start = GraphStart(scope=scope, labels=_scope.cell_labels if scope is None else None, offset_ns=offset_ns())
     if inputs is None:
         start.input_kind = "resume"
     elif type(inputs).__name__ == "Command":
@@ -87,4 +88,7 @@ def facts_of(frame: FrameType) -> Facts | None:
     if loop is None:
         return None
     checkpoint = getattr(loop, "checkpoint", None) or {}
-    return Facts(str(getattr(loop, "status", "")), checkpoint.get("id"))
+    status, upcoming = str(getattr(loop, "status", "")), ()
+    if status.startswith("interrupt"):
+        upcoming = tuple(dict.fromkeys(task.name for task in getattr(loop, "tasks", {}).values()))
+    return Facts(status, checkpoint.get("id"), upcoming)

@@ -95,6 +95,11 @@ class Identity:
         while len(threads) > _MAX_THREADS:
             threads.popitem(last=False)
 
+    def owner(self, seen: ThreadProbe) -> Any:
+        """Whose conversation this kernel takes it for; None: it does not know."""
+        thread = self._threads(seen.saver).get((seen.thread_id, seen.namespace))
+        return None if thread is None else thread.engagement
+
     def written(self, seen: ThreadProbe, checkpoint_id: str | None) -> None:
         """The run that saw `seen` ended with this checkpoint."""
         thread = self._threads(seen.saver).get((seen.thread_id, seen.namespace))

@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 _HOOKS_MODULE = "langchain_core.tracers.context"
+_PATCHES = f"{__package__}.tap"
+_POOLS = f"{__package__}._pools"
 _lock = threading.Lock()
 _wanted = 0
 """How many want the hook: the session, and each explicit run."""
@@ -45,6 +47,9 @@ def release() -> None:
             return
         _on_ready.clear()
         sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
+        if _PATCHES in sys.modules:
+            sys.modules[_PATCHES].remove()
+            sys.modules[_POOLS].remove()
         hooks = getattr(sys.modules.get(_HOOKS_MODULE), "_configure_hooks", None)
         if _hook is not None and hooks is not None:
             hooks[:] = [hook for hook in hooks if hook is not _hook]
@@ -62,10 +67,12 @@ def _install() -> None:
         if _hook is None and _wanted:
             from langchain_core.tracers import context
 
+            from . import _pools
             from .handler import HANDLER
 
             context.register_configure_hook(HANDLER, True)
             _hook = context._configure_hooks[-1]
+            _pools.install()
         ready = list(_on_ready)
         _on_ready.clear()
     for call in ready:

@@ -14,6 +14,8 @@ from typing import Any
 from .topology import END, START
 
 PULL, PUSH = "__pregel_pull", "__pregel_push"
+TASKS = "__pregel_tasks"
+_TO = "branch:to:"
 Causes = dict[str, str]
 """Step id to how control came from it, in order."""
 
@@ -61,6 +63,22 @@ class Source:
     """Branches whose result was seen."""
     maybe: dict[str, str] | None = field(default_factory=dict)
     """Targets of branches whose result was not seen; None: any node."""
+    channels: frozenset[str] | None = None
+    """Channels that it wrote to; None: not known."""
+
+    def wrote(self, writes: Any) -> None:
+        """What it wrote to which channel: this is what leads on, so nothing stays uncertain."""
+        self.channels = frozenset(str(write[0]) for write in writes)
+        if self.maybe is not None and not self.maybe:
+            return
+        sends = [write[1] for write in writes if write[0] == TASKS]
+        if sends and not self.sends:
+            self.sends = [str(one.node) for one in sends if hasattr(one, "node")]
+        led = [name.removeprefix(_TO) for name in self.channels if name.startswith(_TO)]
+        for target in sorted(led):
+            self.targets.setdefault(target, "conditional")
+        if led or sends or self.maybe is not None:
+            self.maybe = {}
 
     def goto(self, target: Any) -> None:
         """A `Command` leads to `target`: a node's name, a `Send`, or several of them."""
@@ -132,8 +150,8 @@ class Flow:
         """A step ended with an error, which a handler may pick up in the same superstep."""
         self._failed[source.name] = source.step_id
 
-    def causes(self, name: str, path: tuple[Any, ...]) -> Causes:
-        """What caused the step that starts now, and how."""
+    def causes(self, name: str, path: tuple[Any, ...], channels: Any = ()) -> Causes:
+        """What caused the step that starts now, and how; `channels` are those that may trigger it."""
         handled = self.wiring.handlers.get(name) if self.wiring else None
         if handled is not None:
             return {self._failed[node]: "error" for node in handled if node in self._failed}
@@ -143,6 +161,8 @@ class Flow:
         if not found:
             for source in self._maybe:
                 if source.maybe is None:
+                    if self.wiring is None and source.channels is not None and source.channels.isdisjoint(channels):
+                        continue
                     found[source.step_id] = "static" if self.wiring is None else "conditional"
                 elif name in source.maybe:
                     found[source.step_id] = source.maybe[name]

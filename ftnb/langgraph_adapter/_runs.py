@@ -45,6 +45,12 @@ class Engaged:
     """Some goal was reached, in any turn."""
     last: str | None = None
     """Name of the step at the top that was completed last."""
+    last_step_id: str | None = None
+    """Of the step at the top that began last."""
+    heads: dict[str, str] = field(default_factory=dict)
+    """Latest checkpoint by thread (`_checkpoints.lane_of`)."""
+    told_heads: dict[str, str] = field(default_factory=dict)
+    """As far as they are on record."""
     visits: Counter[tuple[str, str]] = field(default_factory=Counter)
     tasks: dict[str, Task] = field(default_factory=dict)
     flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
@@ -73,6 +79,16 @@ class Turn:
     flows: dict[tuple[str, str], Flow] = field(default_factory=dict)
     tasks: list[str] = field(default_factory=list)
     """Ids of tasks begun in this turn and not yet forgotten."""
+    offset: int = 0
+    """From `perf_counter_ns` to nanoseconds since 1970: the one clock of the turn."""
+    touched: int = 0
+    """When a step of it began or ended last, by `perf_counter_ns`."""
+    unattached: StepRun | None = None
+    """Holds the calls whose step cannot be told."""
+
+    def us(self, perf: int) -> int:
+        """Microseconds since 1970."""
+        return (perf + self.offset) // 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -101,8 +117,16 @@ class GraphRun(Run):
     """The task that it runs in, and the namespace of its checkpoints: the same again when it is resumed."""
     compiled: Any = None
     is_root: bool = False
-    perf: int = 0
-    wall: int = 0
+    is_tapped: bool = False
+    """The tap tells what its nodes write."""
+    is_saved: bool = False
+    """Its checkpoints are kept by somebody."""
+    checkpoint_id: str | None = None
+    """From which the superstep that runs began."""
+    entry: list[Any] | None = None
+    """What was written at its start, until the first step of it tells."""
+    ending: dict[str, tuple[StepRun, Draft]] = field(default_factory=dict)
+    """Ends of steps that wait for what their tasks wrote, by task id."""
     reports_calls: bool = False
     """Its state has keys in which nodes may report calls of models."""
     tasks: list[str] = field(default_factory=list)
@@ -120,7 +144,10 @@ class StepRun(Run):
     task_id: str | None = None
     source: Source | None = None
     perf: int = 0
-    wall: int = 0
+    is_cached: bool = False
+    """It was not run: the cache had what it would write."""
+    decisions: dict[str, Any] = field(default_factory=dict)
+    """What its routers said, by router."""
     calls: list[tuple[str, Draft]] = field(default_factory=list)
     """Calls that the callbacks saw, as (`llm` or `tool`, event), to be matched with what the node reports itself."""
     extracted: list[dict[str, Any]] = field(default_factory=list)
@@ -146,7 +173,8 @@ class CallRun(Run):
     """llm, tool or retriever."""
     name: str = ""
     perf: int = 0
-    wall: int = 0
+    is_late: bool = False
+    """Some of the payload lies too deep to have been copied."""
     payload: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     own_step: StepRun | None = None
@@ -181,3 +209,17 @@ def matches(names: Iterable[str], step: StepRun) -> bool:
 def new_metadata(known: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `more` that `known` lacks or has otherwise."""
     return {key: value for key, value in more.items() if key not in known or known[key] != value}
+
+
+def describe(error: BaseException) -> str:
+    """The class and message of an exception; never raises."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(its message could not be read)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def as_mapping(value: Any) -> dict[str, Any]:
+    """A payload from any value."""
+    return dict(value) if isinstance(value, Mapping) else {"value": value}

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.ids import new_id
-from ..core.model import EventKind, Extraction, StepStatus
+from ..core.model import EventKind, StepStatus
 from ..store import build
 from ..store.draft import Draft
-from ._enrich import Reported, extraction_of, reported
-from ._outputs import interrupts_of, message_of, schema_of, unpack
-from ._routing import Flow, Source, Wiring
+from . import _writes
+from ._outputs import interrupts_of, message_of, unpack
+from ._reports import Reports
+from ._routing import PUSH, Flow, Source, Wiring
 from ._runs import GraphRun, Run, StepRun, Task, is_called, matches, task_id
-from ._turns import as_mapping
+from ._turns import tell_heads
+from .topology import START
 
 INTENT_REASON = "global step entered"
 
@@ -23,50 +25,82 @@ class Steps:
 
     def __init__(self, emit: Callable[[Draft], None]) -> None:
         self._emit = emit
+        self._reports = Reports(emit)
 
-    def begin(self, parent: Run, perf: int, wall: int, metadata: Mapping[str, Any], state: Any) -> StepRun:
-        """A node's run began under `parent`, the graph's run or, for a task of the functional API, the node's."""
+    def begin(self, parent: Run, perf: int, metadata: Mapping[str, Any], inputs: Any, triggers: Any = None) -> StepRun:
+        """A node's run began under `parent`, the graph's run or, for a task of the functional API, the node's.
+
+        `inputs` is what it was given, as `freeze` makes it; None where that was dropped.
+        """
         turn, outer = parent.turn, parent.step
-        engaged = turn.engaged
+        engaged, wall = turn.engaged, turn.us(perf)
+        turn.touched = perf
         name, path = str(metadata["langgraph_node"]), tuple(metadata.get("langgraph_path") or ())
         namespace = str(metadata.get("langgraph_checkpoint_ns") or "").rpartition("|")[0]
-        step = StepRun(turn, None, parent.graph, step_id=new_id(), name=name, outer=outer, perf=perf, wall=wall)
+        step = StepRun(turn, None, parent.graph, step_id=new_id(), name=name, outer=outer, perf=perf)
         step.step, step.ns = step, "" if outer is None else outer.full
         step.task_id = task_id(metadata)
         step.source = Source(step.step_id, name, path)
-        task, resumed = self._task(step, namespace, metadata.get("langgraph_step"), path)
+        superstep = metadata.get("langgraph_step")
+        if triggers is None:
+            triggers = metadata.get("langgraph_triggers") or ()
+        task, resumed = self._task(step, namespace, superstep, path, triggers)
         is_global = matches(engaged.labels.global_nodes, step)
         if is_global and task.attempt == 1:
             self._emit(build.intent_switched(turn.stream, wall, new_id(), name, INTENT_REASON, engaged.last))
-        self._emit(
-            build.step_started(
-                turn.stream,
-                wall,
-                step.step_id,
-                name,
-                tools=engaged.tools.get(step.full, ()),
-                is_global=is_global,
-                parent_step_id=None if outer is None else outer.step_id,
-                ns=step.ns,
-                visit=task.visit,
-                attempt=task.attempt,
-                triggers=list(task.causes),
-                routes=task.causes,
-                state=state,
-            )
+        state, is_late = inputs or (None, False)
+        draft = build.step_started(
+            turn.stream,
+            wall,
+            step.step_id,
+            name,
+            tools=engaged.tools.get(step.full, ()),
+            is_global=is_global,
+            parent_step_id=None if outer is None else outer.step_id,
+            ns=step.ns,
+            visit=task.visit,
+            attempt=task.attempt,
+            triggers=list(task.causes),
+            routes=task.causes,
+            state=state,
         )
+        if is_late:
+            draft.body["late_bound"] = True
+        if step.graph is not None and step.graph.is_tapped:
+            self._about_superstep(draft, step.graph, superstep, path)
+        if outer is None:
+            engaged.last_step_id = step.step_id
+            tell_heads(engaged, draft)
+            if "head" in draft.body and draft.body["head"][1] == draft.body.get("checkpoint"):
+                del draft.body["checkpoint"]
+        self._emit(draft)
         if resumed and turn.resume_value is not None:
             answer = {"value": turn.resume_value}
-            self._event(step, wall, EventKind.LOG, "resume", payload=answer, subtype="resume")
+            self._reports.event(step, wall, EventKind.LOG, "resume", payload=answer, subtype="resume")
         return step
 
-    def _task(self, step: StepRun, namespace: str, superstep: Any, path: tuple[Any, ...]) -> tuple[Task, bool]:
+    def _about_superstep(self, draft: Draft, graph: GraphRun, superstep: Any, path: tuple[Any, ...]) -> None:
+        """What is needed to run the superstep again: its number, its checkpoint, and what began the run."""
+        body = draft.body
+        if isinstance(superstep, int):
+            body["superstep"] = superstep
+        if graph.is_saved and graph.checkpoint_id is not None:
+            body["checkpoint"] = graph.checkpoint_id
+        if path and path[0] == PUSH:
+            body["path"] = _writes.plain(path)
+        if graph.entry is not None:
+            body["@entry"], graph.entry = graph.entry, None
+
+    def _task(
+        self, step: StepRun, namespace: str, superstep: Any, path: tuple[Any, ...], channels: Any
+    ) -> tuple[Task, bool]:
         """The task that `step` is an attempt of, with its causes; and whether it goes on after an interrupt."""
         engaged, graph = step.turn.engaged, step.graph
         is_call = is_called(path)
         if graph is not None and not is_call:
             flow = self._flow(graph, namespace)
             if flow.enter(superstep if isinstance(superstep, int) else 0):
+                self.release(graph)
                 self._forget(graph)
             if step.source is not None:
                 flow.started(step.source)
@@ -84,7 +118,7 @@ class Steps:
             self._remember(step, task)
             return task, True
         engaged.visits[step.ns, step.name] += 1
-        causes = {} if graph is None or is_call or graph.flow is None else graph.flow.causes(step.name, path)
+        causes = {} if graph is None or is_call or graph.flow is None else graph.flow.causes(step.name, path, channels)
         task = Task(engaged.visits[step.ns, step.name], 1, causes, step.step_id)
         self._remember(step, task)
         return task, False
@@ -116,13 +150,14 @@ class Steps:
 
     # --- the end ---
 
-    def end(self, step: StepRun, perf: int, output: Any) -> None:
-        """The node returned `output`."""
+    def end(self, step: StepRun, perf: int, outputs: Any) -> None:
+        """The node returned `outputs`, as `freeze` makes it."""
+        output, is_late = outputs or (None, False)
         update, targets = unpack(output)
         if step.source is not None:
             for target in targets:
                 step.source.goto(target)
-        self._finish(step, perf, StepStatus.COMPLETED, update)
+        self._finish(step, perf, StepStatus.COMPLETED, update, is_late=is_late)
 
     def fail(self, step: StepRun, perf: int, error: BaseException) -> None:
         """The node raised. LangGraph's control flow comes as exceptions too, and is no error."""
@@ -151,8 +186,8 @@ class Steps:
         if step.told != id(error):
             for interrupt in interrupts_of(error):
                 said = {"value": getattr(interrupt, "value", interrupt), "id": getattr(interrupt, "id", None)}
-                at = self._at(step, perf)
-                self._event(step, at, EventKind.LOG, "interrupt", payload=said, subtype="interrupt")
+                at = step.turn.us(perf)
+                self._reports.event(step, at, EventKind.LOG, "interrupt", payload=said, subtype="interrupt")
         if step.outer is not None:
             step.outer.told = id(error)
         self._finish(step, perf, StepStatus.WAITING, None)
@@ -171,7 +206,7 @@ class Steps:
         message = message_of(error)
         if step.told != id(error):
             kind = type(error).__name__
-            self._event(step, self._at(step, perf), EventKind.ERROR, "node_error", error=message, error_type=kind)
+            self._reports.event(step, step.turn.us(perf), EventKind.ERROR, "node_error", error=message, error_type=kind)
         if step.outer is not None:
             step.outer.told = id(error)
         if step.source is not None and step.graph is not None and step.graph.flow is not None:
@@ -186,99 +221,95 @@ class Steps:
         update: Any,
         error: str | None = None,
         error_type: str | None = None,
+        is_late: bool = False,
     ) -> None:
-        engaged, at = step.turn.engaged, self._at(step, perf)
-        self._report(step, at, update)
-        self._emit(
-            build.step_ended(
-                step.turn.stream,
-                at,
-                step.step_id,
-                step.name,
-                status,
-                duration_us=(perf - step.perf) // 1000,
-                error=error,
-                error_type=error_type,
-                update=update,
-            )
+        turn = step.turn
+        engaged, at = turn.engaged, turn.us(perf)
+        turn.touched = perf
+        self._reports.take(step, at, update)
+        draft = build.step_ended(
+            turn.stream,
+            at,
+            step.step_id,
+            step.name,
+            status,
+            duration_us=None if step.is_cached else at - turn.us(step.perf),
+            error=error,
+            error_type=error_type,
+            update=update,
         )
+        if step.is_cached:
+            draft.body["cached"] = True
+        if step.decisions:
+            draft.body["decisions"] = step.decisions
+        if is_late:
+            draft.body["late_bound"] = True
+        graph = step.graph
         if status is not StepStatus.COMPLETED:
+            self._emit(draft)
             return
+        if graph is not None and graph.is_tapped and step.task_id is not None:
+            graph.ending[step.task_id] = step, draft
+        else:
+            self._emit(draft)
         if step.outer is None:
             engaged.last = step.name
         engaged.reached = engaged.reached or matches(engaged.labels.goal_nodes, step)
-        flow = None if step.graph is None else step.graph.flow
+        flow = None if graph is None else graph.flow
         if step.source is not None and flow is not None and not is_called(step.source.path):
             flow.finished(step.source)
 
-    # --- what the node reports itself ---
-
-    def _report(self, step: StepRun, at: int, update: Any) -> None:
-        for said in reported(update):
-            if not _seen(step, said):
-                self._event(
-                    step,
-                    at,
-                    said.kind,
-                    said.name,
-                    payload=said.payload,
-                    duration_us=said.duration_us,
-                    model=said.model,
-                    tokens=said.tokens,
-                    error=said.error,
-                )
-        for held in step.held:
-            self._emit(held)
-        extraction = extraction_of(update)
-        if extraction is not None and extraction["values"] not in step.extracted:
-            self._extraction(step, at, extraction)
-
     def parsed(self, step: StepRun, perf: int, output: Any) -> None:
-        """A parser made `output` of what a model said; pydantic objects are extractions."""
-        for one in output if isinstance(output, list) else [output]:
-            schema = schema_of(one)
-            if schema is not None:
-                values = one.model_dump()
-                step.extracted.append(values)
-                fields = {"schema_name": type(one).__name__, "json_schema": schema, "values": values}
-                self._extraction(step, self._at(step, perf), Extraction.model_validate(fields).model_dump())
+        """A parser made `output` of what a model said in the step."""
+        self._reports.parsed(step, step.turn.us(perf), output)
 
-    def _extraction(self, step: StepRun, at: int, fields: dict[str, Any]) -> None:
-        self._emit(build.extraction(step.turn.stream, at, step.step_id, fields))
-        self._event(step, at, EventKind.EXTRACTION, fields["schema_name"], payload=fields["values"])
+    def routed(self, run: Run, result: Any) -> None:
+        """A router of a step's node gave `result`."""
+        step, graph = run.step, run.graph
+        wiring = graph.flow.wiring if graph is not None and graph.flow is not None else None
+        if step is None or step.source is None or wiring is None:
+            return
+        branches = wiring.branches.get(step.name, {})
+        branch = run.branch if run.branch in branches else None
+        if branch is None and len(branches) == 1:
+            # A router without a name of its own (a lambda) runs under the name of its wrapper.
+            branch = next(iter(branches))
+        if branch is not None:
+            step.source.route(branch, branches[branch], result)
+            step.decisions[branch] = _writes.decision(result)
 
-    def _event(self, step: StepRun, at: int, kind: EventKind, name: str, **fields: Any) -> None:
-        self._emit(build.event(step.turn.stream, at, step.step_id, kind, name, **fields))
+    # --- what the tap tells ---
 
-    def log(self, step: StepRun, wall: int, name: str, data: Any) -> None:
-        """The node dispatched a custom event."""
-        self._event(step, wall, EventKind.LOG, name, payload=as_mapping(data), subtype="custom")
+    def wrote(self, graph: GraphRun, task: str, name: str, writes: Any, triggers: Any) -> None:
+        """A task wrote to channels; its step is over, if it was one."""
+        if name == START:
+            graph.entry = None if writes is None else _writes.compact(writes, None)
+            return
+        found = graph.ending.pop(task, None)
+        if found is None:
+            return
+        step, draft = found
+        if writes is not None:
+            draft.body["@writes"] = _writes.compact(writes, draft.body.get("@update"))
+            if list(triggers) != [f"branch:to:{name}"]:
+                draft.body["channels"] = [str(one) for one in triggers]
+            if step.source is not None:
+                step.source.wrote(writes)
+        self._emit(draft)
 
-    def _at(self, step: StepRun, perf: int) -> int:
-        return step.wall + (perf - step.perf) // 1000
+    def cached(
+        self, graph: GraphRun, perf: int, metadata: Mapping[str, Any], given: Any, writes: Any, triggers: Any
+    ) -> None:
+        """A node was not run, as the cache has what it would write."""
+        step = self.begin(graph, perf, metadata, given, triggers)
+        step.is_cached = True
+        self._finish(step, perf, StepStatus.COMPLETED, _writes.update_of(writes))
+        if graph.ending.get(step.task_id or "") is not None:
+            self.wrote(graph, step.task_id or "", step.name, writes, triggers)
 
-
-def _seen(step: StepRun, said: Reported) -> bool:
-    """Whether a callback saw this call already; what only the report knows is added to the event that is still held."""
-    if said.kind is EventKind.TOOL_CALL:
-        place = next((i for i, (kind, d) in enumerate(step.calls) if kind == "tool" and d.name == said.name), None)
-    elif said.kind is EventKind.LLM_CALL:
-        place = _same_llm_call(step, said)
-    else:
-        return False
-    if place is None:
-        return False
-    _, draft = step.calls.pop(place)
-    if draft.tokens is None:
-        draft.tokens, draft.model = said.tokens, draft.model or said.model
-    return True
-
-
-def _same_llm_call(step: StepRun, said: Reported) -> int | None:
-    calls = [(place, draft) for place, (kind, draft) in enumerate(step.calls) if kind == "llm"]
-    for place, draft in calls:
-        if draft.tokens is not None and said.tokens is not None and draft.tokens[:2] == said.tokens[:2]:
-            return place
-    unmetered = [(place, draft) for place, draft in calls if draft.tokens is None or said.tokens is None]
-    named = [place for place, draft in unmetered if said.name in (draft.name, draft.model)]
-    return next(iter(named or [place for place, _ in unmetered]), None)
+    def release(self, graph: GraphRun) -> None:
+        """The tasks of the superstep have written what they will: no end of a step waits any longer."""
+        if graph.ending:
+            for _, draft in graph.ending.values():
+                self._emit(draft)
+            graph.ending.clear()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..core.ids import new_id
-from ..core.model import EngagementStatus, Topology
+from ..core.ids import new_id, now_us
+from ..core.model import EngagementStatus, EventKind, Topology
 from ..store import build
 from ..store.draft import Draft, Stream
+from ._checkpoints import Checkpoints, Loaded, lane_of
+from ._clock import offset_ns
 from ._drive import Drive, Resumed, TurnUsage, answer_of
 from ._events import Facts, GraphStart
-from ._identity import Identity, ThreadProbe
-from ._runs import Engaged, Turn, new_metadata, tools_of
+from ._identity import Identity, ThreadProbe, Verdict
+from ._runs import Engaged, Turn, describe, new_metadata, tools_of
 from ._scope import Labels, Scope
 from .topology import merge, read_topology
 
@@ -23,12 +25,22 @@ _MAX_TOPOLOGIES = 256
 CLOSED_EARLY = "the stream was closed before the run ended"
 
 
+class Stopped(Exception):
+    """recording was stopped before the run ended"""
+
+
+class Left(Exception):
+    """the stream was left and never closed"""
+
+
 class Turns:
     """Begins and ends turns. Belongs to one assembler, and so to the writer's thread."""
 
-    def __init__(self, emit: Callable[[Draft], None]) -> None:
+    def __init__(self, emit: Callable[[Draft], None], checkpoints: Checkpoints, store: Any = None) -> None:
         self._emit = emit
         self._identity = Identity()
+        self._checkpoints = checkpoints
+        self._store = store
         self._scopes: dict[str, Engaged] = {}
         self._topologies: OrderedDict[Any, tuple[Callable[[], Any], Topology]] = OrderedDict()
         self.usages: dict[str, TurnUsage] = {}
@@ -41,9 +53,13 @@ class Turns:
 
     # --- turns ---
 
-    def begin(self, wall: int, name: str, start: GraphStart) -> Turn:
-        """Begin a turn of the engagement to which a root run belongs, and that engagement if there is none yet."""
-        engaged = self._scoped(start.scope, wall) if start.scope is not None else self._continued(wall, start)
+    def begin(self, perf: int, name: str, start: GraphStart, loaded: Loaded | None) -> Turn:
+        """Begin a turn of the engagement to which a root run belongs, and that engagement if there is none yet.
+
+        `loaded` None: it is not known what the run found in its saver.
+        """
+        wall = (perf + start.offset_ns) // 1000
+        engaged = self._scoped(start.scope, wall) if start.scope is not None else self._continued(wall, start, loaded)
         if engaged is None:
             engaged = self._engage(wall, name, start, parent=None)
         elif engaged.n_turns:
@@ -60,10 +76,12 @@ class Turns:
             self.usages[engaged.stream.stream_id] = engaged.drive.usage
         elif start.thread is not None:
             self._identity.bind(start.thread, engaged)
-        return self._turn(engaged, start)
+        turn = self._turn(engaged, start)
+        turn.touched = perf
+        return turn
 
     def _turn(self, engaged: Engaged, start: GraphStart) -> Turn:
-        turn = Turn(engaged, engaged.stream, start.thread)
+        turn = Turn(engaged, engaged.stream, start.thread, offset=start.offset_ns)
         if start.input_kind != "new":
             turn.resumes, turn.resume_value = True, answer_of(start.resume)
             turn.flows, engaged.flows = engaged.flows, {}
@@ -72,9 +90,15 @@ class Turns:
             engaged.flows, engaged.tasks = {}, {}
         return turn
 
-    def end(self, turn: Turn, wall: int, error: BaseException | None, facts: Facts | None) -> None:
+    def wrote(self, turn: Turn, checkpoint_id: str) -> None:
+        """The turn's root graph made a checkpoint."""
+        if turn.thread is not None and turn.engaged.drive is None:
+            lane = lane_of(turn.thread.thread_id, turn.thread.namespace)
+            self._checkpoints.wrote(turn.engaged, lane, checkpoint_id)
+
+    def end(self, turn: Turn, perf: int, error: BaseException | None, facts: Facts | None) -> None:
         """End a turn, and with it the engagement, unless it paused or is driven."""
-        engaged = turn.engaged
+        engaged, wall = turn.engaged, turn.us(perf)
         status, message = _outcome(turn, error, facts)
         if status is EngagementStatus.COMPLETED:
             status = self._judged(engaged)
@@ -87,17 +111,27 @@ class Turns:
         if turn.thread is not None and facts is not None:
             self._identity.written(turn.thread, facts.checkpoint_id)
         if engaged.drive is None:
-            self._close(engaged, turn.stream, wall, status, message)
+            self._close(engaged, turn.stream, wall, status, message, facts)
 
     def _close(
-        self, engaged: Engaged, stream: Stream, wall: int, status: EngagementStatus, message: str | None
+        self,
+        engaged: Engaged,
+        stream: Stream,
+        wall: int,
+        status: EngagementStatus,
+        message: str | None,
+        facts: Facts | None = None,
     ) -> None:
         engaged.status = status
         if status is EngagementStatus.PAUSED:
-            self._emit(build.engagement_status(stream, wall, status))
-            return
-        dropped_at = None if status is EngagementStatus.COMPLETED else engaged.last
-        self._emit(build.engagement_ended(stream, wall, status, dropped_at=dropped_at, error=message))
+            draft = build.engagement_status(stream, wall, status)
+            if facts is not None and facts.status.startswith("interrupt_"):
+                draft.body = {"reason": facts.status, "next": list(facts.next)}
+        else:
+            dropped_at = None if status is EngagementStatus.COMPLETED else engaged.last
+            draft = build.engagement_ended(stream, wall, status, dropped_at=dropped_at, error=message)
+        tell_heads(engaged, draft)
+        self._emit(draft)
 
     def _judged(self, engaged: Engaged) -> EngagementStatus:
         missed = engaged.labels.goal_nodes and not engaged.reached
@@ -105,19 +139,73 @@ class Turns:
 
     # --- which engagement ---
 
-    def _continued(self, wall: int, start: GraphStart) -> Engaged | None:
+    def _continued(self, wall: int, start: GraphStart, loaded: Loaded | None) -> Engaged | None:
         """The engagement that the run goes on with; a fork is begun here. None: a new one."""
-        verdict = self._identity.resolve(
-            start.thread,
-            resumes=start.input_kind != "new",
-            is_paused=lambda engaged: engaged.status is EngagementStatus.PAUSED,
-        )
-        if verdict.kind == "fork":
-            origin: Engaged = verdict.engagement
-            labels = start.labels or origin.labels
-            return self._engage(wall, origin.name, replace_labels(start, labels), parent=origin.engagement_id)
-        engaged: Engaged | None = verdict.engagement
+        thread = start.thread
+        if loaded is None or thread is None:
+            verdict = self._identity.resolve(
+                thread,
+                resumes=start.input_kind != "new",
+                is_paused=lambda engaged: engaged.status is EngagementStatus.PAUSED,
+            )
+        else:
+            lane = lane_of(thread.thread_id, thread.namespace)
+            verdict = self._checkpoints.resolve(loaded, lane, is_asked=thread.checkpoint_id is not None)
+        if verdict.kind == "new":
+            return None
+        return self._forked(wall, start, verdict) if verdict.kind == "fork" else self._known(verdict)
+
+    def _forked(self, wall: int, start: GraphStart, verdict: Verdict) -> Engaged:
+        origin = self._known(verdict)
+        labels = start.labels or origin.labels
+        return self._engage(wall, origin.name, replace(start, labels=labels), parent=origin.engagement_id)
+
+    def _known(self, verdict: Verdict) -> Engaged:
+        """The verdict's engagement; read from the store where this process does not have it."""
+        if isinstance(verdict.engagement, Engaged):
+            return verdict.engagement
+        engagement = self._store.get_engagement(verdict.engagement)
+        resumed = Resumed.of(engagement)
+        goals = frozenset(engagement.goal_nodes)
+        stream = Stream(new_id(), engagement.id)
+        engaged = Engaged(engagement.id, stream, Labels(goal_nodes=goals), resumed.name, resumed.topology)
+        _recall(engaged, resumed, goals)
+        engaged.status, engaged.n_turns = engagement.status, engagement.n_turns
+        tops = [step.id for step in engagement.steps if step.parent_step_id is None]
+        engaged.last_step_id = tops[-1] if tops else None
         return engaged
+
+    # --- edits outside a run ---
+
+    def edited(self, wall: int, thread: ThreadProbe, made: str | None, updates: Any) -> None:
+        """Somebody changed the state of a thread by `update_state`, which made the checkpoint `made`."""
+        lane = lane_of(thread.thread_id, thread.namespace)
+        base = thread.checkpoint_id or thread.latest
+        if base is not None:
+            verdict = self._checkpoints.resolve(Loaded(base, None), lane, is_asked=thread.checkpoint_id is not None)
+        else:
+            known = self._identity.owner(thread) or self._checkpoints.only_owner(lane)
+            verdict = Verdict("continue" if known else "new", known)
+        if verdict.kind == "new":
+            return  # of a conversation that is not on record
+        engaged = self._known(verdict)
+        if engaged.last_step_id is None or made is None:
+            return
+        payload, is_late = updates or (None, False)
+        said = {"updates": payload, "checkpoint_id": made}
+        stream = Stream(new_id(), engaged.engagement_id, after=engaged.stream)
+        draft = build.event(
+            stream, wall, engaged.last_step_id, EventKind.LOG, "update_state", payload=said, subtype="edit"
+        )
+        if is_late:
+            draft.body["late_bound"] = True
+        if verdict.kind == "continue" and not thread.namespace:
+            self._checkpoints.wrote(engaged, lane, made)
+            self._identity.written(thread, made)
+            tell_heads(engaged, draft)
+        else:
+            self._checkpoints.branched(engaged, made)
+        self._emit(draft)
 
     def _engage(self, wall: int, name: str, start: GraphStart, *, parent: str | None) -> Engaged:
         labels = start.labels or Labels()
@@ -206,10 +294,8 @@ class Turns:
         """Begin the next turn of an engagement that is in the store."""
         stream = Stream(new_id(), scope.engagement_id, new_turn=True)
         engaged = Engaged(scope.engagement_id, stream, scope.labels, resumed.name, resumed.topology)
-        engaged.drive, engaged.metadata, engaged.last = scope.drive, resumed.metadata, resumed.last
-        engaged.visits, engaged.parked = Counter(resumed.visits), dict(resumed.parked)
-        engaged.reached = not scope.labels.goal_nodes.isdisjoint(resumed.completed)
-        engaged.tools = tools_of(resumed.topology, scope.labels)
+        engaged.drive = scope.drive
+        _recall(engaged, resumed, scope.labels.goal_nodes)
         self._scopes[scope.engagement_id] = engaged
         self._emit(build.engagement_status(stream, wall, EngagementStatus.ACTIVE))
         self.newest = scope.engagement_id
@@ -242,16 +328,36 @@ class Turns:
         # A scope that was opened while recording was off begins with its first run.
         return self._scopes.get(scope.engagement_id) or self.open_scope(wall, scope)
 
-    def plain(self, wall: int, scope: Scope) -> Turn:
+    def plain(self, perf: int, scope: Scope) -> Turn:
         """Where a call outside any graph goes: into the scope's latest turn."""
-        engaged = self._scoped(scope, wall)
+        offset = offset_ns()
+        engaged = self._scoped(scope, (perf + offset) // 1000)
         engaged.status = EngagementStatus.ACTIVE
-        return Turn(engaged, engaged.stream)
+        return Turn(engaged, engaged.stream, offset=offset)
+
+    def stop_scopes(self) -> None:
+        """Recording stops: the engagements of blocks end here."""
+        for engaged in self._scopes.values():
+            if engaged.status is EngagementStatus.ACTIVE:
+                message = Stopped.__doc__
+                self._close(engaged, engaged.stream, now_us(), EngagementStatus.ABANDONED, message)
+        self._scopes.clear()
 
 
-def replace_labels(start: GraphStart, labels: Labels) -> GraphStart:
-    """`start` as if the user had said `labels`."""
-    return replace(start, labels=labels)
+def _recall(engaged: Engaged, resumed: Resumed, goals: frozenset[str]) -> None:
+    """Let `engaged` know what its engagement has on record."""
+    engaged.metadata, engaged.last = resumed.metadata, resumed.last
+    engaged.visits, engaged.parked = Counter(resumed.visits), dict(resumed.parked)
+    engaged.reached = not goals.isdisjoint(resumed.completed)
+    engaged.tools = tools_of(resumed.topology, engaged.labels)
+
+
+def tell_heads(engaged: Engaged, draft: Draft) -> None:
+    """Put the engagement's latest checkpoint on record with `draft`, unless it is already."""
+    for lane, checkpoint_id in engaged.heads.items():
+        if engaged.told_heads.get(lane) != checkpoint_id:
+            draft.body["head"] = [lane, checkpoint_id]
+            engaged.told_heads[lane] = checkpoint_id
 
 
 def _outcome(turn: Turn, error: BaseException | None, facts: Facts | None) -> tuple[EngagementStatus, str | None]:
@@ -261,22 +367,10 @@ def _outcome(turn: Turn, error: BaseException | None, facts: Facts | None) -> tu
     kinds = {base.__name__ for base in type(error).__mro__}
     if "GraphBubbleUp" in kinds:
         return EngagementStatus.PAUSED, None
+    if isinstance(error, (Stopped, Left)):
+        return EngagementStatus.ABANDONED, type(error).__doc__
     if isinstance(error, GeneratorExit):
         if turn.engaged.reached:
             return EngagementStatus.COMPLETED, None
         return EngagementStatus.ABANDONED, CLOSED_EARLY
     return EngagementStatus.FAILED, describe(error)
-
-
-def describe(error: BaseException) -> str:
-    """The class and message of an exception; never raises."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its message could not be read)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def as_mapping(value: Any) -> dict[str, Any]:
-    """A payload from any value."""
-    return dict(value) if isinstance(value, Mapping) else {"value": value}

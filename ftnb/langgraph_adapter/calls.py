@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -59,7 +59,7 @@ class Call:
 
     def returned(self, result: Any) -> None:
         """The tool returned."""
-        self._send(events.TOOL_END, perf_counter_ns(), self._run_id, freeze(result)[0])
+        self._send(events.TOOL_END, perf_counter_ns(), self._run_id, freeze(result))
 
     def failed(self, error: BaseException, *, is_tool: bool = False) -> None:
         """The call raised, or is given up."""
@@ -83,9 +83,8 @@ def llm_call(name: str, messages: Sequence[Any] | str, parameters: Mapping[str, 
     call = Call(target, config, uuid4())
     if target is not None:
         given = messages if isinstance(messages, str) else list(messages)
-        settings = freeze(dict(parameters))[0]
-        perf, wall = perf_counter_ns(), time_ns() // 1000
-        target.send(events.LLM_START, perf, wall, call._run_id, parent, name, given, {}, settings, None)
+        settings, perf = freeze(dict(parameters)), perf_counter_ns()
+        target.send(events.LLM_START, perf, call._run_id, parent, name, given, {}, settings, None)
     return call
 
 
@@ -94,9 +93,8 @@ def tool_call(name: str, arguments: Any, call_id: str | None) -> Call:
     target, config, parent = _here()
     call = Call(target, config, uuid4())
     if target is not None:
-        given = freeze(arguments)[0]
-        perf, wall = perf_counter_ns(), time_ns() // 1000
-        target.send(events.TOOL_START, perf, wall, call._run_id, parent, name, given, call_id, None, None)
+        given, perf = freeze(arguments), perf_counter_ns()
+        target.send(events.TOOL_START, perf, call._run_id, parent, name, given, call_id, None, None)
     return call
 
 
@@ -104,7 +102,7 @@ def log(name: str, data: Mapping[str, Any]) -> None:
     """The node that runs now has something to tell."""
     target, _, parent = _here()
     if target is not None:
-        target.send(events.CUSTOM, time_ns() // 1000, parent, name, freeze(dict(data))[0])
+        target.send(events.CUSTOM, perf_counter_ns(), parent, name, freeze(dict(data)), "custom")
 
 
 def _here() -> tuple[Capture | None, Mapping[str, Any], UUID | None]:

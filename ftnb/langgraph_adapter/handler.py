@@ -12,32 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from time import perf_counter_ns, time_ns
-from types import FrameType
+from time import perf_counter_ns
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
-
 from ..core.freeze import freeze
 from . import _events as events
+from . import tap
+from ._call_handler import CallHandler
 from ._capture import Capture
 from ._frames import facts_of, graph_frame, graph_start
 from ._runs import is_called
 from ._scope import SCOPE
 
 
-class Handler(BaseCallbackHandler):
+class Handler(CallHandler):
     """Takes LangChain's callbacks for a `Capture`; None: takes nothing."""
-
-    run_inline = True
-    raise_error = False
-
-    def __init__(self, target: Capture | None = None) -> None:
-        self.target = target
-        self._graphs: dict[UUID, FrameType] = {}
-        """Frames of the graphs that run, to look at their loop when they end."""
-        self._first_tokens: dict[UUID, int] = {}
 
     def attach(self, target: Capture | None) -> None:
         """Send events to `target` from now on."""
@@ -73,21 +63,21 @@ class Handler(BaseCallbackHandler):
                 frame = graph_frame()
                 if frame is not None or _looks_like_graph(about, parent_run_id):
                     start = graph_start(frame, inputs)
+                    start.is_tapped = frame is not None and tap.ensure()
                     if frame is not None and "langgraph_node" not in about:
                         self._graphs[run_id] = frame
-                    kind = events.GRAPH_START
-                    event = (kind, perf, time_ns() // 1000, run_id, parent_run_id, name or "LangGraph", about, start)
+                    name = name or "LangGraph"
+                    event = (events.GRAPH_START, perf, run_id, parent_run_id, name, about, start)
                     target.submit(target.translate, event)
                     return
             scope = SCOPE.get() if parent_run_id is None else None
             if parent_run_id is None and scope is None:
                 return  # a chain of its own, outside any graph
-            state = freeze(inputs)[0] if is_node else None
-            wall = time_ns() // 1000
+            state = freeze(inputs) if is_node else None
             shown = name or "chain"
             target.submit(
                 target.translate,
-                (events.CHAIN_START, perf, wall, run_id, parent_run_id, shown, tags, about, state, scope, run_type),
+                (events.CHAIN_START, perf, run_id, parent_run_id, shown, tags, about, state, scope, run_type),
             )
         except Exception as error:
             target.drop("on_chain_start", error)
@@ -101,7 +91,7 @@ class Handler(BaseCallbackHandler):
             perf = perf_counter_ns()
             frame = self._graphs.pop(run_id, None)
             facts = None if frame is None else facts_of(frame)
-            value = None if frame is not None else freeze(outputs)[0]
+            value = None if frame is not None else freeze(outputs)
             target.submit(target.translate, (events.CHAIN_END, perf, run_id, value, facts))
         except Exception as error:
             target.drop("on_chain_end", error)
@@ -118,162 +108,6 @@ class Handler(BaseCallbackHandler):
             target.submit(target.translate, (events.CHAIN_ERROR, perf, run_id, error, facts))
         except Exception as fault:
             target.drop("on_chain_error", fault)
-
-    # --- models ---
-
-    def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],
-        messages: list[list[Any]],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """A chat model is called."""
-        given = messages[0] if messages else []
-        self._model_start(serialized, list(given), run_id, parent_run_id, metadata, kwargs)
-
-    def on_llm_start(
-        self,
-        serialized: dict[str, Any],
-        prompts: list[str],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """A text model is called."""
-        self._model_start(serialized, prompts[0] if prompts else "", run_id, parent_run_id, metadata, kwargs)
-
-    def _model_start(
-        self,
-        serialized: Mapping[str, Any] | None,
-        given: Any,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        metadata: Mapping[str, Any] | None,
-        more: Mapping[str, Any],
-    ) -> None:
-        target = self.target
-        if target is None:
-            return
-        try:
-            perf = perf_counter_ns()
-            scope = SCOPE.get() if parent_run_id is None else None
-            if parent_run_id is None and scope is None:
-                return
-            name = more.get("name") or _name_of(serialized, "llm")
-            parameters = freeze(more.get("invocation_params") or {})[0]
-            wall, about = time_ns() // 1000, metadata or {}
-            target.submit(
-                target.translate,
-                (events.LLM_START, perf, wall, run_id, parent_run_id, name, given, about, parameters, scope),
-            )
-        except Exception as error:
-            target.drop("on_llm_start", error)
-
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **_: Any) -> None:
-        """A streamed token: only the time of the first one is kept."""
-        if self.target is not None and run_id not in self._first_tokens:
-            self._first_tokens[run_id] = perf_counter_ns()
-
-    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
-        """The model answered."""
-        self._end(events.LLM_END, run_id, response, self._first_tokens.pop(run_id, None))
-
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """The model failed."""
-        self._end(events.LLM_ERROR, run_id, error, self._first_tokens.pop(run_id, None))
-
-    # --- tools and retrievers ---
-
-    def on_tool_start(
-        self,
-        serialized: dict[str, Any] | None,
-        input_str: str,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        inputs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """A tool is called."""
-        arguments = input_str if inputs is None else inputs
-        name = kwargs.get("name") or _name_of(serialized, "tool")
-        self._tool_start(run_id, parent_run_id, name, arguments, kwargs.get("tool_call_id"), None)
-
-    def on_retriever_start(
-        self,
-        serialized: dict[str, Any] | None,
-        query: str,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """A retriever is asked."""
-        name = kwargs.get("name") or _name_of(serialized, "retriever")
-        self._tool_start(run_id, parent_run_id, name, query, None, "retriever")
-
-    def _tool_start(
-        self, run_id: UUID, parent_run_id: UUID | None, name: str, given: Any, call_id: Any, subtype: str | None
-    ) -> None:
-        target = self.target
-        if target is None:
-            return
-        try:
-            perf = perf_counter_ns()
-            scope = SCOPE.get() if parent_run_id is None else None
-            if parent_run_id is None and scope is None:
-                return
-            wall, arguments = time_ns() // 1000, freeze(given)[0]
-            target.submit(
-                target.translate,
-                (events.TOOL_START, perf, wall, run_id, parent_run_id, name, arguments, call_id, subtype, scope),
-            )
-        except Exception as error:
-            target.drop("on_tool_start", error)
-
-    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
-        """The tool returned."""
-        self._end(events.TOOL_END, run_id, output)
-
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """The tool raised."""
-        self._end(events.TOOL_ERROR, run_id, error)
-
-    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **_: Any) -> None:
-        """The retriever answered."""
-        self._end(events.TOOL_END, run_id, documents)
-
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
-        """The retriever raised."""
-        self._end(events.TOOL_ERROR, run_id, error)
-
-    def _end(self, kind: int, run_id: UUID, value: Any, *more: Any) -> None:
-        target = self.target
-        if target is None:
-            return
-        try:
-            perf = perf_counter_ns()
-            target.submit(target.translate, (kind, perf, run_id, freeze(value)[0], *more))
-        except Exception as error:
-            target.drop("the end of a call", error)
-
-    # --- custom events ---
-
-    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **_: Any) -> None:
-        """The user's code dispatched an event of its own."""
-        target = self.target
-        if target is None:
-            return
-        try:
-            target.submit(target.translate, (events.CUSTOM, time_ns() // 1000, run_id, name, freeze(data)[0]))
-        except Exception as error:
-            target.drop("on_custom_event", error)
 
 
 AMBIENT = Handler()
@@ -295,10 +129,3 @@ def _is_node(tags: Sequence[str] | None, metadata: Mapping[str, Any]) -> bool:
 def _looks_like_graph(metadata: Mapping[str, Any], parent_run_id: UUID | None) -> bool:
     """Whether this is a graph although its frame was not recognised, as in an unknown version of LangGraph."""
     return parent_run_id is None and metadata.get("ls_integration") == "langgraph"
-
-
-def _name_of(serialized: Mapping[str, Any] | None, default: str) -> str:
-    if not serialized:
-        return default
-    name = serialized.get("name") or (serialized.get("id") or [default])[-1]
-    return str(name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import perf_counter_ns
 from typing import Any
 
-from ..core.ids import now_us
 from ..recorder import Recorder
 from . import _events as events
 from . import _install
 from ._capture import Capture
+from ._clock import offset_ns
 from ._scope import SCOPE, Labels, Scope
 from .topology import read_topology
 
@@ -69,7 +70,7 @@ def recording(recorder: Recorder, labels: Labels, compiled: Any = None, scope: S
 @contextmanager
 def scoped(capture: Capture, scope: Scope) -> Iterator[Scope]:
     """Make the root runs of this context turns of `scope`'s engagement, which begins here and ends with the block."""
-    capture.send(events.SCOPE_OPEN, now_us(), scope)
+    capture.send(events.SCOPE_OPEN, perf_counter_ns(), offset_ns(), scope)
     token = SCOPE.set(scope)
     error: BaseException | None = None
     try:
@@ -79,4 +80,4 @@ def scoped(capture: Capture, scope: Scope) -> Iterator[Scope]:
         raise
     finally:
         SCOPE.reset(token)
-        capture.send(events.SCOPE_CLOSE, now_us(), scope, error)
+        capture.send(events.SCOPE_CLOSE, perf_counter_ns(), offset_ns(), scope, error)

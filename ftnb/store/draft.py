@@ -106,6 +106,8 @@ def _step_started(r: Any, d: Draft) -> None:
     d.step_id, d.name, d.parent_id, d.ns = r.step_id, r.name, r.parent_step_id, r.ns
     d.visit, d.attempt, d.kind = r.visit, r.attempt, "global" if r.is_global else None
     d.body = step_body(r.tools, r.triggers, r.routes)
+    if r.checkpoint_id is not None:
+        d.body["checkpoint"] = r.checkpoint_id
     if r.state_ref is not None:
         d.body["state"] = r.state_ref
 
@@ -151,6 +153,10 @@ def _step_ended(r: Any, d: Draft) -> None:
     d.duration_us, d.error_type = micros(r.duration_ms), r.error_type
     if r.error is not None:
         d.body["error"] = r.error
+    if r.decisions:
+        d.body["decisions"] = r.decisions
+    if r.cached:
+        d.body["cached"] = True
     if r.update_ref is not None:
         d.body["update"] = r.update_ref
 

@@ -114,6 +114,7 @@ class _Folding:
             triggers=r.triggers,
             routes=r.routes,
             state_ref=r.state_ref,
+            checkpoint_id=r.checkpoint_id,
         )
         self.eng.steps.append(step)
         self.steps[step.id] = step
@@ -151,6 +152,7 @@ class _Folding:
         step = self.step(r.step_id, r, r.name)
         step.status, step.ended_at, step.duration_ms = r.status, r.ended_at, r.duration_ms
         step.error, step.error_type, step.update_ref = r.error, r.error_type, r.update_ref
+        step.decisions, step.cached = r.decisions, r.cached
         if r.status is StepStatus.WAITING:
             step.events = [event.model_copy(update={"discarded": True}) for event in step.events]
 

@@ -67,6 +67,7 @@ class StepStarted(BaseRecord):
     triggers: list[str] = Field(default_factory=list)
     routes: dict[str, str] = Field(default_factory=dict)
     state_ref: Any = None
+    checkpoint_id: str | None = None
 
 
 class EventRecorded(BaseRecord):
@@ -104,6 +105,8 @@ class StepEnded(BaseRecord):
     error: str | None = None
     error_type: str | None = None
     update_ref: Any = None
+    decisions: dict[str, Any] = Field(default_factory=dict)
+    cached: bool = False
 
 
 class EngagementEnded(BaseRecord):

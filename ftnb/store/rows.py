@@ -140,6 +140,7 @@ def _read_step_started(g: _Reader) -> BaseRecord:
         triggers=g.value("triggers", []),
         routes=g.value("routes", {}),
         state_ref=g.body.get("state", g.body.get("@state")),
+        checkpoint_id=g.value("checkpoint") or next(iter(g.value("head", ())[1:]), None),
     )
 
 
@@ -154,6 +155,8 @@ def _read_step_ended(g: _Reader) -> BaseRecord:
         error=g.value("error"),
         error_type=g["error_type"],
         update_ref=g.body.get("update", g.body.get("@update")),
+        decisions=g.value("decisions", {}),
+        cached=bool(g.body.get("cached")),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from langgraph.config import get_stream_writer
 
 import ftnb
-from ftnb.langgraph_adapter import _assembler, handler
+from ftnb.langgraph_adapter import _call_runs, handler
 from ftnb.store.sqlite import SQLiteStore
 from tests.capture.models import parrot
 from tests.capture.shapes import Path, Seen, graph_of, named, tree
@@ -106,7 +106,7 @@ def test_a_fault_in_the_assembler_costs_its_event_only(monkeypatch: pytest.Monke
     def broken(self: Any, event: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr(_assembler.Assembler, "_llm_start", broken)
+    monkeypatch.setattr(_call_runs.CallRuns, "llm_start", broken)
     model = parrot("x")
     with session() as running:
         app = graph_of("^>a", "a>b", a=lambda state: {"path": [str(model.invoke("x").content)]}).compile()
@@ -133,7 +133,7 @@ def test_what_is_no_json_is_salvaged(seen: Seen) -> None:
     kept = seen.update(named(engagement, "a"))["path"]
     assert kept[0] == {"$ftnb": "object", "type": "Awkward", "text": "<its repr raised ValueError>"}
     assert kept[1:3] == [2**80, "\ud800"]
-    assert "'why': 'cycle'" in str(kept[3])
+    assert "'cycle'" in str(kept[3])
     assert kept[4] == {1: 2}
     assert kept[6] == b"\x00"
     assert len(kept) == len(strange)

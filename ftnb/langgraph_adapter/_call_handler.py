@@ -1,0 +1,202 @@
+"""The callbacks of models, tools, retrievers and custom events. See `handler` for the rules that hold here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from time import perf_counter_ns
+from types import FrameType
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from ..core.freeze import freeze
+from . import _events as events
+from ._capture import Capture
+from ._scope import SCOPE
+
+ORIGIN: ContextVar[UUID | None] = ContextVar("ftnb_origin", default=None)
+"""In a pool's thread: the run that handed the work over."""
+
+
+class CallHandler(BaseCallbackHandler):
+    """Takes the callbacks of calls for a `Capture`; None: takes nothing."""
+
+    run_inline = True
+    raise_error = False
+
+    def __init__(self, target: Capture | None = None) -> None:
+        self.target = target
+        self._graphs: dict[UUID, FrameType] = {}
+        """Frames of the graphs that run, to look at their loop when they end."""
+        self._first_tokens: dict[UUID, int] = {}
+
+    # --- models ---
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[Any]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A chat model is called."""
+        given = messages[0] if messages else []
+        self._model_start(serialized, list(given), run_id, parent_run_id, metadata, kwargs)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A text model is called."""
+        self._model_start(serialized, prompts[0] if prompts else "", run_id, parent_run_id, metadata, kwargs)
+
+    def _model_start(
+        self,
+        serialized: Mapping[str, Any] | None,
+        given: Any,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        metadata: Mapping[str, Any] | None,
+        more: Mapping[str, Any],
+    ) -> None:
+        target = self.target
+        if target is None:
+            return
+        try:
+            perf = perf_counter_ns()
+            scope = None
+            if parent_run_id is None:
+                parent_run_id = ORIGIN.get()
+                scope = SCOPE.get() if parent_run_id is None else None
+                if parent_run_id is None and scope is None and not self._graphs:
+                    return  # a call of its own, while no graph runs
+            name = more.get("name") or name_of(serialized, "llm")
+            parameters = freeze(more.get("invocation_params") or {})
+            target.submit(
+                target.translate,
+                (events.LLM_START, perf, run_id, parent_run_id, name, given, metadata or {}, parameters, scope),
+            )
+        except Exception as error:
+            target.drop("on_llm_start", error)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **_: Any) -> None:
+        """A streamed token: only the time of the first one is kept."""
+        if self.target is not None and run_id not in self._first_tokens:
+            self._first_tokens[run_id] = perf_counter_ns()
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
+        """The model answered."""
+        self._end(events.LLM_END, run_id, response, self._first_tokens.pop(run_id, None))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """The model failed."""
+        self._end(events.LLM_ERROR, run_id, error, self._first_tokens.pop(run_id, None))
+
+    # --- tools and retrievers ---
+
+    def on_tool_start(
+        self,
+        serialized: dict[str, Any] | None,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A tool is called."""
+        arguments = input_str if inputs is None else inputs
+        name = kwargs.get("name") or name_of(serialized, "tool")
+        self._tool_start(run_id, parent_run_id, name, arguments, kwargs.get("tool_call_id"), None)
+
+    def on_retriever_start(
+        self,
+        serialized: dict[str, Any] | None,
+        query: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A retriever is asked."""
+        name = kwargs.get("name") or name_of(serialized, "retriever")
+        self._tool_start(run_id, parent_run_id, name, query, None, "retriever")
+
+    def _tool_start(
+        self, run_id: UUID, parent_run_id: UUID | None, name: str, given: Any, call_id: Any, subtype: str | None
+    ) -> None:
+        target = self.target
+        if target is None:
+            return
+        try:
+            perf = perf_counter_ns()
+            scope = None
+            if parent_run_id is None:
+                parent_run_id = ORIGIN.get()
+                scope = SCOPE.get() if parent_run_id is None else None
+                if parent_run_id is None and scope is None and not self._graphs:
+                    return
+            arguments = freeze(given)
+            target.submit(
+                target.translate,
+                (events.TOOL_START, perf, run_id, parent_run_id, name, arguments, call_id, subtype, scope),
+            )
+        except Exception as error:
+            target.drop("on_tool_start", error)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+        """The tool returned."""
+        self._end(events.TOOL_END, run_id, freeze(output))
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """The tool raised."""
+        self._end(events.TOOL_ERROR, run_id, error)
+
+    def on_retriever_end(self, documents: Sequence[Any], *, run_id: UUID, **_: Any) -> None:
+        """The retriever answered."""
+        self._end(events.TOOL_END, run_id, freeze(documents))
+
+    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """The retriever raised."""
+        self._end(events.TOOL_ERROR, run_id, error)
+
+    def _end(self, kind: int, run_id: UUID, value: Any, *more: Any) -> None:
+        target = self.target
+        if target is None:
+            return
+        try:
+            perf = perf_counter_ns()
+            target.submit(target.translate, (kind, perf, run_id, value, *more))
+        except Exception as error:
+            target.drop("the end of a call", error)
+
+    # --- custom events ---
+
+    def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **_: Any) -> None:
+        """The user's code dispatched an event of its own."""
+        target = self.target
+        if target is None:
+            return
+        try:
+            target.submit(target.translate, (events.CUSTOM, perf_counter_ns(), run_id, name, freeze(data), "custom"))
+        except Exception as error:
+            target.drop("on_custom_event", error)
+
+
+def name_of(serialized: Mapping[str, Any] | None, default: str) -> str:
+    """What LangChain says that a model or tool is called."""
+    if not serialized:
+        return default
+    name = serialized.get("name") or (serialized.get("id") or [default])[-1]
+    return str(name)

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,8 +44,6 @@ class RecorderStats:
     last_error: str | None = None
     stalled_s: float = 0.0
     """For how long the writer has been at the batch in hand: seconds mean that the store is locked, full or gone."""
-    stalled_s: float = 0.0
-    """For how long the writer has been at the batch in hand: seconds mean that the store is locked, full or gone."""
 
     @property
     def n_dropped(self) -> int:
@@ -74,24 +72,23 @@ class Committer:
         """The monotonic time since when it is."""
         self._told: set[str] = set()
 
-    def write(self, items: list[Any], backlog: Callable[[], int]) -> None:
-        """Translate and commit a batch of queue items."""
-        self.in_hand, self.begun = len(items), time.monotonic() if items else None
-        try:
-            self._write(items, backlog)
-        finally:
-            self.in_hand, self.begun = 0, None
-
-    def _write(self, items: list[Any], backlog: Callable[[], int]) -> None:
+    def prepare(self, items: list[Any]) -> Batch | None:
+        """Translate and encode items of the queue; None: nothing came of them."""
         if self._refused is not None and items:
             self.stats.accepted += len(items)
             self.lost("forked", self._refused, len(items))
-            return
-        with self.gate:
-            drafts = self._drafts(items)
-            batch = self._encode(drafts) if drafts else None
-        if batch is not None:
-            self._commit(batch, backlog)
+            return None
+        self.in_hand, self.begun = len(items), time.monotonic()
+        drafts = self._drafts(items)
+        return self._encode(drafts) if drafts else None
+
+    def write(self, batch: Batch | None, backlog: Callable[[], int]) -> None:
+        """Commit what was prepared."""
+        try:
+            if batch is not None:
+                self._commit(batch, backlog)
+        finally:
+            self.in_hand, self.begun = 0, None
 
     def rest(self, until: float) -> bool:
         """Before a fork: whether writer and store are at rest by the monotonic time `until`, and stay so."""
@@ -104,31 +101,27 @@ class Committer:
             self._keeper.after_fork_in_parent()
         release(self.gate)
 
-    def settle(self, items: Iterable[Any], *, is_whole: bool) -> None:
-        """In a forked child, before anything is written: take the parent's state over, and nothing of its work.
+    def translate(self, items: list[Any]) -> None:
+        """Make drafts of captured events in place."""
+        drafts = self._drafts(items)
+        self.stats.accepted -= len(drafts)  # they will be counted when they are written
+        items[:] = [(None, draft) for draft in drafts]
 
-        `items` are what the parent still has to write; here they only bring translators up to date. `is_whole` False:
-        the parent was writing at the fork, so nothing of its connection may be touched here.
+    def settle(self, was_at_rest: bool) -> None:
+        """In a forked child, before anything is written: open the store anew.
+
+        Where the parent was writing at the fork, nothing of its connections may be touched here.
         """
         self._pid = os.getpid()
         with self.gate:
-            self._settle(items, is_whole)
-
-    def _settle(self, items: Iterable[Any], is_whole: bool) -> None:
-        for translate, payload in items:
             try:
-                for _ in translate(payload) if translate is not None else ():
-                    pass  # the parent writes it
-            except Exception:
-                pass  # the parent counts it
-        try:
-            if not is_whole:
-                raise StoreError("the store was being written to at the moment of the fork")
-            if self._keeper is None:
-                raise StoreError("it knows no forks")
-            self._keeper.after_fork()
-        except Exception as error:
-            self._refused = f"a forked process cannot record into the store of its parent: {error}"
+                if not was_at_rest:
+                    raise StoreError("the store was being written to at the moment of the fork")
+                if self._keeper is None:
+                    raise StoreError("it knows no forks")
+                self._keeper.after_fork()
+            except Exception as error:
+                self._refused = f"a forked process cannot record into the store of its parent: {error}"
 
     def _drafts(self, items: list[Any]) -> list[Draft]:
         drafts: list[Draft] = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from ._sqlite_schema import file_of
 from ._writer import Batch, StreamHead
 from .blobs import Blob
 from .leaf import NAMES
@@ -26,6 +28,13 @@ def being_recorded(connection: sqlite3.Connection, stream_ids: Iterable[str], ba
     for engagement_id in sorted(ids):
         _add(connection, engagement_id, carried)
     return carried
+
+
+def take_away_log(path: str, ours: tuple[int, int] | None) -> None:
+    """Unlink a write-ahead log that was left beside the path: SQLite would write it into whatever is there now."""
+    if ours is not None and file_of(f"{path}-wal") == ours:
+        for suffix in ("-wal", "-shm"):
+            Path(path + suffix).unlink(missing_ok=True)
 
 
 def _add(connection: sqlite3.Connection, engagement_id: str, to: Batch) -> None:

@@ -50,14 +50,26 @@ class SQLiteStore(LogStoreBase):
         self._connect()
 
     def _connect(self) -> None:
-        opened = _sqlite_schema.check_database if self.read_only else _sqlite_schema.open_database
-        write = opened(self.path)
+        write = self._open()
         self._write, self._file = write, _sqlite_schema.file_of(self.path)
+        self._wal: tuple[int, int] | None = None
         self._writer = SQLiteWriter(self._write, self.path)
         if self._shared:
             self._reader, self._tail_reader = self._new_reader(), self._new_reader()
         else:
             self._reader = self._tail_reader = SQLiteReader(self._write, self._write_lock, self.path)
+
+    def _open(self) -> sqlite3.Connection:
+        if self.read_only:
+            return _sqlite_schema.check_database(self.path)
+        try:
+            return _sqlite_schema.open_database(self.path)
+        except NotOurFileError:
+            if not is_seed_database(self.path):
+                raise
+        kept = migrate(self.path)
+        logger.info("ftnb: %s was a flowtraicer database; it is kept as %s", self.path, kept)
+        return _sqlite_schema.open_database(self.path)
 
     def _new_reader(self) -> SQLiteReader:
         connection = _sqlite_schema.connect(self.path, read_only=self.read_only)
@@ -85,6 +97,15 @@ class SQLiteStore(LogStoreBase):
     def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
         with _sqlite_schema.transaction(self._write, self.path):
             self._write.execute("INSERT INTO store_log (at_us, type, body) VALUES (?, ?, ?)", (at_us, kind, body))
+
+    def vacuum(self) -> None:
+        """Write the file anew, without the remains of what was purged. Needs as much space again for a moment."""
+        with self._write_lock:
+            try:
+                self._write.execute("VACUUM")
+                self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise StoreError(f"cannot vacuum the store {self.path!r}: {error}") from error
 
     # --- reading ---
 
@@ -152,7 +173,10 @@ class SQLiteStore(LogStoreBase):
 
     def has_moved(self) -> bool:
         """Whether another file than ours, or none, is at the path now."""
-        return self._shared and _sqlite_schema.file_of(self.path) != self._file
+        if not self._shared:
+            return False
+        self._wal = self._wal or _sqlite_schema.file_of(f"{self.path}-wal")
+        return _sqlite_schema.file_of(self.path) != self._file
 
     def follow(self, batch: Batch) -> None:
         """Open what is at the path now, or make it, and bring the engagements along that are being recorded."""
@@ -161,6 +185,7 @@ class SQLiteStore(LogStoreBase):
                 held.enter_context(lock)
             carried = _sqlite_follow.being_recorded(self._write, self._writer._stream_keys, batch)
             readers = self._reader, self._tail_reader
+            _sqlite_follow.take_away_log(self.path, self._wal)
             before = [self._write, *(reader.connection for reader in readers)]
             self._connect()
             for old, new in zip(readers, (self._reader, self._tail_reader), strict=True):

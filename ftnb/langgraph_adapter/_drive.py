@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..core.model import Engagement, EngagementStatus, StepStatus, TokenUsage, Topology
+from ..store.base import LogStore, Store
 from ..store.draft import Draft, Tokens
+
+_COLUMNS = ("type", "step_id", "name", "ns", "visit", "attempt", "status")
+_STATES = ("engagement_status_changed", "engagement_ended")
+_TYPES = ("engagement_started", "step_started", "step_ended", *_STATES)
 
 
 class Parked(NamedTuple):
@@ -37,21 +42,63 @@ class Resumed:
     @classmethod
     def of(cls, engagement: Engagement) -> Resumed:
         """From the engagement as it was recorded."""
-        attempts: dict[tuple[str, str, int], Any] = {}
-        visits: Counter[tuple[str, str]] = Counter()
-        last, completed = None, set()
-        for step in engagement.steps:
-            attempts[step.ns, step.name, step.visit] = step
-            visits[step.ns, step.name] = max(visits[step.ns, step.name], step.visit)
-            if step.status is StepStatus.COMPLETED:
-                completed.add(f"{step.ns}/{step.name}" if step.ns else step.name)
-                last = last if step.ns else step.name
+        steps = _Steps()
+        for one in engagement.steps:
+            steps.take(one.id, one.name, one.ns, one.visit, one.attempt, one.status is StepStatus.COMPLETED)
+        return steps.resumed(engagement.name, dict(engagement.metadata), engagement.topology)
+
+
+def read(store: Store, engagement_id: str, topology: Topology) -> tuple[EngagementStatus, Resumed] | None:
+    """Where an engagement in `store` stands, and what must be known to go on with it on the graph `topology`.
+
+    None: it is not there.
+    """
+    if isinstance(store, LogStore):
+        return _read_log(store, engagement_id, topology)
+    try:
+        engagement = store.get_engagement(engagement_id)
+    except KeyError:
+        return None
+    return engagement.status, Resumed.of(engagement)
+
+
+def _read_log(store: LogStore, engagement_id: str, topology: Topology) -> tuple[EngagementStatus, Resumed] | None:
+    # Only the headers of steps: folding all of a long conversation, payloads and all, would slow down each turn.
+    rows = store.scan(_COLUMNS, types=_TYPES, engagement_id=engagement_id).to_pylist()
+    done = {row["step_id"] for row in rows if row["type"] == "step_ended" and row["status"] == StepStatus.COMPLETED}
+    steps, status = _Steps(), EngagementStatus.ACTIVE
+    for row in rows:
+        ns, name = row["ns"] or "", row["name"] or ""
+        if row["type"] == "step_started":
+            visit = row["visit"] or steps.visits[ns, name] + 1
+            steps.take(row["step_id"], name, ns, visit, row["attempt"] or 1, row["step_id"] in done)
+        elif row["type"] in _STATES and row["status"]:
+            status = EngagementStatus(row["status"])
+    return (status, steps.resumed("", {}, topology)) if rows else None
+
+
+class _Steps:
+    """Steps of an engagement, taken in their order."""
+
+    def __init__(self) -> None:
+        self.visits: Counter[tuple[str, str]] = Counter()
+        self._latest: dict[tuple[str, str, int], tuple[Parked, bool]] = {}
+        self._completed: set[str] = set()
+        self._last: str | None = None
+
+    def take(self, step_id: str, name: str, ns: str, visit: int, attempt: int, is_completed: bool) -> None:
+        self.visits[ns, name] = max(self.visits[ns, name], visit)
+        self._latest[ns, name, visit] = Parked(step_id, visit, attempt), is_completed
+        if is_completed:
+            self._completed.add(f"{ns}/{name}" if ns else name)
+            self._last = self._last if ns else name
+
+    def resumed(self, name: str, metadata: dict[str, Any], topology: Topology) -> Resumed:
         parked = defaultdict(list)
-        for (ns, name, visit), step in attempts.items():
-            if step.status is not StepStatus.COMPLETED:
-                parked[ns, name].append(Parked(step.id, visit, step.attempt))
-        metadata, topology = dict(engagement.metadata), engagement.topology
-        return cls(engagement.name, metadata, topology, visits, last, frozenset(completed), dict(parked))
+        for (ns, node, _), (latest, is_completed) in self._latest.items():
+            if not is_completed:
+                parked[ns, node].append(latest)
+        return Resumed(name, metadata, topology, self.visits, self._last, frozenset(self._completed), dict(parked))
 
 
 class TurnUsage:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.model import EngagementStatus, TokenUsage, Topology
-from ..langgraph_adapter._drive import Drive, Resumed
+from ..langgraph_adapter._drive import Drive
 from ..langgraph_adapter._scope import Labels, Scope
 from ..langgraph_adapter.runner import recording
 from ..recorder import Recorder
@@ -65,9 +65,10 @@ class Job:
 
         waiting, known = await _threads.parked(self.compiled, self._config(None))
         store = self.recorder.store
-        engagement = await asyncio.to_thread(_threads.resumable, store, self.thread_id, known)
+        found = await asyncio.to_thread(_threads.resumable, store, self.thread_id, known, self.topology)
+        engagement_id, resumed = found
         pause = _threads.choose(waiting, self.thread_id, self.expect_awaiting)
-        scope = Scope(self.labels, self.topology, engagement.id, Drive(Resumed.of(engagement)))
+        scope = Scope(self.labels, self.topology, engagement_id, Drive(resumed))
         # By the interrupt's id: LangGraph takes a bare None for no answer at all.
         return scope, Command(resume={pause.interrupt_id: self.input})
 

@@ -10,7 +10,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..core.errors import ResumeError, ThreadBusyError
-from ..core.model import Engagement, EngagementStatus
+from ..core.model import EngagementStatus, Topology
+from ..langgraph_adapter._drive import Resumed, read
 from ..store.base import Store
 
 THREAD_META_KEY = "ft_thread_id"
@@ -50,22 +51,18 @@ async def parked(compiled: Any, config: Any) -> tuple[list[Pause], str | None]:
     return pauses(waiting), (snapshot.metadata or {}).get(ENGAGEMENT_KEY)
 
 
-def resumable(store: Store, thread_id: str, engagement_id: str | None) -> Engagement:
+def resumable(store: Store, thread_id: str, engagement_id: str | None, topology: Topology) -> tuple[str, Resumed]:
     """The engagement that a thread goes on with. Raises ResumeError when there is none."""
     if engagement_id is None:
-        found = [
-            one.id for one in store.list_engagements(where={THREAD_META_KEY: thread_id}) if one.status not in _ENDED
-        ]
-        engagement_id = found[-1] if found else None
-    try:
-        engagement = None if engagement_id is None else store.get_engagement(engagement_id)
-    except KeyError:
-        engagement = None
-    if engagement is None:
+        found = store.list_engagements(where={THREAD_META_KEY: thread_id})
+        engagement_id = next((one.id for one in reversed(found) if one.status not in _ENDED), None)
+    found_there = None if engagement_id is None else read(store, engagement_id, topology)
+    if engagement_id is None or found_there is None:
         raise _nothing(thread_id, f"no engagement of it is in {store!r}; start it first")
-    if engagement.status in _ENDED:
-        raise _nothing(thread_id, f"its engagement {engagement.id} is {engagement.status.value}; start a new one")
-    return engagement
+    status, resumed = found_there
+    if status in _ENDED:
+        raise _nothing(thread_id, f"its engagement {engagement_id} is {status.value}; start a new one")
+    return engagement_id, resumed
 
 
 def _nothing(thread_id: str, why: str) -> ResumeError:

@@ -24,12 +24,14 @@ def static_html(payload: EngagementPayload) -> str:
 def summary_line(payload: EngagementPayload) -> str:
     """One line of plain text: name, status, duration, steps, tokens, errors."""
     engagement = payload["engagement"]
+    n_steps = len(payload["steps"])
     facts = [
         engagement["status"],
         duration_text(engagement["duration_ms"]),
-        f"{len(payload['steps'])} steps",
-        f"{engagement['total_tokens']:,} tokens",
+        f"{n_steps:,} {'step' if n_steps == 1 else 'steps'}",
     ]
+    if engagement["total_tokens"]:
+        facts.append(f"{engagement['total_tokens']:,} tokens")
     if engagement["n_failing_steps"]:
         facts.append(f"{engagement['n_failing_steps']} with errors")
     missing = sum(gap["count"] for gap in payload["gaps"])

@@ -30,7 +30,7 @@ _SIGNS = {"completed": "✓", "running": "▸", "failed": "✕", "waiting": "‖
 def duration_text(ms: float) -> str:
     """As "320 ms", "1.24 s", "2 min 5 s", "1 h 3 min"."""
     if ms < 1_000:
-        return f"{ms:.0f} ms" if ms >= 10 or ms == 0 else f"{ms:.1f} ms"
+        return f"{ms:.0f} ms" if ms >= 10 or ms < 0.05 else f"{ms:.1f} ms"
     seconds = ms / 1_000
     if seconds < 60:
         return f"{seconds:.3g} s"
@@ -83,14 +83,25 @@ def _node_svg(node: Node, box: Sequence[float], *, is_group: bool) -> str:
     label = node["label"] if len(node["label"]) <= 22 else node["label"][:21] + "…"
     sign = _SIGNS.get(node["status"] or "", "")
     text = f"{sign} {label}" if sign else label
-    if node["n_visits"] > 1:
-        text += f" ×{node['n_visits']}"
     text_y = y - h / 2 + 14 if is_group else y + 4.5
     opacity = "" if visited else ' opacity=".6"'
     return (
         f'<g{opacity}><rect x="{x - w / 2:.0f}" y="{y - h / 2:.0f}" width="{w:.0f}" height="{h:.0f}" rx="{corner}" '
         f'fill="{color}" fill-opacity="{".12" if visited else "0"}" stroke="{stroke}" stroke-width="{strength}"{dash}/>'
-        f'<text x="{x:.0f}" y="{text_y:.0f}" fill="currentColor">{escape(text)}</text></g>'
+        f'<text x="{x:.0f}" y="{text_y:.0f}" fill="currentColor">{escape(text)}</text>'
+        f"{_badge_svg(node['n_visits'], x + w / 2, y - h / 2, color)}</g>"
+    )
+
+
+def _badge_svg(n_visits: int, right: float, top: float, color: str) -> str:
+    """How often a node ran, on its upper right corner; beside its label there may be no room."""
+    if n_visits < 2:
+        return ""
+    text = f"×{n_visits}"
+    width = 10 + 6.5 * len(text)
+    return (
+        f'<rect x="{right + 8 - width:.0f}" y="{top - 8:.0f}" width="{width:.0f}" height="16" rx="8" fill="{color}"/>'
+        f'<text x="{right + 8 - width / 2:.0f}" y="{top + 4:.0f}" font-size="10.5" fill="#fff">{text}</text>'
     )
 
 

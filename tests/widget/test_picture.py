@@ -55,8 +55,9 @@ def test_long_runs_say_what_was_left_out() -> None:
 
 def test_a_wide_topology_says_that_the_graph_is_left_out() -> None:
     engagement = traces.house()
-    node = engagement.topology.nodes[0]
-    engagement.topology.nodes += [node.model_copy(update={"name": f"extra{i}"}) for i in range(80)]
+    nodes = engagement.topology.nodes
+    extra = [nodes[0].model_copy(update={"name": f"extra{i}"}) for i in range(80)]
+    engagement.topology = engagement.topology.model_copy(update={"nodes": [*nodes, *extra]})
     assert "graph of 91 nodes is left out" in static_html(engagement_payload(engagement))
 
 
@@ -67,10 +68,26 @@ def test_the_summary_tells_the_outcome() -> None:
     assert summary_line(engagement_payload(traces.nested())).endswith("3 records missing")
 
 
+def test_the_summary_counts_in_words_and_leaves_out_what_there_is_none_of() -> None:
+    engagement = traces.house()
+    engagement.steps = engagement.steps[:1]
+    engagement.steps[0].events = []
+    assert " 1 step" in summary_line(engagement_payload(engagement))
+    assert "tokens" not in summary_line(engagement_payload(engagement))
+
+
+def test_visits_stand_on_a_badge_of_their_own_as_a_label_fills_its_node() -> None:
+    html = static_html(engagement_payload(traces.house()))
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", html)
+    assert "✓ rank" in texts
+    assert texts[texts.index("✓ rank") + 1] == "×3"
+
+
 @pytest.mark.parametrize(
     ("ms", "text"),
     [
         (0, "0 ms"),
+        (0.04, "0 ms"),
         (0.42, "0.4 ms"),
         (320, "320 ms"),
         (1_240, "1.24 s"),

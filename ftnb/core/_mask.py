@@ -14,8 +14,10 @@ from ._key_text import KeyText
 from ._secrets import Shape, key_matcher, words_of
 from .canonical import MARK, MAX_DEPTH, Json
 
-WHOLE = frozenset(("payload", "state", "update", "metadata"))
-"""Parts of a record in which a value may become a marker; the others hold names and messages, and stay text."""
+_TEXTS = frozenset(("@topology", "@extraction"))
+"""Parts whose shape is fixed: names and messages stay text in them, as in all parts of a body without `@`."""
+_PAIRS = frozenset(("writes", "entry"))
+"""Parts that are lists of [name, value]."""
 _SHORTEST = 12
 """Characters of the shortest text that a default shape finds."""
 _MAX_KNOWN = 10_000
@@ -60,21 +62,29 @@ class Mask:
 
     def to_json(self, value: Any, part: str) -> Json:
         """`value` as canonical JSON, masked; itself where it is plain and there is nothing to mask."""
-        if self._fn is None:
+        root = (part.removeprefix("@"),)
+        is_quick = self._fn is None and not (root[0] in _PAIRS and self._names_secrets(value))
+        if is_quick:
             try:
                 if self._is_plain_and_quiet(value):
                     return value
             except RuntimeError:  # another thread changes it while we look; `canonical.to_json` copies first
                 pass
         found = canonical.to_json(value)
-        if self._fn is None and self._is_plain_and_quiet(found, markers=True):
+        if is_quick and self._is_plain_and_quiet(found, markers=True):
             return found
-        if part in WHOLE:
-            return self._walk(found, (part,), True)
-        if part == "extraction" and isinstance(found, dict) and "values" in found:
+        is_free = (part[0] == "@" and part not in _TEXTS) or part == "metadata"
+        if is_free:
+            return self._walk(found, root, True)
+        if part == "@extraction" and isinstance(found, dict) and "values" in found:
             rest = {key: item for key, item in found.items() if key != "values"}
-            return {**self._walk(rest, (part,), False), "values": self._walk(found["values"], (part,), True)}
-        return self._walk(found, (part,), False)
+            return {**self._walk(rest, root, False), "values": self._walk(found["values"], root, True)}
+        return self._walk(found, root, False)
+
+    def _names_secrets(self, pairs: Any) -> bool:
+        """Whether a name in a list of [name, value] is that of a secret."""
+        named = [pair[0] for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2]
+        return any(isinstance(name, str) and self._rule_of(name) is not None for name in named)
 
     # --- the quick look ---
 
@@ -178,6 +188,8 @@ class Mask:
         if kind is dict:
             return self._marker(value, path, whole) if MARK in value else self._dict(value, path, whole)
         if kind is list:
+            if len(path) == 2 and path[0] in _PAIRS and len(value) == 2 and isinstance(value[0], str):
+                return [value[0], self._entry(value[0], value[1], path, whole)]
             masked = [self._walk(item, (*path, place), whole) for place, item in enumerate(value)]
             return masked if any(a is not b for a, b in zip(masked, value, strict=True)) else value
         return value

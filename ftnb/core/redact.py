@@ -76,9 +76,10 @@ class Redaction:
         return f"<Redaction: {rules}; masked so far: {masked}{failed}>"
 
     def to_json(self, value: Any, part: str) -> Json:
-        """`value` as canonical JSON, masked. `part` says what of a record it is: payload, state, error … Never raises.
+        """`value` as canonical JSON, masked. Never raises.
 
-        Parts that hold names and messages stay text: in them a secret is replaced inside the text.
+        `part` is the entry of a record's body that it is: `@payload`, `@state`, `error` … Parts that hold names and
+        messages stay text: in them a secret is replaced inside the text.
         """
         try:
             return self._mask.to_json(value, part)

@@ -202,7 +202,7 @@ class LogStoreBase(ABC):
     def append_entry(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Add an entry to the store's own log (gaps that belong to no known engagement); never an engagement."""
         rules = redact.active()
-        said = fields if rules is None else rules.value(dict(fields), "entry")
+        said = fields if rules is None else rules.value(dict(fields), "detail")
         with self._write_lock:
             self._add_entry(now_us(), kind, dumps(dict(said)))
 

@@ -95,7 +95,7 @@ def _masked(draft: Draft) -> Draft:
     """`draft` with its values masked, as our own stores do when they encode."""
     rules = redact.active()
     if rules is not None:
-        draft.body = {key: rules.value(value, key.removeprefix("@")) for key, value in draft.body.items()}
+        draft.body = {key: rules.value(value, key) for key, value in draft.body.items()}
         draft.name = draft.name and rules.text(draft.name)
     return draft
 

@@ -166,7 +166,7 @@ class LogWriter:
                 encoded = to_json(value)
             else:
                 value = rules.value(value, key) if key == "metadata" else value  # its labels are indexed, too
-                encoded = rules.to_json(value, key.removeprefix("@"))
+                encoded = rules.to_json(value, key)
             if key.startswith("@"):
                 size = len(encode_json(encoded))
                 if key == "@payload":

@@ -102,7 +102,8 @@ class PostgresStore(LogStoreBase):
 
     @told
     def vacuum(self) -> None:
-        """Give back the space of what was purged, and so remove it from the files. Needs a connection in autocommit."""
+        """Give back the space of what was purged. Pages may keep remains until they are used again, which only
+        PostgreSQL's own `VACUUM FULL` rules out, by locking everybody out meanwhile. Needs autocommit."""
         with self._write_lock, self._write.use() as connection:
             for table in TABLES:
                 connection.execute(f"VACUUM {self.table}_{table}")

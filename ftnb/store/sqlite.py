@@ -8,6 +8,8 @@ by every thread of the store object.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ..core.errors import NotOurFileError, StoreError
 from . import _sqlite_follow, _sqlite_schema
 from ._log_store import LogStoreBase
 from ._sqlite_read import SQLiteReader
+from ._sqlite_seed import is_seed_database, migrate
 from ._sqlite_write import SQLiteWriter
 from ._writer import Batch, LogWriter
 from .base import EngagementSummary
@@ -27,12 +31,16 @@ from .leaf import Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
+logger = logging.getLogger("ftnb")
+
 _LOOK_SECONDS = 0.01
 """How often a subscriber looks for records of other processes."""
 
 
 class SQLiteStore(LogStoreBase):
     """A trace store in one SQLite database; see `store.base` for what every store promises.
+
+    A database of flowtraicer is taken over when it is opened for writing, and kept as a copy beside it.
 
     Raises StoreError when `path` cannot be opened (a missing folder, no permission), NotOurFileError when it is no
     trace of ours, SchemaVersionError when a newer ftnb wrote it.

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from ..core import redact
 from ..core.model import EventKind
 from ..recorder import Recorder
 from ..store.base import LogStore
@@ -44,6 +45,14 @@ class StoreCase:
     def behind(self, store: LogStore) -> Behind | None:
         """Access behind the API's back; None when there is none."""
         return None
+
+    @pytest.fixture(autouse=True)
+    def nothing_masked(self) -> Iterator[None]:
+        """These tests compare what was given with what came back, also where it looks like a secret."""
+        before = redact.active()
+        redact.redact("off")
+        yield
+        redact.redact(before or "off")
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[LogStore]:

@@ -83,7 +83,8 @@ def kill_one(path: Path, seed: int, graphs: bool) -> dict[str, Any]:
 
 def main(folder: Path, count: int, seed: int) -> None:
     for i in range(count):
-        print(json.dumps(kill_one(folder / f"{i}.db", seed + i, graphs=i % 2 == 1)), flush=True)
+        sys.stdout.write(json.dumps(kill_one(folder / f"{i}.db", seed + i, graphs=i % 2 == 1)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

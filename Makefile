@@ -28,8 +28,9 @@ setup: $(READY)
 demo: $(READY)
 	$(PY) -m ftnb.examples.demo
 
+# As the default page, not as the file to open: so the address that is printed leads there too, where no browser starts.
 lab: $(READY)
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_record.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --LabApp.default_url=/lab/tree/notebooks/01_record.ipynb
 
 test: test-python test-notebooks test-js test-browser
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 
+import ftnb
 from ftnb.core.model import EventKind, TokenUsage
 from ftnb.llm import LangChainClient, LLMResult
 from ftnb.recorder import Recorder
@@ -93,6 +94,24 @@ def test_usage_outside_a_workflow_is_an_engagement_of_its_own() -> None:
     assert (event.kind, event.model, event.duration_ms) == (EventKind.LLM_CALL, "openai/gpt-5-nano", 12.5)
     assert store.list_engagements(where={"standalone": True})[0].id == engagement_id
     with_recorder.close()
+    store.close()
+
+
+def test_funnels_leave_usage_outside_a_workflow_out_unless_asked() -> None:
+    store = SQLiteStore()
+    recorder = Recorder(store)
+    REGISTER.set_recorder(recorder)
+    told = recorder.start_engagement("e", metadata={"note": "standalone"})
+    recorder.end_step(recorder.start_step(told, "intake"))
+    recorder.end_engagement(told)
+    for _ in range(2):
+        REGISTER.record_llm_usage("m", tokens=TokenUsage(prompt=1))
+    traces = ftnb.open(store)
+    for source in (store, traces, (traces.steps(), traces.engagements())):
+        assert ftnb.funnel(source, ["intake"]).total == 1
+        asked = ftnb.funnel(source, ["completion"], where={"standalone": True})
+        assert (asked.total, asked.steps[0].reached) == (2, 2)
+    recorder.close()
     store.close()
 
 

@@ -103,7 +103,8 @@ def funnel(
     """How many engagements reached each step of `order`.
 
     `source` is a store, opened traces, or the frames (steps, engagements), whose rows are in the order of execution.
-    `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Modes:
+    `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Model calls that
+    were recorded outside any workflow are left out, unless `where` says `standalone`. Modes:
 
     - `visited`: an engagement reached a step when it executed it at all, whatever else it did and in what order.
     - `ordered`: it executed the steps in this order, one execution a step, others in between allowed. A retry or a

@@ -17,6 +17,8 @@ from ..store.base import LogStore, Store, matches
 
 _STEPS = ("engagement_id", "name", "ns", "attempt", "duration_ms", "total_tokens")
 _ENGAGEMENTS = ("engagement_id", "status", "dropped_at")
+_LONE_CALL = "standalone"
+"""Metadata key of an engagement that is one model call outside any workflow, as `registry` records them."""
 
 
 @runtime_checkable
@@ -68,6 +70,7 @@ def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
     where = checked_where(where)
     if isinstance(source, tuple):
         steps, engagements = _given(source)
+        engagements = _without_lone_calls(engagements, where)
         if where:
             engagements = engagements.filter(_metadata_matches(engagements, where))
         return Tables(_of(steps, engagements), engagements, frozenset(steps["name"].unique()), None)
@@ -82,10 +85,24 @@ def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
             f"expected a store of ftnb, opened traces, or (steps, engagements) frames; got {type(source).__name__}"
         )
     recorded, every_id = frozenset(steps["name"].unique()), engagements["engagement_id"]
+    engagements = _without_lone_calls(engagements, where)
     if where:
         chosen = [summary.id for summary in store.list_engagements(where)]
         engagements = engagements.filter(pl.col("engagement_id").is_in(chosen))
     return Tables(_of(steps, engagements), engagements, recorded, lambda: _declared(store, every_id))
+
+
+def _without_lone_calls(engagements: pl.DataFrame, where: Mapping[str, Any] | None) -> pl.DataFrame:
+    """Without the engagements that are one model call outside any workflow, unless `where` asks about these."""
+    if _LONE_CALL in (where or {}) or "metadata" not in engagements.columns:
+        return engagements
+    # The words may stand elsewhere in the metadata, so the few that have them are read.
+    maybe = engagements["metadata"].str.contains(_LONE_CALL, literal=True).fill_null(False)
+    if not maybe.any():
+        return engagements
+    said = engagements.filter(maybe)
+    lone = said.filter(_metadata_matches(said, {_LONE_CALL: True}))
+    return engagements.join(lone.select("engagement_id"), on="engagement_id", how="anti", maintain_order="left")
 
 
 def _of(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from .leaf import COLUMNS
 from .records import SCHEMA_VERSION
 
 APPLICATION_ID = 0x66746E62  # "ftnb", in the file header where file(1) looks
+BUSY_SECONDS = 5.0
 _TYPES = {"int": "INTEGER", "text": "TEXT", "bytes": "BLOB"}
 _COLUMNS_SQL = ", ".join(f"{c.name} {_TYPES[c.dtype]}{' NOT NULL' if c.required else ''}" for c in COLUMNS[2:])
 _VIEW_SQL = ", ".join(f"log.{c.name}" for c in COLUMNS[2:])
@@ -107,6 +110,7 @@ def open_database(path: str) -> sqlite3.Connection:
         if path != ":memory:":
             connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA journal_size_limit=67108864")
+        connection.execute("PRAGMA busy_timeout=1")  # `_begin` waits, and more fairly
     except sqlite3.DatabaseError as error:
         connection.close()
         raise _open_error(path, error) from error
@@ -160,11 +164,28 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
     return False
 
 
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write, after whoever writes now. Raises sqlite3.Error when it takes more than BUSY_SECONDS.
+
+    SQLite's own waiting sleeps longer and longer, up to a tenth of a second: among processes that write all the time,
+    one that waits so finds the lock taken again and again, and starves.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(random.uniform(0.0005, 0.003))
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: str) -> Iterator[None]:
     """One write transaction: commits, or rolls back and raises StoreError."""
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection)
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error) or "malformed" in str(error):
             raise _open_error(path, error) from error

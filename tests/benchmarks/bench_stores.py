@@ -1,6 +1,6 @@
 """Stores measured, with flowtraicer 0.11.1 beside them: appending, reading whole, listing, opening one, tailing, size.
 
-    python tests/benchmarks/bench_stores.py [--events 200000] [--engagements 20000] [--only append,read,list,open,tail]
+    python tests/benchmarks/bench_stores.py [--events 200000] [--engagements 20000] [--only append,…]
 
 Starts PostgreSQL and Redis of its own; flowtraicer runs in an environment of its own (build/peer), made on first use.
 The cases take turns where they are compared; medians of three. Say how busy the machine was when quoting a number.
@@ -309,7 +309,55 @@ def latencies(writer: Any, reader: Any, n: int = 200) -> tuple[float, float]:
     return statistics.median(late), late[int(n * 0.95)]
 
 
-CASES = {"append": bench_append, "read": bench_read, "list": bench_list, "open": bench_open, "tail": bench_tail}
+def bench_race(bench: Bench, n_events: int, _: int) -> None:
+    """Four processes write, one follows, and an engagement is purged in the middle: nothing lost, nothing twice."""
+    n = n_events // 4
+    print(f"\n4 writers x {n:,} records in batches of 100, a reader tailing, a purge")
+    print(f"{'':10}{'records/s':>12}{'seen':>12}{'stored':>12}{'lost':>6}{'twice':>6}{'after purge':>13}")
+    for kind in ("sqlite", "redis", "postgres"):
+        store = bench.make(kind)
+        place = {"sqlite": getattr(store, "path", ""), "redis": f"{bench.redis_url}#{getattr(store, 'key_prefix', '')}"}
+        where = place.get(kind) or f"{bench.dsn}#{store.table}"
+        live = store.subscribe()
+        begun = time.perf_counter()
+        writers = [writer(kind, where, f"w{k}", n) for k in range(4)]
+        seen, purged, late = [], "", 0
+        took = 0.0
+        while True:
+            ended = all(process.poll() is not None for process in writers)
+            took = took or (time.perf_counter() - begun if ended else 0.0)
+            before = len(seen)
+            for record in live.until(1.0):
+                seen.append(record.seq)
+                if len(seen) == n_events // 3:
+                    purged = record.engagement_id
+                    store.purge(purged)
+            if ended and len(seen) == before:
+                break
+        assert all(process.returncode == 0 for process in writers)
+        rows = store.scan(["seq", "engagement_id"])
+        stored = rows["seq"].to_pylist()
+        late = sum(found == purged for found in rows["engagement_id"].to_pylist())
+        missing = (4 * 10 - 1) * (n // 10) + 4 * 10 - 1 - len(stored)
+        lost, twice = missing + len(set(stored) - set(seen)), len(seen) - len(set(seen))
+        print(f"{kind:10}{n * 4 / took:>12,.0f}{len(seen):>12,}{len(stored):>12,}{lost:>6}{twice:>6}{late:>13}")
+        store.close()
+
+
+def writer(kind: str, place: str, name: str, n: int) -> subprocess.Popen[bytes]:
+    """A process that writes."""
+    command = [sys.executable, str(ROOT / "tests/store/_writer_process.py"), kind, place, name, str(n), "0", "100"]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+CASES = {
+    "append": bench_append,
+    "read": bench_read,
+    "list": bench_list,
+    "open": bench_open,
+    "tail": bench_tail,
+    "race": bench_race,
+}
 
 
 def main() -> None:

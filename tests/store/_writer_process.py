@@ -1,4 +1,4 @@
-"""A process that writes to a store: `python _writer_process.py KIND PLACE NAME N PAUSE`. Engagements `NAME-0`, …"""
+"""A process that writes: `python _writer_process.py KIND PLACE NAME N PAUSE [BATCH]`; engagements NAME-0 to NAME-9."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ def open_store(kind: str, place: str) -> Any:
 
 
 def main() -> None:
-    """Write N records in batches of 10, a tenth of them to each of ten engagements, and pause after each batch."""
+    """Write N records in batches (of 10), a tenth of them to each of ten engagements, and pause after each batch."""
     kind, place, name, n_records, pause = *sys.argv[1:4], int(sys.argv[4]), float(sys.argv[5])
     store = open_store(kind, place)
     streams = [Stream(new_id(), f"{name}-{k}", turn=1) for k in range(10)]
     store.append_drafts([engagement_started(stream, now_us(), "e") for stream in streams])
-    for i in range(0, n_records, 10):
-        stream = streams[i // 10 % 10]
-        store.append_drafts([event(stream, now_us(), "s", EventKind.LOG, f"{name} {k}") for k in range(i, i + 10)])
+    size = int(sys.argv[6]) if len(sys.argv) > 6 else 10
+    for i in range(0, n_records, size):
+        stream = streams[i // size % 10]
+        store.append_drafts([event(stream, now_us(), "s", EventKind.LOG, f"{name} {k}") for k in range(i, i + size)])
         time.sleep(pause)
     store.close()
 

@@ -85,3 +85,12 @@ def test_records_of_another_process_come_soon(place: tuple[str, str]) -> None:
     assert len(late) == 610
     assert median(late) < 0.1
     store.close()
+
+
+def test_no_writer_starves_beside_others_that_never_rest(tmp_path: Path) -> None:
+    place = ("sqlite", str(tmp_path / "t.db"))
+    store = _writer_process.open_store(*place)
+    writers = [_write(place, f"w{k}", 3_000, 0) for k in range(4)]
+    assert [writer.wait(120) for writer in writers] == [0] * 4
+    assert store.scan(["seq"]).num_rows == 4 * 3_010
+    store.close()

@@ -9,7 +9,7 @@ from ..core.ids import new_id
 from ..core.model import EventKind, StepStatus
 from ..store import build
 from ..store.draft import Draft
-from . import _writes
+from . import _trace_policy, _writes
 from ._outputs import interrupts_of, message_of, unpack
 from ._reports import Reports
 from ._routing import PUSH, Flow, Source, Wiring
@@ -49,6 +49,8 @@ class Steps:
         if is_global and task.attempt == 1:
             self._emit(build.intent_switched(turn.stream, wall, new_id(), name, INTENT_REASON, engaged.last))
         state, is_late = inputs or (None, False)
+        if state is not None:
+            state = _trace_policy.recorded(step, "process_inputs", state)
         draft = build.step_started(
             turn.stream,
             wall,
@@ -154,6 +156,9 @@ class Steps:
         """The node returned `outputs`, as `freeze` makes it."""
         output, is_late = outputs or (None, False)
         update, targets = unpack(output)
+        shown = _trace_policy.recorded(step, "process_outputs", output)
+        if shown is not output:
+            update = unpack(shown)[0]
         if step.source is not None:
             for target in targets:
                 step.source.goto(target)
@@ -194,7 +199,8 @@ class Steps:
 
     def _to_parent(self, step: StepRun, perf: int, error: BaseException) -> None:
         command = error.args[0] if error.args else None
-        update, targets = unpack(command)
+        targets = unpack(command)[1]
+        update = unpack(_trace_policy.recorded(step, "process_outputs", command))[0]
         # Addressed to the graph that this node is in: the command came from a graph inside the node.
         target_id = str(getattr(command, "graph", "")).rpartition("|")[2].rpartition(":")[2]
         if step.source is not None and target_id == step.task_id:
@@ -290,7 +296,8 @@ class Steps:
             return
         step, draft = found
         if writes is not None:
-            draft.body["@writes"] = _writes.compact(writes, draft.body.get("@update"))
+            if _trace_policy.processor(step, "process_outputs") is None:
+                draft.body["@writes"] = _writes.compact(writes, draft.body.get("@update"))
             if list(triggers) != [f"branch:to:{name}"]:
                 draft.body["channels"] = [str(one) for one in triggers]
             if step.source is not None:
@@ -303,7 +310,8 @@ class Steps:
         """A node was not run, as the cache has what it would write."""
         step = self.begin(graph, perf, metadata, given, triggers)
         step.is_cached = True
-        self._finish(step, perf, StepStatus.COMPLETED, _writes.update_of(writes))
+        update = _trace_policy.recorded(step, "process_outputs", _writes.update_of(writes))
+        self._finish(step, perf, StepStatus.COMPLETED, update)
         if graph.ending.get(step.task_id or "") is not None:
             self.wrote(graph, step.task_id or "", step.name, writes, triggers)
 

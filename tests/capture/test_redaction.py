@@ -179,3 +179,51 @@ def test_a_foreign_store_gets_no_secret_either() -> None:
     assert WORD not in str(store.records)
     assert store.records[0].metadata["user"] == ("a", 1)
     assert store.records[2].event.payload["left"] == ("a", 1)
+
+
+# --- what a node's author wants recorded ---
+
+langgraph_types = pytest.importorskip("langgraph.types")
+needs_policy = pytest.mark.skipif(not hasattr(langgraph_types, "TracePolicy"), reason="LangGraph 1.2 and newer")
+
+
+def policed(**policy: Any) -> Any:
+    builder = StateGraph(Path)
+    node = lambda state: {"path": ["of the node"]}  # noqa: E731
+    builder.add_node("node", node, trace_policy=langgraph_types.TracePolicy(**policy))
+    builder.add_node("last", lambda state: {})
+    builder.add_edge("__start__", "node")
+    builder.add_edge("node", "last")
+    return builder.compile()
+
+
+@needs_policy
+def test_a_trace_policy_says_what_is_recorded_of_its_node(tmp_path: FilePath) -> None:
+    ftnb.start(tmp_path / "t.db")
+    policy = {
+        "process_inputs": lambda value: {"n": len(value["path"])},
+        "process_outputs": langgraph_types.omit_payload,
+    }
+    result = policed(**policy).invoke({"path": ["given"]})
+    ftnb.stop()
+    assert result == {"path": ["given", "of the node"]}
+    store = SQLiteStore(tmp_path / "t.db")
+    seen = Seen(store)
+    node, last = seen.one().steps
+    assert seen.state(node) == {"n": 1}
+    assert not seen.update(node)
+    assert seen.state(last) == {"path": ["given", "of the node"]}
+    ended = store.scan(["body"], types=["step_ended"])["body"].to_pylist()[0] or b""
+    assert b"of the node" not in ended
+    store.close()
+
+
+@needs_policy
+def test_a_trace_policy_that_raises_hides_the_value(seen: Seen) -> None:
+    def fail(value: Any) -> Any:
+        raise KeyError("x")
+
+    assert policed(process_outputs=fail).invoke(EMPTY) == {"path": ["of the node"]}
+    node = named(seen.one(), "node")
+    assert node.status.value == "completed"
+    assert seen.update(node) == {"$ftnb": "redacted", "why": "trace_policy of node raised KeyError"}

@@ -235,14 +235,20 @@ class Workflow:
         return self._checkpointed
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from html import escape
+
         from ..widget.payload import engagement_payload
-        from ..widget.picture import static_html
+        from ..widget.svg import graph_svg
 
         try:
-            shown = Engagement(name=self.name, topology=self.topology)
-            return {"text/plain": repr(self), "text/html": static_html(engagement_payload(shown))}
+            graph = graph_svg(engagement_payload(Engagement(name=self.name, topology=self.topology)))
         except Exception as error:  # a display never breaks a cell: a graph that cannot be compiled yet says why
             return {"text/plain": f"{self!r} ({error})"}
+        count = len(self._plan.steps)
+        goals = f"; goals: {', '.join(sorted(self._plan.goals))}" if self._plan.goals else ""
+        head = f"<b>{escape(self.name)}</b>: {count} {'step' if count == 1 else 'steps'}{escape(goals)}"
+        style = "font-family:system-ui,sans-serif;font-size:13px"
+        return {"text/plain": repr(self), "text/html": f'<div style="{style}"><p>{head}</p>{graph}</div>'}
 
     # --- running ---
 

@@ -220,6 +220,7 @@ def test_a_notebook_shows_the_graph_and_survives_a_wrong_one() -> None:
     shown = two_steps()._repr_mimebundle_()
     assert "first" in shown["text/html"]
     assert "<svg" in shown["text/html"]
+    assert "<b>two</b>: 2 steps" in shown["text/html"]
     broken = Workflow("broken", state_schema=State)
     assert "no steps" in broken._repr_mimebundle_()["text/plain"]
 

@@ -9,7 +9,8 @@ from ..agent import as_tools
 from ..core.errors import InvalidArgumentError
 from ..core.model import Engagement, Topology
 from ..langgraph_adapter import read_topology
-from ._graph import Plan, Router, StepDef, build, declared_gotos
+from ._graph import Plan, Router, build
+from ._nodes import StepDef, declared_gotos
 from .context import DEFAULT_ITERATIONS
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -21,11 +21,12 @@ from pydantic import BaseModel
 import ftnb
 from ftnb.core.model import EngagementStatus, EventKind, StepStatus
 from ftnb.langgraph_adapter import run_instrumented
+from ftnb.llm import LLMResult
 from ftnb.orchestration import Workflow, WorkflowError
 from ftnb.recorder import Recorder
 from ftnb.registry import REGISTER
 from ftnb.store.sqlite import SQLiteStore
-from tests.orchestration.models import Scripted, State, events_of, one_step
+from tests.orchestration.models import COST, Scripted, State, events_of, one_step
 
 
 def two_steps(**options: Any) -> Workflow:
@@ -394,6 +395,41 @@ async def test_a_call_told_twice_is_one_event(recorder: Recorder, store: SQLiteS
         return {"messages": [text], "llm_calls": [told]}
 
     engagement_id = await one_step(talk).run({"messages": []}, recorder, llm=model)
+    assert store.get_engagement(engagement_id).total_tokens == 7
+
+
+async def test_extraction_through_the_runs_own_model(recorder: Recorder, store: SQLiteStore) -> None:
+    class Budget(BaseModel):
+        budget: int
+        area: str
+
+    async def criteria(state: State, ctx: Any) -> dict[str, Any]:
+        raw = await ctx.llm(f"As JSON of {Budget.model_json_schema()}: {state['messages'][-1]}")
+        return {"extraction": {"schema_name": "Budget", "values": Budget.model_validate_json(raw).model_dump()}}
+
+    model = Scripted('{"budget": 95000, "area": "Shibuya"}')
+    engagement_id = await one_step(criteria).run({"messages": ["Shibuya, 95k"]}, recorder, llm=model)
+    (step,) = store.get_engagement(engagement_id).steps
+    assert step.extraction is not None
+    assert (step.extraction.values, step.total_tokens) == ({"budget": 95000, "area": "Shibuya"}, 7)
+
+
+async def test_a_blocking_sdk_in_a_thread(recorder: Recorder, store: SQLiteStore) -> None:
+    where: list[int] = []
+
+    class Blocking(Scripted):
+        def ask(self) -> LLMResult:
+            where.append(threading.get_ident())
+            return LLMResult("slow", COST, "sdk")
+
+        async def acomplete(self, messages: Any, **overrides: Any) -> Any:
+            return await asyncio.to_thread(self.ask)
+
+    async def talk(state: State, ctx: Any) -> dict[str, Any]:
+        return {"messages": [await ctx.llm("hi")]}
+
+    engagement_id = await one_step(talk).run({"messages": []}, recorder, llm=Blocking("x"))
+    assert where != [threading.get_ident()]
     assert store.get_engagement(engagement_id).total_tokens == 7
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ftnb.core.errors import NotOurFileError, SchemaVersionError, StoreError, UnknownEngagementError
 from ftnb.core.ids import new_id
@@ -23,7 +21,6 @@ from ftnb.store.draft import Stream
 from ftnb.store.leaf import NAMES, Tree, leaf_hash
 from ftnb.store.records import EngagementEnded, EngagementLabelled, EngagementStarted, EventRecorded, StepStarted
 from ftnb.store.sqlite import SQLiteStore
-from tests.core.test_canonical import values
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -46,20 +43,6 @@ def _record(store: SQLiteStore, n_steps: int = 2, **metadata: Any) -> str:
 
 def test_it_is_a_log_store(store: SQLiteStore) -> None:
     assert isinstance(store, LogStore)
-
-
-@given(st.dictionaries(st.text(st.characters(), max_size=6), values, max_size=4))
-def test_metadata_and_payload_come_back_equal(given_: dict[str, Any]) -> None:
-    store = SQLiteStore()
-    rec = Recorder(store)
-    eid = rec.start_engagement("e", metadata=given_)
-    sid = rec.start_step(eid, "s")
-    rec.record_event(sid, EventKind.LOG, "x", payload=given_)
-    eng = store.get_engagement(eid)
-    assert eng.metadata == given_
-    assert eng.steps[0].events[0].payload == given_
-    rec.close()
-    store.close()
 
 
 def test_every_field_of_an_event_survives(store: SQLiteStore) -> None:

@@ -88,6 +88,6 @@ def test_a_generator_that_is_kept_and_forgotten(session: Session) -> None:
     assert tree(ftnb.last().model) == ["a", "b < a:static"]
     ftnb.stop()
     tr = ftnb.open(session.where)
-    assert sorted(tr.engagements()["status"].to_list()) == ["active", "completed"]
+    assert sorted(tr.engagements()["status"].to_list()) == ["abandoned", "completed"]
     assert list(kept) == [{"b": {"path": ["b"]}}]
     kept.close()

@@ -216,7 +216,7 @@ class Mask:
         """What is kept under `key`."""
         rule = self._rule_of(key) if whole and isinstance(key, str) else None
         is_schema = path[-1] == "properties" and isinstance(item, dict) and not _SCHEMA.isdisjoint(item)
-        if rule is not None and not is_schema and item is not None and item != "" and not isinstance(item, bool):
+        if rule is not None and not is_schema and not _is_void(item):
             return self._masked(item, rule)
         return self._walk(item, (*path, key), whole)
 
@@ -301,6 +301,11 @@ class Mask:
 
 _SCHEMA = {"type", "$ref", "anyOf", "allOf", "oneOf", "enum"}
 """Entries of a JSON schema: under `properties`, a key names a field and holds no value of it."""
+
+
+def _is_void(value: Json) -> bool:
+    """Whether `value` is no secret, whatever it is kept under."""
+    return value is None or isinstance(value, bool) or value in ("", [], {})
 
 
 def _holds_any(text: str, pieces: list[str]) -> bool:

@@ -129,8 +129,8 @@ def from_json(value: Json, resolve: Callable[[dict[str, Json]], Any] | None = No
         return Marked(restored) if kind in _LASTING else restored
     try:
         return restore(restored)
-    except (KeyError, ValueError, TypeError, ArithmeticError):
-        return restored
+    except (KeyError, ValueError, TypeError, ArithmeticError):  # damaged, or a set of what cannot be in one
+        return Marked(restored)
 
 
 def marker(kind: str, **fields: Json) -> dict[str, Json]:

@@ -97,7 +97,7 @@ def test_names_that_are_no_secrets_stay(key: str) -> None:
 
 
 def test_what_holds_no_secret_under_such_a_name_stays() -> None:
-    value = {"password": None, "api_key": "", "secret": True}
+    value = {"password": None, "api_key": "", "secret": True, "cookies": [], "credentials": {}}
     assert masked(value) == value
 
 

@@ -13,12 +13,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser check bench seed-suite clean
+.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 check bench seed-suite clean
 
 help:
 	@echo "make demo        300 engagements of an example agent: tables, funnel, and ftnb-demo.html"
 	@echo "make lab         the first notebook in JupyterLab"
 	@echo "make test        all tests: Python, notebooks, TypeScript, browser"
+	@echo "make test-langgraph-1.0  what is captured, with the oldest LangGraph that is supported"
 	@echo "make check       linters, types, architecture"
 	@echo "make bench       benchmarks, each with its baseline"
 	@echo "make seed-suite  the test suites of flowtraicer, run against ftnb (fetches them)"
@@ -54,6 +55,21 @@ check: $(READY) $(JS_READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(JS_RUN) npm run check
+
+# The oldest LangGraph that is supported, in an environment of its own. What only newer ones have is skipped, by name.
+LANGGRAPH_1_0 := build/langgraph-1.0
+test-langgraph-1.0: $(LANGGRAPH_1_0)/.ready
+	$(LANGGRAPH_1_0)/bin/python -m pytest -q -rs tests/capture
+
+$(LANGGRAPH_1_0)/.ready: pyproject.toml Makefile $(READY)
+	$(PY) -m venv $(LANGGRAPH_1_0)
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+	  > $(LANGGRAPH_1_0)/requirements.txt
+	$(PY) -m uv --version >/dev/null 2>&1 && INSTALL="$(PY) -m uv pip install --python $(LANGGRAPH_1_0)/bin/python" || \
+	  INSTALL="$(LANGGRAPH_1_0)/bin/python -m pip install"; \
+	  $$INSTALL --quiet -r $(LANGGRAPH_1_0)/requirements.txt "langgraph>=1.0,<1.1" "langgraph-prebuilt<1.0.9" \
+	    "langgraph-checkpoint-sqlite>=3" pytest pytest-asyncio hypothesis ipython
+	@touch $@
 
 bench: $(READY)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from os import PathLike
@@ -44,6 +45,10 @@ class Session:
         """What `start` was given."""
         self._capture = Capture(self.recorder)
         _install.acquire(self._connect)
+        if _install.is_installed() and "langgraph.graph" in sys.modules:
+            from .langgraph_adapter import tap
+
+            tap.ensure()  # else with the first run: an import that is under way is no time to try it
 
     def __repr__(self) -> str:
         return f"<ftnb: {self.describe()}>"

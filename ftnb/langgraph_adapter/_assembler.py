@@ -41,6 +41,7 @@ class Assembler:
         self._pending: dict[Any, tuple[int, str, GraphStart]] = {}
         """Root runs of which the tap has yet to tell what they loaded."""
         self._ended: OrderedDict[Any, None] = OrderedDict()
+        self._swept = 0
         self._on: dict[int, Callable[[Any], None]] = {
             events.GRAPH_START: self._graph_start,
             events.CHAIN_START: self._chain_start,
@@ -170,7 +171,8 @@ class Assembler:
 
     def _sweep(self, perf: int) -> None:
         """End root runs that nobody will: a stream that was left half read, and is still held by somebody."""
-        if len(self._runs) > 1:
+        if perf - self._swept >= _STALE_NS // 60:
+            self._swept = perf
             idle = [root.turn for root in self._roots() if perf - root.turn.touched > _STALE_NS]
             quiet = [turn for turn in idle if all(isinstance(run, GraphRun) for run in turn.open.values())]
             self._end_all(perf, quiet, Left())

@@ -15,8 +15,7 @@ from types import ModuleType
 from typing import Any
 
 _HOOKS_MODULE = "langchain_core.tracers.context"
-_PATCHES = f"{__package__}.tap"
-_POOLS = f"{__package__}._pools"
+_PATCHES = (f"{__package__}.tap", f"{__package__}._pools")
 _lock = threading.Lock()
 _wanted = 0
 """How many want the hook: the session, and each explicit run."""
@@ -47,9 +46,9 @@ def release() -> None:
             return
         _on_ready.clear()
         sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
-        if _PATCHES in sys.modules:
-            sys.modules[_PATCHES].remove()
-            sys.modules[_POOLS].remove()
+        for name in _PATCHES:
+            if name in sys.modules:
+                sys.modules[name].remove()
         hooks = getattr(sys.modules.get(_HOOKS_MODULE), "_configure_hooks", None)
         if _hook is not None and hooks is not None:
             hooks[:] = [hook for hook in hooks if hook is not _hook]

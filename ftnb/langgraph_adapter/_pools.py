@@ -8,6 +8,7 @@ carrying LangChain's own config would change what the user's streams show.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,10 +38,11 @@ def remove() -> None:
 
 
 def _make(original: Any) -> Any:
-    from langchain_core.runnables.config import var_child_runnable_config
-
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        config = var_child_runnable_config.get()
+        # Not imported here: ours is installed while LangChain is being imported.
+        runnables = sys.modules.get("langchain_core.runnables.config")
+        variable = getattr(runnables, "var_child_runnable_config", None)
+        config = None if variable is None else variable.get()
         if config is not None:
             handler, origin = HANDLER.get(), getattr(config.get("callbacks"), "parent_run_id", None)
             if origin is not None and handler is not None and handler.target is not None:

@@ -36,8 +36,10 @@ def wait(url: str) -> None:
     """Wait for every writer of `url`, two seconds at most in all; warn about what is not there by then."""
     with _lock:
         writers = list(_writers.get(url, ()))
+    if any(writer.is_writer_thread() for writer in writers):
+        return  # a writer that looks something up must not wait for another, which may do the same
     for writer in writers:
-        if not writer.is_writer_thread() and not writer.flush(WAIT_SECONDS):
+        if not writer.flush(WAIT_SECONDS):
             late = f"{url}: records are still being written after {WAIT_SECONDS:g} s; this is not the latest"
             warnings.warn(late, PartialTraceWarning, stacklevel=4)
 

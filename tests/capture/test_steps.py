@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import pytest
-from langgraph.graph import END, START
+from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, RetryPolicy, Send
 
 from ftnb.core.model import StepStatus
@@ -16,49 +17,10 @@ from tests.capture.shapes import Path, Seen, events, graph_of, named, tree, visi
 EMPTY: dict[str, list[str]] = {"path": []}
 
 
-def run_invoke(app: Any, state: Any, config: Any = None) -> Any:
-    return app.invoke(state, config)
-
-
-def run_ainvoke(app: Any, state: Any, config: Any = None) -> Any:
-    return asyncio.run(app.ainvoke(state, config))
-
-
-def run_stream(app: Any, state: Any, config: Any = None) -> Any:
-    return list(app.stream(state, config, stream_mode="values"))[-1]
-
-
-def run_astream(app: Any, state: Any, config: Any = None) -> Any:
-    async def collect() -> list[Any]:
-        return [chunk async for chunk in app.astream(state, config, stream_mode="values")]
-
-    return asyncio.run(collect())[-1]
-
-
-def run_batch(app: Any, state: Any, config: Any = None) -> Any:
-    return app.batch([state], config)[0]
-
-
-def run_abatch(app: Any, state: Any, config: Any = None) -> Any:
-    return asyncio.run(app.abatch([state], config))[0]
-
-
-def run_astream_events(app: Any, state: Any, config: Any = None) -> Any:
-    async def collect() -> Any:
-        *_, last = [event async for event in app.astream_events(state, config, version="v2")]
-        return last["data"]["output"]
-
-    return asyncio.run(collect())
-
-
-EVERY_WAY = [run_invoke, run_ainvoke, run_stream, run_astream, run_batch, run_abatch, run_astream_events]
-
-
-@pytest.fixture(params=EVERY_WAY, ids=lambda way: way.__name__.removeprefix("run_"))
-def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Each way to run a graph."""
-    way: Callable[..., Any] = request.param
-    return way
+pytestmark = [
+    pytest.mark.usefixtures("eyes"),
+    pytest.mark.filterwarnings("ignore:The v3 streaming protocol"),
+]
 
 
 def test_linear(seen: Seen, run: Callable[..., Any]) -> None:
@@ -309,6 +271,7 @@ def test_a_cancelled_sibling_is_no_failure(seen: Seen) -> None:
     assert sorted(tree(seen.one())) == ["bad failed", "slow cancelled"]
 
 
+@pytest.mark.skipif("error_handler" not in signature(StateGraph.add_node).parameters, reason="from LangGraph 1.2 on")
 def test_an_error_handler_is_caused_by_the_failure(seen: Seen, run: Callable[..., Any]) -> None:
     graph = graph_of("^>a", nodes=["c"])
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, Literal
 
+import pytest
 from langchain_core.tools import tool
-from langgraph.graph import END
+from langgraph.graph import END, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command
 
@@ -51,6 +53,7 @@ def test_a_router_without_a_path_map_declares_nothing() -> None:
     assert topology.finish == ["b"]
 
 
+@pytest.mark.skipif("error_handler" not in signature(StateGraph.add_node).parameters, reason="from LangGraph 1.2 on")
 def test_error_handlers() -> None:
     graph = graph_of("^>a")
     graph.add_node("risky", visit("risky"), error_handler=visit("rescue"))

@@ -14,6 +14,7 @@ import ftnb
 from ftnb.core.model import Engagement
 from tests.capture.shapes import Path, Seen, events, graph_of, named, tree
 
+pytestmark = pytest.mark.usefixtures("eyes")
 EMPTY: dict[str, list[str]] = {"path": []}
 
 

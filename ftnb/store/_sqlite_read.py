@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..core.errors import FtnbError, StoreError
 from ._summary import HEADER_TYPES, Summary
 from ._writer import label_key, label_value
 from .base import EngagementSummary
@@ -34,7 +35,7 @@ class SQLiteReader:
         self._path = path
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with self.lock:
+        with self.lock, _told(self._path):
             return self.connection.execute(sql, parameters).fetchall()
 
     # --- one engagement ---
@@ -84,7 +85,8 @@ class SQLiteReader:
             ids,
         )
         for engagement_id, *header in headers:
-            building[engagement_id].take(*header)
+            if engagement_id in building:  # a damaged index may lead elsewhere
+                building[engagement_id].take(*header)
         totals = self._rows(
             f"""SELECT engagement_id, sum(tok_total), min(at_us) FROM record r
                 WHERE engagement_id IN ({marks}) AND (step_id IS NULL OR tok_total IS NULL OR NOT EXISTS (
@@ -94,7 +96,8 @@ class SQLiteReader:
             ids,
         )
         for engagement_id, tokens, first_us in totals:
-            building[engagement_id].tokens, building[engagement_id].first_us = tokens or 0, first_us
+            if engagement_id in building:
+                building[engagement_id].tokens, building[engagement_id].first_us = tokens or 0, first_us
         return [building[engagement_id].build() for engagement_id in ids]
 
     # --- columns ---
@@ -141,7 +144,7 @@ class SQLiteReader:
         where = " AND ".join(["seq > ? AND seq <= ?", *conditions])
         sql = f"SELECT {packs} FROM (SELECT {', '.join(dtypes)} FROM record WHERE {where} ORDER BY seq)"
         batches = []
-        with self.lock, _snapshot(self.connection):
+        with self.lock, _told(self._path), _snapshot(self.connection):
             last = self._rows("SELECT max(seq) FROM log")[0][0] or 0
             for start in range(after, last, _PIECE):
                 (texts,) = self._rows(sql, [start, start + _PIECE, *parameters])
@@ -179,7 +182,7 @@ class SQLiteReader:
 
         schema = _schema(dtypes)
         batches = []
-        with self.lock:
+        with self.lock, _told(self._path):
             cursor = self.connection.execute(sql, parameters)
             while rows := cursor.fetchmany(65_536):
                 columns = zip(*rows, strict=True)
@@ -196,6 +199,20 @@ def _schema(dtypes: Mapping[str, str]) -> pa.Schema:
 
 
 @contextmanager
+def _told(path: str) -> Iterator[None]:
+    """What a damaged file makes of a read becomes one kind of error. Raises StoreError."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        if isinstance(error, FtnbError):
+            raise
+        raise StoreError(
+            f"cannot read the store {path!r}: {type(error).__name__}: {error}. Part of it is damaged or out of reach; "
+            f"engagements that are whole can still be read one by one, and `sqlite3 {path} .recover` saves the rest"
+        ) from error
+
+
+@contextmanager
 def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Several reads of one state."""
     if connection.in_transaction:
@@ -205,7 +222,8 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
 
 def _find(where: Mapping[str, Any], order: str) -> tuple[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -39,11 +40,11 @@ class Summary:
             self.n_steps += 1
             self._reopen()
         elif kind == "engagement_ended":
-            self.status, self.ended_us = EngagementStatus(status or "completed"), at_us
+            self.status, self.ended_us = _status(status, EngagementStatus.COMPLETED), at_us
             self.dropped_at = _body(body).get("name", name)
         elif kind == "engagement_status_changed":
             self._reopen()
-            self.status = EngagementStatus(status or "active")
+            self.status = _status(status, EngagementStatus.ACTIVE)
         else:
             fields = _body(body)
             self.name = fields.get("name", name) or self.name
@@ -60,14 +61,29 @@ class Summary:
             id=self.id,
             name=self.name,
             status=self.status,
-            started_at=from_us(self.first_us if self.started_us is None else self.started_us),
-            ended_at=None if self.ended_us is None else from_us(self.ended_us),
+            started_at=_moment(self.first_us if self.started_us is None else self.started_us),
+            ended_at=None if self.ended_us is None else _moment(self.ended_us),
             step_count=self.n_steps,
             total_tokens=self.tokens,
             dropped_at=self.dropped_at,
             metadata=self.metadata,
             n_turns=self.n_turns,
         )
+
+
+def _moment(micros: int) -> datetime:
+    """A damaged row may hold a time that no calendar has; the listing must go on without it."""
+    try:
+        return from_us(micros)
+    except OverflowError:
+        return from_us(0)
+
+
+def _status(value: str | None, otherwise: EngagementStatus) -> EngagementStatus:
+    try:
+        return EngagementStatus(value) if value else otherwise
+    except ValueError:
+        return otherwise
 
 
 def _body(data: bytes | None) -> dict[str, Any]:

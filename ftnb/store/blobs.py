@@ -161,6 +161,7 @@ class Resolver:
 
     A part that many values share is read once and is the same Python object in all of them: treat it as read-only.
     A blob that is not there becomes `{"$ftnb": "withheld", "id": …}`: it was redacted, or left out of an export.
+    One that cannot be read becomes `{"$ftnb": "damaged", "id": …, "why": …}`.
     """
 
     def __init__(self, fetch: Callable[[str], bytes | None]) -> None:
@@ -182,8 +183,14 @@ class Resolver:
         if blob_id not in self._parts:
             data = self._fetch(blob_id)
             withheld = Marked(marker("withheld", id=blob_id))
-            self._parts[blob_id] = withheld if data is None else self(orjson.loads(data))
+            self._parts[blob_id] = withheld if data is None else self._read(blob_id, data)
         return self._parts[blob_id]
+
+    def _read(self, blob_id: str, data: bytes) -> Any:
+        try:
+            return self(orjson.loads(data))
+        except (ValueError, KeyError, TypeError) as error:
+            return _damaged(blob_id, error)
 
     def _items(self, mark: dict[str, Json]) -> list[Any]:
         """The items of a chunked list; a chunk that is not there is one withheld item."""
@@ -197,11 +204,20 @@ class Resolver:
         if data is None:
             items.append(Marked(marker("withheld", id=chunk, n=FANOUT**height)))
             return
-        for part in orjson.loads(data):
+        try:
+            parts = list(orjson.loads(data))
+        except (ValueError, TypeError) as error:
+            items.append(_damaged(chunk, error))
+            return
+        for part in parts:
             if height > 1:
                 self._open(part, height - 1, items)
             else:
                 items.append(self(part))
+
+
+def _damaged(blob_id: str, error: Exception) -> Marked:
+    return Marked(marker("damaged", id=blob_id, why=f"{type(error).__name__}: {error}"[:200]))
 
 
 def _heights(n: int) -> list[int]:

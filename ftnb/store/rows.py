@@ -48,14 +48,26 @@ def to_record(row: Row, body: dict[str, Any], seq: int | None, resolve: Callable
 
 def record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseRecord:
     """A row that cannot be read is one gap, and does not take the others with it."""
+    if row[3] > SCHEMA_VERSION:
+        return _gap(row, seq, "newer_format", f"log format {row[3]}, this ftnb reads up to {SCHEMA_VERSION}")
     try:
+        if row[-2] is None and row[-3] is not None and row[-1] is None:
+            raise ValueError("its body is gone, and no commitment was left in its place")
         body = orjson.loads(row[-2]) if row[-2] is not None else {}
         return to_record(row, body, seq, resolve)
     except Exception as error:
-        detail = f"record {row[2]} of stream {row[1]}: {type(error).__name__}: {error}"[:300]
-        gap = GapRecorded(engagement_id=row[0], reason="bad_record", detail=detail, seq=seq, ts=from_us(row[5]))
-        gap.stream_id, gap.n, gap.turn = row[1], row[2], row[6]
-        return gap
+        return _gap(row, seq, "bad_record", f"{type(error).__name__}: {error}")
+
+
+def _gap(row: Row, seq: int, reason: str, why: str) -> GapRecorded:
+    detail = f"record {row[2]} of stream {row[1]}: {why}"[:300]
+    try:
+        at = from_us(row[5])
+    except (OverflowError, TypeError):
+        at = from_us(0)
+    gap = GapRecorded(engagement_id=row[0], reason=reason, detail=detail, seq=seq, ts=at)
+    gap.stream_id, gap.n, gap.turn = row[1], row[2], row[6]
+    return gap
 
 
 def record_of_draft(draft: Draft) -> BaseRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import threading
 from pathlib import Path
@@ -364,3 +365,101 @@ def test_read_only_never_creates(tmp_path: Path) -> None:
     with pytest.raises(NotOurFileError, match="empty"):
         SQLiteStore(tmp_path / "empty.db", read_only=True)
     assert [found.name for found in tmp_path.iterdir()] == ["empty.db"]
+
+
+def _edited(path: Path, statement: str) -> SQLiteStore:
+    with sqlite3.connect(path) as raw:
+        raw.execute(statement)
+    raw.close()
+    return SQLiteStore(path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ("at_us = 9000000000000000000", "bad_record"),
+        ("v = 99", "newer_format"),
+        ("body = NULL", "bad_record"),
+        ("kind = 'no such kind'", "bad_record"),
+    ],
+)
+def test_any_damage_to_a_row_is_a_gap_and_never_a_crash(tmp_path: Path, edit: str, reason: str) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    rec = Recorder(store)
+    eid = rec.start_engagement("e")
+    sid = rec.start_step(eid, "s")
+    rec.record_event(sid, EventKind.LOG, "x", payload={"a": 1})
+    rec.end_step(sid)
+    store.close()
+    store = _edited(path, f"UPDATE log SET {edit} WHERE type = 'event_recorded'")
+    eng = store.get_engagement(eid)
+    assert [gap.reason for gap in eng.gaps] == [reason]
+    assert eng.gaps[0].detail
+    assert [s.name for s in eng.steps] == ["s"]
+    assert [s.id for s in store.list_engagements()] == [eid]
+    store.close()
+
+
+def test_a_damaged_header_does_not_take_the_listing_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    hurt, fine = _record(store), _record(store)
+    store.close()
+    damage = "at_us = 9000000000000000000, status = 'nonsense'"
+    store = _edited(
+        path, f"UPDATE log SET {damage} WHERE seq IN (SELECT seq FROM record WHERE engagement_id = '{hurt}')"
+    )
+    assert {s.id for s in store.list_engagements()} == {hurt, fine}
+    assert store.get_engagement(hurt).gaps
+    assert store.get_engagement(fine).gaps == []
+    store.close()
+
+
+def test_a_damaged_blob_says_so_where_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    rec = Recorder(store)
+    eid = rec.start_engagement("e")
+    sid = rec.start_step(eid, "s")
+    rec.record_event(sid, EventKind.LOG, "x", payload={"kept": 1, "long": "y" * 2000, "list": ["z" * 600] * 9})
+    store.close()
+    store = _edited(path, "UPDATE blob SET data = x'ff00'")
+    payload = store.get_engagement(eid).steps[0].events[0].payload
+    assert payload["kept"] == 1
+    assert payload["long"]["$ftnb"] == "damaged"
+    assert payload["list"][0]["$ftnb"] == "damaged"
+    store.close()
+
+
+def test_a_file_with_flipped_bits_gives_a_store_error_or_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    ids = [_record(store, 3, user=i) for i in range(30)]
+    store._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    whole, rng = path.read_bytes(), random.Random(7)
+    told = 0
+    for number in range(25):
+        data = bytearray(whole)
+        for _ in range(20):
+            data[rng.randrange(4096, len(data))] ^= 1 << rng.randrange(8)
+        hurt = tmp_path / f"hurt{number}.db"
+        hurt.write_bytes(data)
+        try:
+            store = SQLiteStore(hurt)
+        except StoreError:
+            told += 1
+            continue
+        for ask in (store.list_engagements, lambda s=store: s.scan(NAMES), lambda s=store: s.scan(["name", "at_us"])):
+            try:
+                ask()
+            except StoreError:
+                told += 1
+        for eid in ids:
+            try:
+                store.get_engagement(eid)
+            except (StoreError, UnknownEngagementError):
+                told += 1
+        store.close()
+    assert told

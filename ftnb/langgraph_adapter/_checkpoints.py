@@ -11,9 +11,11 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from ..store.base import LogStore
+from ..store.leaf import INDEX, Row
 from ._identity import Verdict
 from ._runs import Engaged
 
+_BODY, _TURN = INDEX["body"], INDEX["turn"]
 _MAX_KNOWN = 10_000
 _MAX_CANDIDATES = 20
 
@@ -89,21 +91,22 @@ class Checkpoints:
         return next(iter(self._engagements({("ftnb.checkpoint", lane): checkpoint_id}, 1)), None)
 
     def _writer_of(self, lane: str, checkpoint_id: str) -> str | None:
-        if self._store is None:
-            return None
         for engagement_id in self._engagements({("ftnb.thread", lane): 1}, _MAX_CANDIDATES):
-            mentions = self._store.scan(["n"], engagement_id=engagement_id, containing=[checkpoint_id.encode()])
-            if mentions.num_rows:
+            if any(checkpoint_id.encode() in (row[_BODY] or b"") for row in self._rows(engagement_id)):
                 return engagement_id
         return None
 
     def _moved_on(self, engaged: Engaged, lane: str, checkpoint_id: str) -> bool:
         """Whether another process has gone on with what this one takes for the latest checkpoint."""
         turn = engaged.stream.turn
-        if self._store is None or turn is None or self._head_of(lane, checkpoint_id) == engaged.engagement_id:
+        if turn is None or self._head_of(lane, checkpoint_id) == engaged.engagement_id:
             return False
-        turns = self._store.scan(["turn"], types=("engagement_status_changed",), engagement_id=engaged.engagement_id)
-        return any(later is not None and later > turn for later in turns.column("turn").to_pylist())
+        return any(row[_TURN] > turn for row in self._rows(engaged.engagement_id))
+
+    def _rows(self, engagement_id: str) -> list[Row]:
+        # Not by `scan`: it is for frames, and the first one imports Arrow, which takes the writer's thread a second.
+        rows = getattr(self._store, "_rows", None)
+        return [] if rows is None else [row for _, row in rows(engagement_id)]
 
     def _engagements(self, where: dict[Any, Any], limit: int) -> list[str]:
         if self._store is None:

@@ -222,8 +222,7 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if connection.in_transaction:
-            connection.execute("COMMIT")
+        connection.rollback()  # nothing was written; and SQLite may have ended it itself, on damage
 
 
 def _find(where: Mapping[str, Any], order: str) -> tuple[str, list[str]]:

@@ -144,6 +144,10 @@ def _ensure_schema(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
+_GUESTS = frozenset({"checkpoints", "writes", "checkpoint_blobs", "checkpoint_writes", "checkpoint_migrations"})
+"""LangGraph's checkpoint tables: a file may hold them and a store side by side, whichever came first."""
+
+
 def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
     """Whether it holds a store; False when it is empty. Raises NotOurFileError, SchemaVersionError."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -155,7 +159,7 @@ def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
                 f"{path!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
             )
         return True
-    if tables:
+    if tables - _GUESTS:
         shown = ", ".join(sorted(tables)[:5])
         raise NotOurFileError(
             f"{path!r} is an SQLite database of another program (tables: {shown}), and was left as it is; "

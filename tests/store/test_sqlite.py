@@ -463,3 +463,14 @@ def test_a_file_with_flipped_bits_gives_a_store_error_or_an_answer(tmp_path: Pat
                 told += 1
         store.close()
     assert told
+
+
+def test_checkpoints_of_langgraph_may_be_in_the_file_first(tmp_path: Path) -> None:
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+    path = tmp_path / "both.db"
+    with SqliteSaver.from_conn_string(str(path)) as saver:
+        saver.setup()
+    store = SQLiteStore(path)
+    assert len(store.get_engagement(_record(store)).steps) == 2
+    store.close()

@@ -59,7 +59,7 @@ check: $(READY) $(JS_READY)
 # The oldest LangGraph that is supported, in an environment of its own. What only newer ones have is skipped, by name.
 LANGGRAPH_1_0 := build/langgraph-1.0
 test-langgraph-1.0: $(LANGGRAPH_1_0)/.ready
-	$(LANGGRAPH_1_0)/bin/python -m pytest -q -rs tests/capture
+	$(LANGGRAPH_1_0)/bin/python -m pytest -q -rs tests/capture --ignore=tests/capture/test_payloads.py
 
 $(LANGGRAPH_1_0)/.ready: pyproject.toml Makefile $(READY)
 	$(PY) -m venv $(LANGGRAPH_1_0)

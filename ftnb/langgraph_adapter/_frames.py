@@ -90,5 +90,7 @@ def facts_of(frame: FrameType) -> Facts | None:
     checkpoint = getattr(loop, "checkpoint", None) or {}
     status, upcoming = str(getattr(loop, "status", "")), ()
     if status.startswith("interrupt"):
-        upcoming = tuple(dict.fromkeys(task.name for task in getattr(loop, "tasks", {}).values()))
+        # LangGraph before 1.1 still has the finished tasks here after `interrupt_after`.
+        tasks = getattr(loop, "tasks", {}).values()
+        upcoming = tuple(dict.fromkeys(task.name for task in tasks if not task.writes))
     return Facts(status, checkpoint.get("id"), upcoming)

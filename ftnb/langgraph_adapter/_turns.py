@@ -126,7 +126,9 @@ class Turns:
         if status is EngagementStatus.PAUSED:
             draft = build.engagement_status(stream, wall, status)
             if facts is not None and facts.status.startswith("interrupt_"):
-                draft.body = {"reason": facts.status, "next": list(facts.next)}
+                draft.body["reason"] = facts.status
+                if facts.next:
+                    draft.body["next"] = list(facts.next)
         else:
             dropped_at = None if status is EngagementStatus.COMPLETED else engaged.last
             draft = build.engagement_ended(stream, wall, status, dropped_at=dropped_at, error=message)

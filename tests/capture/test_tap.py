@@ -23,6 +23,7 @@ from tests.capture.shapes import Path, Seen, events, graph_of, named, tree, visi
 
 pytestmark = pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
 EMPTY: dict[str, list[str]] = {"path": []}
+NEWER = hasattr(Pregel, "_apregel_stream_v3")
 CLASSES = (_loop.PregelLoop, _loop.SyncPregelLoop, _loop.AsyncPregelLoop, Pregel)
 
 
@@ -144,7 +145,9 @@ def test_a_stop_says_where(seen: Seen, run: Way, stop: str, reason: list[str]) -
     app = graph_of("^>a", "a>b").compile(checkpointer=InMemorySaver(), **{stop: reason})  # type: ignore[arg-type]
     run(app, EMPTY, thread())
     (status,) = bodies(seen, "engagement_status_changed")
-    assert (status["reason"], status["next"]) == (stop, ["b"])
+    assert status["reason"] == stop
+    if stop == "interrupt_before" or NEWER:  # LangGraph 1.0 has not yet looked what comes after
+        assert status["next"] == ["b"]
     assert seen.one().status == "paused"
 
 

@@ -16,22 +16,31 @@ if TYPE_CHECKING:
     from .timeline import TimelineView
 
 _ABSENT = "(absent)"
-_FIELDS = {kind: frozenset({*kind.model_fields, *kind.model_computed_fields}) for kind in (Engagement, Step)}
 
 
-class EngagementHandle:
+class _Forwarding:
+    """Gives the fields of a handle's model."""
+
+    _fields: frozenset[str]
+    _what: str
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._fields:
+            raise AttributeError(f"{self._what} has no {name!r}; see dir()")
+        return getattr(self.model, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._fields})
+
+
+class EngagementHandle(_Forwarding):
     """One engagement of a store. While it runs, what is asked later may see more of it.
 
     Every field of `core.model.Engagement` can be asked of it too: `eng.metadata`, `eng.total_tokens`, `eng.gaps` …
     """
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in _FIELDS[Engagement]:
-            raise AttributeError(f"an engagement has no {name!r}; see dir()")
-        return getattr(self.model, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_FIELDS[Engagement]})
+    _fields = frozenset({*Engagement.model_fields, *Engagement.model_computed_fields})
+    _what = "an engagement"
 
     def __init__(self, store: LogStore, engagement_id: str) -> None:
         """`engagement_id` must exist; it is looked up when the first thing is asked."""
@@ -126,19 +135,14 @@ class EngagementHandle:
             return {"text/plain": repr(self)}
 
 
-class StepHandle:
+class StepHandle(_Forwarding):
     """One step execution of an engagement.
 
     Every field of `core.model.Step` can be asked of it too: `step.visit`, `step.duration_ms`, `step.error` …
     """
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in _FIELDS[Step]:
-            raise AttributeError(f"a step has no {name!r}; see dir()")
-        return getattr(self.model, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_FIELDS[Step]})
+    _fields = frozenset({*Step.model_fields, *Step.model_computed_fields})
+    _what = "a step"
 
     def __init__(self, engagement: EngagementHandle, step: Step) -> None:
         self.engagement = engagement

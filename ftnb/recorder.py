@@ -280,16 +280,11 @@ class Recorder:
 
     def backlog(self) -> int:
         """How many items wait for the writer."""
-        queue = getattr(self._pipeline, "_queue", None)
-        return 0 if queue is None else int(queue.qsize())
+        return self._pipeline.backlog()
 
     def drop(self, reason: str, detail: str) -> None:
         """Count something that was not kept; the writer notes it with the next batch."""
-        drops = getattr(self._pipeline, "_drops", None)
-        if drops is None:
-            self._pipeline.drop(reason, detail)
-        else:
-            drops.append((reason, detail, None))
+        self._pipeline.note(reason, detail)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until everything accepted before this call is committed; False when `timeout` seconds ran out."""

@@ -41,6 +41,8 @@ class Pipeline(Protocol):
     def put(self, draft: Draft) -> None: ...
     def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None: ...
     def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None: ...
+    def note(self, reason: str, detail: str) -> None: ...
+    def backlog(self) -> int: ...
     def flush(self, timeout: float) -> bool: ...
     def stats(self) -> RecorderStats: ...
     def is_writer_thread(self) -> bool: ...
@@ -77,6 +79,14 @@ class DirectPipeline:
         self._stats.dropped[reason] = self._stats.dropped.get(reason, 0) + 1
         self._stats.last_error = detail
         tell_once(self._told, reason, detail)
+
+    def note(self, reason: str, detail: str) -> None:
+        """Count something that was not kept."""
+        self.drop(reason, detail)
+
+    def backlog(self) -> int:
+        """Nothing waits here."""
+        return 0
 
     def flush(self, timeout: float) -> bool:
         """Nothing waits here."""
@@ -169,6 +179,14 @@ class QueuePipeline:
         """Count something that was not kept."""
         self._drops.append((reason, detail, engagement_id))
         self._queue.put(_NUDGE)
+
+    def note(self, reason: str, detail: str) -> None:
+        """Count something that was not kept, with the next batch: the writer is not woken for it."""
+        self._drops.append((reason, detail, None))
+
+    def backlog(self) -> int:
+        """How many items wait for the writer."""
+        return self._queue.qsize()
 
     def flush(self, timeout: float = _barrier.WAIT_SECONDS) -> bool:
         """Wait until what was queued before this call is committed."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
+import orjson
+
 from ..core import redact
 from ..core.canonical import encode_json, to_json
 from .blobs import PART_BYTES, Blob, Interner
@@ -168,11 +170,13 @@ class LogWriter:
                 value = rules.value(value, key) if key == "metadata" else value  # its labels are indexed, too
                 encoded = rules.to_json(value, key)
             if key.startswith("@"):
-                size = len(encode_json(encoded))
+                data = encode_json(encoded)
                 if key == "@payload":
-                    n_bytes = size
-                if size > PART_BYTES:
+                    n_bytes = len(data)
+                if len(data) > PART_BYTES:
                     encoded = self._interned(draft, encoded, batch, whole=key == "@topology")
+                else:
+                    encoded = orjson.Fragment(data)  # encoded once: the body takes the bytes as they are
             body[key] = encoded
             if key == "metadata" and isinstance(value, dict):
                 engagement_id = clean_id(draft.stream.engagement_id)

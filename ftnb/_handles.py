@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import FtnbError, UnknownStepError
-from .core.model import Engagement, Step, StepEvent
+from .core.model import Annotation, Engagement, Step, StepEvent
 from .store.base import LogStore
 from .store.blobs import Resolver
 
@@ -109,6 +109,25 @@ class EngagementHandle(_Forwarding):
 
         return Frames(self._store, self.id).events(payload=True)
 
+    def annotate(
+        self,
+        label: str,
+        value: bool | int | float | str = True,
+        *,
+        by: str | None = None,
+        note: str | None = None,
+        step: str | StepHandle | None = None,
+    ) -> Annotation:
+        """Judge it, or one of its steps (a handle, a step id or a name); what was said before stays on record.
+
+        `ftnb` questions that ask for a label take the latest. Raises UnknownStepError, InvalidArgumentError, and
+        StoreError where the store can only be read.
+        """
+        from .store._annotate import annotate
+
+        where = None if step is None else step.id if isinstance(step, StepHandle) else self.step(step).id
+        return annotate(self._store, self.load().id, label, value, by=by, note=note, step_id=where)
+
     def timeline(self) -> TimelineView:
         """Its lanes and marks over time."""
         from .timeline import build_timeline
@@ -182,6 +201,17 @@ class StepHandle(_Forwarding):
     def events(self) -> list[StepEvent]:
         """What happened inside it, in order."""
         return self.model.events
+
+    def annotate(
+        self, label: str, value: bool | int | float | str = True, *, by: str | None = None, note: str | None = None
+    ) -> Annotation:
+        """Judge this step; see `EngagementHandle.annotate`."""
+        return self.engagement.annotate(label, value, by=by, note=note, step=self)
+
+    @property
+    def annotations(self) -> list[Annotation]:
+        """What was said about this step, oldest first."""
+        return [one for one in self.engagement.model.annotations if one.step_id == self.id]
 
     @property
     def tokens(self) -> int:

@@ -98,6 +98,10 @@ class Traces:
         """One row an entry of a global step."""
         return self._given(self._frames().intent_switches)
 
+    def annotations(self) -> pl.DataFrame:
+        """One row an annotation, in the order in which they were made within an engagement."""
+        return self._given(self._frames().annotations)
+
     def scan_engagements(self, *, meta: Sequence[str] = ()) -> pl.LazyFrame:
         """The lazy twin of `engagements`; always polars, like every `scan_` method."""
         return self._frames().engagements(meta).lazy()

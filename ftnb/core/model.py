@@ -229,6 +229,22 @@ class Gap(BaseModel):
     detail: str = ""
 
 
+class Annotation(BaseModel):
+    """What somebody, or a judging program, said about an engagement or one of its steps, during or after it."""
+
+    id: str = Field(default_factory=new_id)
+    label: str
+    """What is judged: `correct`, `rating`, `tone` …"""
+    value: bool | int | float | str = True
+    """The judgement. Several of one label are kept; the latest counts where one is asked for."""
+    by: str | None = None
+    """Who says so; None when not said."""
+    note: str | None = None
+    step_id: str | None = None
+    """None: about the engagement as a whole."""
+    ts: datetime = Field(default_factory=_now)
+
+
 class Engagement(BaseModel):
     """One whole session of a user with the agent, over all its turns."""
 
@@ -253,6 +269,8 @@ class Engagement(BaseModel):
     goal_nodes: list[str] = Field(default_factory=list)
     error: str | None = None
     """Message of the exception that ended a failed engagement."""
+    annotations: list[Annotation] = Field(default_factory=list)
+    """In the order in which they were made."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -1,4 +1,4 @@
-"""Extractions and intent switches as frames."""
+"""Extractions, intent switches and annotations as frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import polars as pl
 from ._log import Log, path
 from ._steps import moment
 from ._values import entry, part_of_bodies
-from .schema import EXTRACTIONS, INTENT_SWITCHES, polars_schema
+from .schema import ANNOTATIONS, EXTRACTIONS, INTENT_SWITCHES, polars_schema
 
 
 def extractions_frame(log: Log) -> pl.DataFrame:
@@ -34,3 +34,22 @@ def intent_switches_frame(log: Log) -> pl.DataFrame:
         pl.col("name").alias("to_step"), moment("at_us").alias("at"), pl.col("reason").fill_null("")
     )
     return frame.select(pl.col(name).cast(dtype) for name, dtype in polars_schema(INTENT_SWITCHES).items())
+
+
+def annotations_frame(log: Log) -> pl.DataFrame:
+    """The `annotations` frame."""
+    bodies = log.bodies("annotation_recorded").with_columns(entry(pl.col("body"), "value").alias("_value"))
+    bodies = bodies.select(
+        "seq", "_value", path("by").alias("by"), path("note").alias("note"), path("value").alias("text")
+    )
+    frame = log.of("annotation_recorded").join(bodies, on="seq", how="left", maintain_order="left")
+    is_text = pl.col("_value").str.contains('^["{]')
+    yes_or_no = pl.when(pl.col("_value") == "true").then(1.0).when(pl.col("_value") == "false").then(0.0)
+    frame = frame.with_columns(
+        pl.col("name").alias("label"),
+        pl.when(pl.col("step_id") != "").then("step_id").alias("step_id"),
+        yes_or_no.otherwise(pl.col("_value").cast(pl.Float64, strict=False)).alias("value"),
+        pl.when(is_text).then("text").alias("text"),
+        moment("at_us").alias("at"),
+    )
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in polars_schema(ANNOTATIONS).items())

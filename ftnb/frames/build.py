@@ -13,7 +13,7 @@ import polars as pl
 
 from ._engagements import engagements_frame, with_metadata
 from ._log import Log, LogSource, read_log
-from ._others import extractions_frame, intent_switches_frame
+from ._others import annotations_frame, extractions_frame, intent_switches_frame
 from ._steps import event_rows, events_frame, step_rows
 from ._transitions import transitions_frame
 from .schema import STEPS
@@ -77,3 +77,8 @@ class Frames:
     def intent_switches(self) -> pl.DataFrame:
         """One row an entry of a global step."""
         return intent_switches_frame(self._log)
+
+    @cached_property
+    def annotations(self) -> pl.DataFrame:
+        """One row an annotation."""
+        return annotations_frame(self._log)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Dtype = Literal["str", "int", "float", "bool", "time", "list[str]"]
-TableName = Literal["engagements", "steps", "events", "transitions", "extractions", "intent_switches"]
+TableName = Literal["engagements", "steps", "events", "transitions", "extractions", "intent_switches", "annotations"]
 
 
 class Column(NamedTuple):
@@ -123,6 +123,18 @@ INTENT_SWITCHES: tuple[Column, ...] = (
     Column("at", "time", "UTC", False, "when"),
     _TURN,
 )
+ANNOTATIONS: tuple[Column, ...] = (
+    _ENGAGEMENT_ID,
+    Column("step_id", "str", "", True, "the step that is judged; null: the engagement as a whole"),
+    Column("label", "str", "", False, "what is judged"),
+    Column(
+        "value", "float", "", True, "the judgement where it is a number; yes is 1, no is 0; null where it is a text"
+    ),
+    Column("text", "str", "", True, "the judgement where it is a text"),
+    Column("by", "str", "", True, "who judged; null when not said"),
+    Column("note", "str", "", True, "why, in words"),
+    Column("at", "time", "UTC", False, "when"),
+)
 
 TABLES: dict[TableName, tuple[Column, ...]] = {
     "engagements": ENGAGEMENTS,
@@ -131,6 +143,7 @@ TABLES: dict[TableName, tuple[Column, ...]] = {
     "transitions": TRANSITIONS,
     "extractions": EXTRACTIONS,
     "intent_switches": INTENT_SWITCHES,
+    "annotations": ANNOTATIONS,
 }
 
 

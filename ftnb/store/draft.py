@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.ids import new_id, to_us
-from ..core.model import IntentSwitch, StepEvent, TokenUsage
+from ..core.model import Annotation, IntentSwitch, StepEvent, TokenUsage
 from .leaf import Tree
 from .records import Record
 
@@ -180,6 +180,15 @@ def _labelled(r: Any, d: Draft) -> None:
         d.body["goals"] = r.goal_nodes
 
 
+def _annotation(r: Any, d: Draft) -> None:
+    a: Annotation = r.annotation
+    d.name, d.step_id, d.at_us = a.label, a.step_id, to_us(a.ts)
+    d.body = {"id": a.id, "value": a.value}
+    for key in ("by", "note"):
+        if getattr(a, key) is not None:
+            d.body[key] = getattr(a, key)
+
+
 def _gap(r: Any, d: Draft) -> None:
     d.kind, d.body = r.reason, {"count": r.count, "detail": r.detail}
 
@@ -194,5 +203,6 @@ _TO_DRAFT: dict[str, Callable[[Any, Draft], None]] = {
     "engagement_ended": _ended,
     "engagement_status_changed": _status,
     "engagement_labelled": _labelled,
+    "annotation_recorded": _annotation,
     "gap": _gap,
 }

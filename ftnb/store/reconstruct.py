@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.model import Engagement, EngagementStatus, Gap, Step, StepStatus
 from .records import (
+    AnnotationRecorded,
     BaseRecord,
     EngagementEnded,
     EngagementLabelled,
@@ -164,6 +165,9 @@ class _Folding:
         self.eng.status, self.eng.ended_at = r.status, r.ended_at
         self.eng.dropped_at, self.eng.error = r.dropped_at, r.error
 
+    def annotation(self, r: AnnotationRecorded) -> None:
+        self.eng.annotations.append(r.annotation)
+
     def gap(self, r: GapRecorded) -> None:
         self.eng.gaps.append(Gap(reason=r.reason, count=r.count, detail=r.detail))
 
@@ -188,6 +192,7 @@ _APPLY: dict[type[BaseRecord], Callable[[_Folding, Any], None]] = {
     StepEnded: _Folding.step_ended,
     EngagementStatusChanged: _Folding.status,
     EngagementEnded: _Folding.end,
+    AnnotationRecorded: _Folding.annotation,
     GapRecorded: _Folding.gap,
 }
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ..core.model import EngagementStatus, Extraction, IntentSwitch, StepEvent, StepStatus, Topology
+from ..core.model import Annotation, EngagementStatus, Extraction, IntentSwitch, StepEvent, StepStatus, Topology
 
 SCHEMA_VERSION = 1
 """Version of the log format; a reader refuses what is newer, with a SchemaVersionError."""
@@ -137,6 +137,13 @@ class EngagementLabelled(BaseRecord):
     goal_nodes: list[str] | None = None
 
 
+class AnnotationRecorded(BaseRecord):
+    """Somebody judged the engagement, or one of its steps."""
+
+    type: Literal["annotation_recorded"] = "annotation_recorded"
+    annotation: Annotation
+
+
 class GapRecorded(BaseRecord):
     """Records were dropped here; the loss itself is on record."""
 
@@ -156,6 +163,7 @@ Record = Annotated[
     | EngagementEnded
     | EngagementStatusChanged
     | EngagementLabelled
+    | AnnotationRecorded
     | GapRecorded,
     Field(discriminator="type"),
 ]

@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 
 from ..core.ids import from_us, new_id
-from ..core.model import Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
+from ..core.model import Annotation, Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
 from .draft import Draft
 from .leaf import INDEX, Row
 from .records import (
     SCHEMA_VERSION,
+    AnnotationRecorded,
     BaseRecord,
     EngagementEnded,
     EngagementLabelled,
@@ -210,6 +211,19 @@ def _read_extraction(g: _Reader) -> BaseRecord:
     return ExtractionRecorded(**g.base, step_id=g["step_id"] or "", extraction=extraction)
 
 
+def _read_annotation(g: _Reader) -> BaseRecord:
+    annotation = Annotation(
+        id=g.value("id", ""),
+        label=g.name,
+        value=g.value("value", True),
+        by=g.value("by"),
+        note=g.value("note"),
+        step_id=g["step_id"],
+        ts=from_us(g["at_us"]),
+    )
+    return AnnotationRecorded(**g.base, annotation=annotation)
+
+
 def _read_ended(g: _Reader) -> BaseRecord:
     return EngagementEnded(
         **g.base,
@@ -230,6 +244,7 @@ _TO_RECORD: dict[str, Callable[[_Reader], BaseRecord]] = {
     "engagement_ended": _read_ended,
     "engagement_status_changed": lambda g: EngagementStatusChanged(**g.base, status=g["status"]),
     "engagement_labelled": _read_labelled,
+    "annotation_recorded": _read_annotation,
     "gap": lambda g: GapRecorded(
         **g.base, reason=g["kind"] or "", count=g.value("count", 1), detail=g.value("detail", "")
     ),

@@ -8,8 +8,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ..core.model import EngagementStatus, EventKind, Extraction, IntentSwitch, StepEvent, StepStatus, TokenUsage
+from ..core.model import (
+    Annotation,
+    EngagementStatus,
+    EventKind,
+    Extraction,
+    IntentSwitch,
+    StepEvent,
+    StepStatus,
+    TokenUsage,
+)
 from ..store.records import (
+    AnnotationRecorded,
     EngagementEnded,
     EngagementLabelled,
     EngagementStarted,
@@ -106,6 +116,19 @@ def events(draw: st.DrawFn, step_id: str, at: datetime) -> StepEvent:
     )
 
 
+@st.composite
+def annotations(draw: st.DrawFn, step_id: str, at: datetime) -> Annotation:
+    """A judgement of any kind, of the engagement or of that step."""
+    return Annotation(
+        label=draw(names()),
+        value=draw(st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | names()),
+        by=draw(st.none() | names()),
+        note=draw(st.none() | names()),
+        step_id=draw(st.sampled_from([None, step_id])),
+        ts=at,
+    )
+
+
 _ENDS = [EngagementStatus.COMPLETED, EngagementStatus.FAILED, EngagementStatus.ABANDONED]
 _FIELDS: dict[type[Any], Callable[[st.DrawFn, str, datetime], dict[str, Any]]] = {
     EngagementStarted: lambda draw, step, at: {
@@ -134,6 +157,7 @@ _FIELDS: dict[type[Any], Callable[[st.DrawFn, str, datetime], dict[str, Any]]] =
     IntentSwitched: lambda draw, step, at: {
         "intent_switch": IntentSwitch(to_step=draw(names()), reason="r", ts=at)
     },
+    AnnotationRecorded: lambda draw, step, at: {"annotation": draw(annotations(step, at))},
     GapRecorded: lambda draw, step, at: {"reason": "queue_full", "count": draw(st.integers(1, 9))},
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ftnb.core.canonical import from_json
 from ftnb.core.ids import from_us
 from ftnb.core.model import (
+    Annotation,
     Engagement,
     EngagementStatus,
     EventKind,
@@ -25,6 +26,7 @@ from ftnb.core.model import (
 )
 from ftnb.frames import Frames
 from ftnb.store.records import (
+    AnnotationRecorded,
     EngagementEnded,
     EngagementLabelled,
     EngagementStarted,
@@ -138,6 +140,19 @@ records: st.SearchStrategy[Record] = st.one_of(
         ),
     ),
     st.builds(
+        AnnotationRecorded,
+        **common,
+        annotation=st.builds(
+            Annotation,
+            label=names.filter(bool),
+            value=st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | names,
+            by=st.none() | names,
+            note=texts,
+            step_id=st.none() | step_ids,
+            ts=times,
+        ),
+    ),
+    st.builds(
         IntentSwitched,
         **common,
         intent_switch=st.builds(
@@ -164,6 +179,7 @@ def test_random_logs_give_frames_equal_to_the_fold(log: list[Record], purged: bo
         _check_steps(frames.steps, engagement)
         _check_events(frames.events(payload=True), engagement)
         _check_switches(frames.intent_switches, engagement)
+        _check_annotations(frames.annotations, engagement)
         # One engagement's frames are the same as its part of all.
         alone = Frames(store, engagement.id)
         assert alone.steps.equals(_of(frames.steps, engagement.id))
@@ -261,3 +277,17 @@ def _check_switches(frame: pl.DataFrame, engagement: Engagement) -> None:
     assert [(row["from_step"], row["to_step"], row["reason"], row["at"]) for row in rows] == [
         (switch.from_step, switch.to_step, switch.reason, switch.ts) for switch in engagement.intent_switches
     ]
+
+
+def _check_annotations(frame: pl.DataFrame, engagement: Engagement) -> None:
+    rows = frame.filter(pl.col("engagement_id") == engagement.id).select(
+        "step_id", "label", "value", "text", "by", "note", "at"
+    )
+    expected = [
+        (
+            made.step_id, made.label, None if isinstance(made.value, str) else float(made.value),
+            made.value if isinstance(made.value, str) else None, made.by, made.note, made.ts,
+        )
+        for made in engagement.annotations
+    ]  # fmt: skip
+    assert rows.rows() == expected

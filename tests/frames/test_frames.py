@@ -57,6 +57,7 @@ def test_frames_have_the_declared_columns_even_when_empty(store: SQLiteStore, re
     recorder.record_event(step, EventKind.LOG, "note")
     recorder.record_extraction(step, Extraction(schema_name="S"))
     recorder.record_intent_switch(engagement, to_step="a", reason="asked")
+    ftnb.open(store).engagement(engagement).annotate("tone")
     frame = frame_of(Frames(store), table)
     assert dict(frame.schema) == declared
     assert frame.height > 0

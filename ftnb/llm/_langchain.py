@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ..core.errors import InvalidArgumentError
@@ -17,7 +18,11 @@ class LangChainClient:
     def __init__(self, model: Any) -> None:
         """`model` has LangChain's `ainvoke`."""
         self._model = model
-        self.model = _name_of(model)
+
+    @cached_property
+    def model(self) -> str:
+        """The model's name, as far as it tells."""
+        return _name_of(self._model)
 
     def __repr__(self) -> str:
         return f"LangChainClient({self._model!r})"
@@ -70,7 +75,9 @@ def _name_of(model: Any) -> str:
     return type(inner).__name__
 
 
-def _messages(messages: Messages) -> list[Any]:
+def _messages(messages: Messages) -> list[Any] | str:
+    if isinstance(messages, str):
+        return messages  # LangChain takes a text as what the user said
     from langchain_core.messages import AIMessage, ToolMessage, convert_to_messages
 
     made: list[Any] = []

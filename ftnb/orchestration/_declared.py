@@ -9,6 +9,7 @@ from ..agent import as_tools
 from ..core.errors import InvalidArgumentError
 from ..core.model import Engagement, Topology
 from ..langgraph_adapter import read_topology
+from ..llm import as_client
 from ._graph import Plan, Router, build
 from ._nodes import StepDef, declared_gotos
 from .context import DEFAULT_ITERATIONS
@@ -30,7 +31,7 @@ class Declared:
     ) -> None:
         self.name = name
         self._plan = Plan(name, state_schema, goals=set([goal_nodes] if isinstance(goal_nodes, str) else goal_nodes))
-        self._llm = llm
+        self._llm = None if llm is None else as_client(llm)
         self._llm_timeout = llm_timeout
         self._tool_timeout = tool_timeout
         self._compiled: Any = None

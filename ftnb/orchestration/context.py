@@ -104,18 +104,13 @@ class StepContext:
     async def _ask(self, prompt: Any, overrides: dict[str, Any], *, streams: bool = False) -> Any:
         """One call of the model, recorded."""
         client = self._client()
+        if isinstance(client, LangChainClient):  # seen by the callbacks, as it is anywhere else
+            return await self._answer(client, prompt, overrides, calls.UNSEEN, streams)
         settings = {key: value for key, value in overrides.items() if key != "tools"}
-        # A LangChain model is seen by the callbacks, as it is anywhere else.
-        is_seen = isinstance(client, LangChainClient)
-        call = calls.UNSEEN if is_seen else calls.llm_call(_client_name(client), prompt, settings)
+        call = calls.llm_call(_client_name(client), prompt, settings)
         try:
             with call.inside():
-                work = (
-                    self._streamed(client, prompt, overrides, call)
-                    if streams
-                    else client.acomplete(prompt, **overrides)
-                )
-                result = await _within(work, self._llm_timeout, f"{_client_name(client)} gave no answer")
+                result = await self._answer(client, prompt, overrides, call, streams)
             if not hasattr(result, "text"):
                 raise LLMError(
                     f"{_client_name(client)}.acomplete returned {result!r:.100}; it must return an ftnb.llm.LLMResult"
@@ -123,9 +118,16 @@ class StepContext:
         except BaseException as error:
             call.failed(error)
             raise
-        if not is_seen:
-            call.answered(_response(result), *_told(result))
+        call.answered(_response(result), *_told(result))
         return result
+
+    async def _answer(
+        self, client: LLMClient, prompt: Any, overrides: dict[str, Any], call: calls.Call, streams: bool
+    ) -> LLMResult | Any:
+        work = self._streamed(client, prompt, overrides, call) if streams else client.acomplete(prompt, **overrides)
+        if self._llm_timeout is None:
+            return await work
+        return await _within(work, self._llm_timeout, f"{_client_name(client)} gave no answer")
 
     async def _streamed(
         self, client: LLMClient, prompt: Any, overrides: dict[str, Any], call: calls.Call
@@ -148,9 +150,7 @@ class StepContext:
         return result or LLMResult("".join(parts), TokenUsage(), _client_name(client))
 
 
-async def _within(work: Any, seconds: float | None, what: str) -> Any:
-    if seconds is None:
-        return await work
+async def _within(work: Any, seconds: float, what: str) -> Any:
     try:
         return await asyncio.wait_for(work, seconds)
     except TimeoutError as error:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoint import build_checkpointer
 from ..core.errors import InvalidArgumentError
 from ..langgraph_adapter._scope import Labels
+from ..llm import as_client
 from ..recorder import Recorder
 from ..registry import REGISTER
 from . import _driver
@@ -206,8 +207,9 @@ class Workflow(Declared):
     ) -> _driver.Job:  # fmt: skip
         plan = self._plan
         labels = Labels.of(name or self.name, metadata, plan.goals, self.global_nodes, self.node_tools)
+        client = None if llm is None else as_client(llm)
         return _driver.Job(
-            compiled, _recorder(recorder), labels, self.topology, config or {}, llm=llm, deps=deps, input=input
+            compiled, _recorder(recorder), labels, self.topology, config or {}, llm=client, deps=deps, input=input
         )
 
 

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_workflow.py [rounds]
 
-Per run, in milliseconds: CPU time of the agent's thread and wall-clock time, the least of all rounds (what others
-add to a round is noise), and their ratios. The cases take turns. In `steps` five async steps do next to nothing; in
+Per run, in milliseconds: CPU time of the agent's thread and wall-clock time, as medians over the rounds, and the median
+of the ratios within each round, with their quartiles: the two cases of a round run one after the other, in turns. In `steps` five async steps do next to nothing; in
 `model calls` each of the five asks a LangChain model that answers at once: by hand with `ainvoke`, in the DSL with
 `ctx.llm`.
 """
@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from operator import add
+from statistics import median, quantiles
 from typing import Annotated, Any
 
 from langchain_core.language_models import BaseChatModel
@@ -108,7 +109,7 @@ async def measure(case: Case) -> tuple[float, float]:
 
 
 async def main(rounds: int) -> None:
-    print(f"{'case':<22}{'by hand ms':>12}{'DSL ms':>10}{'ratio':>8}    ({rounds} rounds of {RUNS} runs)")
+    print(f"{'case':<22}{'by hand ms':>12}{'DSL ms':>10}{'ratio':>8}  quartiles    ({rounds} rounds of {RUNS} runs)")
     for name, cases in GROUPS.items():
         seen: list[list[tuple[float, float]]] = [[], []]
         for case in cases:
@@ -117,8 +118,11 @@ async def main(rounds: int) -> None:
             for place in (0, 1) if number % 2 else (1, 0):
                 seen[place].append(await measure(cases[place]))
         for clock, kind in enumerate(("CPU", "wall")):
-            hand, dsl = (min(one[clock] for one in times) for times in seen)
-            print(f"{name + ', ' + kind:<22}{hand:>12.2f}{dsl:>10.2f}{dsl / hand:>8.3f}")
+            hand, dsl = ([one[clock] for one in times] for times in seen)
+            low, ratio, high = quantiles([b / a for a, b in zip(hand, dsl, strict=True)], n=4)
+            print(
+                f"{name + ', ' + kind:<22}{median(hand):>12.2f}{median(dsl):>10.2f}{ratio:>8.3f}  [{low:.3f}, {high:.3f}]"
+            )
 
 
 if __name__ == "__main__":

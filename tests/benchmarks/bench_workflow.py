@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_workflow.py [rounds]
 
 Per run, in milliseconds: CPU time of the agent's thread and wall-clock time, as medians over the rounds, and the median
-of the ratios within each round, with their quartiles: the two cases of a round run one after the other, in turns. In `steps` five async steps do next to nothing; in
-`model calls` each of the five asks a LangChain model that answers at once: by hand with `ainvoke`, in the DSL with
-`ctx.llm`.
+of the ratios within each round, with their quartiles: the two cases of a round run one after the other, in turns. In
+`steps` five async steps do next to nothing; in `model calls` each of the five asks a LangChain model that answers at
+once: by hand with `ainvoke`, in the DSL with `ctx.llm`.
 """
 
 from __future__ import annotations

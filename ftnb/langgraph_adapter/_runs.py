@@ -60,6 +60,8 @@ class Engaged:
     parked: dict[tuple[str, str], list[Parked]] = field(default_factory=dict)
     """Steps, by namespace and node, that another process or an earlier turn left waiting."""
     drive: Drive | None = None
+    code: str | None = None
+    """Version of the code of its latest graph; None: not told yet."""
 
 
 @dataclass(slots=True, eq=False)

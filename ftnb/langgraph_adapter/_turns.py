@@ -14,6 +14,7 @@ from ..store import build
 from ..store.draft import Draft, Stream
 from ._checkpoints import Checkpoints, Loaded, lane_of
 from ._clock import offset_ns
+from ._code import Codes
 from ._drive import Drive, Resumed, TurnUsage, answer_of
 from ._events import Facts, GraphStart
 from ._identity import Identity, ThreadProbe, Verdict
@@ -43,6 +44,7 @@ class Turns:
         self._store = store
         self._scopes: dict[str, Engaged] = {}
         self._topologies: OrderedDict[Any, tuple[Callable[[], Any], Topology]] = OrderedDict()
+        self._codes = Codes()
         self.usages: dict[str, TurnUsage] = {}
         """Token counts of the driven turns under way, by stream."""
         self.newest: str | None = None
@@ -215,11 +217,17 @@ class Turns:
         engagement_id = new_id()
         metadata = {**(start.metadata or {}), **labels.metadata}
         engaged = Engaged(engagement_id, Stream(new_id(), engagement_id, turn=1), labels, labels.name or name, topology)
-        self._start(engaged, wall, metadata, parent, start.thread)
+        self._start(engaged, wall, metadata, parent, start.thread, start.compiled)
         return engaged
 
     def _start(
-        self, engaged: Engaged, wall: int, metadata: dict[str, Any], parent: str | None, thread: ThreadProbe | None
+        self,
+        engaged: Engaged,
+        wall: int,
+        metadata: dict[str, Any],
+        parent: str | None,
+        thread: ThreadProbe | None,
+        compiled: Any = None,
     ) -> None:
         self.n_engagements += 1
         engaged.metadata = metadata
@@ -235,7 +243,15 @@ class Turns:
         )
         if thread is not None:
             draft.body["thread_id"] = thread.thread_id
+        if compiled is not None:
+            self._tell_code(engaged, draft, compiled)
         self._emit(draft)
+
+    def _tell_code(self, engaged: Engaged, draft: Draft, compiled: Any) -> None:
+        said = self._codes.of(compiled)
+        if said:
+            engaged.code = said["code"]
+            draft.body.update(said)
 
     def _learn(self, engaged: Engaged, wall: int, start: GraphStart) -> None:
         """Record what a later turn tells that is new: metadata, name, goals, another graph."""
@@ -247,16 +263,18 @@ class Turns:
         name = said.name if said is not None and said.name not in (None, engaged.name) else None
         goals = sorted(said.goal_nodes) if said is not None and said.goal_nodes else None
         changed = topology if topology is not engaged.topology else None
-        if name is None and not metadata and goals is None and changed is None:
+        is_new_code = start.compiled is not None and self._codes.version(start.compiled) not in (None, engaged.code)
+        if name is None and not metadata and goals is None and changed is None and not is_new_code:
             return
         engaged.topology, engaged.name = topology, name or engaged.name
         engaged.metadata = {**engaged.metadata, **metadata}
         engaged.tools = tools_of(topology, engaged.labels)
-        self._emit(
-            build.engagement_labelled(
-                engaged.stream, wall, name=name, metadata=metadata, topology=changed, goal_nodes=goals
-            )
+        draft = build.engagement_labelled(
+            engaged.stream, wall, name=name, metadata=metadata, topology=changed, goal_nodes=goals
         )
+        if is_new_code:
+            self._tell_code(engaged, draft, start.compiled)
+        self._emit(draft)
 
     def _topology(self, compiled: Any, labels: Labels) -> Topology:
         if compiled is None:

@@ -73,6 +73,7 @@ def wrap(step: StepDef, llm: Any, llm_timeout: float | None) -> Callable[..., An
     made: Any = node if is_async(function) else sync_node
     made.__name__ = made.__qualname__ = name
     made.__doc__ = getattr(function, "__doc__", None)
+    made.__wrapped__ = function  # whose text a trace shows
     made.__signature__ = _signature(function)
     made.__annotations__ = {}
     return made  # type: ignore[no-any-return]

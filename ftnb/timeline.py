@@ -66,7 +66,7 @@ def build_timeline(engagement: Engagement) -> TimelineView:
     switches = [_switch_mark(switch, start) for switch in engagement.intent_switches]
     return TimelineView(
         engagement_id=engagement.id,
-        total_ms=_span_ms(engagement, lanes, switches),
+        total_ms=span_ms(engagement),
         total_tokens=engagement.total_tokens,
         lanes=lanes,
         intent_switches=sorted(switches, key=lambda mark: mark.offset_ms),
@@ -79,8 +79,8 @@ def _lane(step: Step, start: datetime) -> TimelineLane:
         name=step.name,
         is_global=step.is_global,
         status=step.status.value,
-        offset_ms=_offset_ms(step.started_at, start),
-        duration_ms=_duration_ms(step),
+        offset_ms=offset_ms(step.started_at, start),
+        duration_ms=step_duration_ms(step),
         total_tokens=step.total_tokens,
         events=[_event_mark(event, start) for event in step.events],
         visit=step.visit,
@@ -94,7 +94,7 @@ def _event_mark(event: StepEvent, start: datetime) -> TimelineMark:
     return TimelineMark(
         kind=event.kind.value,
         name=event.name,
-        offset_ms=_offset_ms(event.ts, start),
+        offset_ms=offset_ms(event.ts, start),
         duration_ms=event.duration_ms or 0.0,
         event_id=event.id,
         error=event.error,
@@ -105,27 +105,31 @@ def _event_mark(event: StepEvent, start: datetime) -> TimelineMark:
 
 def _switch_mark(switch: IntentSwitch, start: datetime) -> TimelineMark:
     name = f"{switch.from_step} → {switch.to_step}" if switch.from_step else f"→ {switch.to_step}"
-    return TimelineMark(kind="intent_switch", name=name, offset_ms=_offset_ms(switch.ts, start), event_id=switch.id)
+    return TimelineMark(kind="intent_switch", name=name, offset_ms=offset_ms(switch.ts, start), event_id=switch.id)
 
 
-def _duration_ms(step: Step) -> float:
+def step_duration_ms(step: Step) -> float:
+    """Measured, or by the clock; 0 for a step whose end is not known."""
     if step.duration_ms is not None:
         return step.duration_ms
-    return max(_offset_ms(step.ended_at, step.started_at), 0.0) if step.ended_at else 0.0
+    return max(offset_ms(step.ended_at, step.started_at), 0.0) if step.ended_at else 0.0
 
 
-def _span_ms(engagement: Engagement, lanes: list[TimelineLane], switches: list[TimelineMark]) -> float:
+def span_ms(engagement: Engagement) -> float:
+    """From the engagement's start to the last thing known to have happened in it."""
+    start = engagement.started_at
     ends = [0.0]
     if engagement.ended_at:
-        ends.append(_offset_ms(engagement.ended_at, engagement.started_at))
-    for lane in lanes:
-        ends.append(lane.offset_ms + lane.duration_ms)
-        ends.extend(mark.offset_ms + mark.duration_ms for mark in lane.events)
-    ends.extend(mark.offset_ms for mark in switches)
+        ends.append(offset_ms(engagement.ended_at, start))
+    for step in engagement.steps:
+        ends.append(offset_ms(step.started_at, start) + step_duration_ms(step))
+        ends.extend(offset_ms(event.ts, start) + (event.duration_ms or 0.0) for event in step.events)
+    ends.extend(offset_ms(switch.ts, start) for switch in engagement.intent_switches)
     return max(ends)
 
 
-def _offset_ms(moment: datetime, start: datetime) -> float:
+def offset_ms(moment: datetime, start: datetime) -> float:
+    """Milliseconds from `start` to `moment`."""
     # A foreign trace may mix naive and aware times; a naive one is taken as UTC, as everywhere.
     if (moment.tzinfo is None) != (start.tzinfo is None):
         moment, start = moment.replace(tzinfo=None), start.replace(tzinfo=None)

@@ -46,7 +46,7 @@ def _type(hint: Any) -> str:
     if get_origin(hint) is list:
         return f"Array<{_type(arguments[0])}>"
     if get_origin(hint) in (types.UnionType, Union):
-        return " | ".join(_type(argument) for argument in arguments)
+        return " | ".join(dict.fromkeys(_type(argument) for argument in arguments))
     raise TypeError(f"no TypeScript for {hint!r}")
 
 

@@ -142,6 +142,7 @@ class GraphBuilder:
                 n_visits=0,
                 status=None,
                 total_tokens=0,
+                cost=None,
                 duration_ms=0.0,
                 n_failing=0,
                 tools=[],

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
-from ..core.model import Engagement, EngagementStatus, EventKind, Extraction, Step, StepEvent, StepStatus, TokenUsage
-from ..timeline import TimelineLane, TimelineMark, TimelineView, build_timeline
+from ..core.model import Engagement, EngagementStatus, EventKind, Extraction, Step, StepEvent, TokenUsage
+from ..timeline import offset_ms
+from .columns import MANY_MARKS, mark_columns
 from .graph import GraphBuilder, count_visits, is_failing
 from .layout import layout_graph
 from .preview import PREVIEW_BYTES, Resolve, preview, preview_ref
 from .protocol import (
     PROTOCOL_VERSION,
+    AnnotationRow,
     EngagementPayload,
     EventDetail,
     ExtractionDetail,
     GapRow,
     Lane,
     Mark,
+    Node,
     StepDetail,
     StepRow,
     Summary,
@@ -25,13 +29,9 @@ from .protocol import (
     Timeline,
     Tokens,
 )
+from .times import Times, find_waits, idle_of, is_open, n_events, times_of
 
 Details = Literal["preview", "none"]
-
-_IDLE_MIN_MS = 1_000.0
-_IDLE_SHARE = 0.25
-"""A pause is drawn short when it is longer than this share of all the time in which steps ran."""
-
 
 def engagement_payload(
     engagement: Engagement,
@@ -39,39 +39,64 @@ def engagement_payload(
     details: Details = "preview",
     resolve: Resolve | None = None,
     preview_bytes: int | None = PREVIEW_BYTES,
+    costs: Mapping[str, float] | None = None,
 ) -> EngagementPayload:
     """Everything that the view of `engagement` needs (see `protocol.py`).
 
     `details="none"` leaves out states, updates and events' payloads. `resolve` turns a value held by reference into the
     plain value; without it references stay references. `preview_bytes` is the size to which each value is cut (the cut
-    says so itself); None cuts nothing.
+    says so itself); None cuts nothing. `costs` are what steps cost, by step id.
+
+    The marks of a run with many events that is over come as columns (`payload["marks"]`); see also `columns.pack`.
     """
     graph = GraphBuilder(engagement)
-    timeline = build_timeline(engagement)
+    times = times_of(engagement)
     at = {step.id: index for index, step in enumerate(engagement.steps)}
-    offsets = {lane.step_id: lane for lane in timeline.lanes}
     n_visits = count_visits(graph.step_nodes, engagement.steps)
     rows = [
-        _step_row(step, offsets[step.id], graph.step_nodes[index], n_visits[index], at)
+        _step_row(step, index, times, graph.step_nodes[index], n_visits[index], at)
         for index, step in enumerate(engagement.steps)
     ]
+    add_costs(graph.nodes, rows, costs or {})
+    running = engagement.status is EngagementStatus.ACTIVE
+    many = not running and n_events(engagement.steps) >= MANY_MARKS
     whole = details == "preview"
     return EngagementPayload(
         v=PROTOCOL_VERSION,
-        engagement=_summary(engagement, timeline, preview_bytes),
+        engagement=_summary(engagement, times, preview_bytes),
         has_topology=graph.has_topology,
         nodes=graph.nodes,
         edges=graph.edges,
         layout=layout_graph(graph.nodes, graph.edges),
         steps=rows,
         causes=graph.causes,
-        timeline=_timeline(engagement, timeline, at),
+        timeline=_timeline(engagement, times, at, with_marks=not many),
         gaps=[GapRow(reason=gap.reason, count=gap.count, detail=gap.detail) for gap in engagement.gaps],
-        details=[_detail(step, engagement, resolve, preview_bytes) for step in engagement.steps] if whole else [],
+        details=[_detail(step, times.start, resolve, preview_bytes) for step in engagement.steps] if whole else [],
+        annotations=annotation_rows(engagement, at),
+        following=None,
+        seq=0,
+        marks=mark_columns(engagement, times) if many else None,
+        columns=None,
     )
 
 
-def _summary(engagement: Engagement, timeline: TimelineView, limit: int | None) -> Summary:
+def annotation_rows(engagement: Engagement, at: dict[str, int]) -> list[AnnotationRow]:
+    """What was said about the engagement and its steps; `at` gives the index of a step id."""
+    return [
+        AnnotationRow(
+            label=one.label,
+            value=one.value,
+            by=one.by,
+            note=one.note,
+            step=at.get(one.step_id) if one.step_id else None,
+            at=_iso(one.ts),
+        )
+        for one in engagement.annotations
+    ]
+
+
+def _summary(engagement: Engagement, times: Times, limit: int | None) -> Summary:
     events = [event for step in engagement.steps for event in step.events]
     return Summary(
         id=engagement.id,
@@ -79,7 +104,7 @@ def _summary(engagement: Engagement, timeline: TimelineView, limit: int | None) 
         status=engagement.status.value,
         started_at=_iso(engagement.started_at),
         ended_at=_iso(engagement.ended_at) if engagement.ended_at else None,
-        duration_ms=round(timeline.total_ms, 3),
+        duration_ms=times.whole_ms,
         total_tokens=engagement.total_tokens,
         discarded_tokens=sum(step.discarded_tokens for step in engagement.steps),
         n_turns=engagement.n_turns,
@@ -98,7 +123,16 @@ def _iso(moment: datetime) -> str:
     return aware.astimezone(UTC).isoformat()
 
 
-def _step_row(step: Step, lane: TimelineLane, node: int, n_visits: int, at: dict[str, int]) -> StepRow:
+def add_costs(nodes: list[Node], rows: list[StepRow], costs: Mapping[str, float]) -> None:
+    """Write what the steps cost into them and their nodes."""
+    for row in rows:
+        cost = costs.get(row["id"])
+        if cost is not None:
+            row["cost"] = cost
+            nodes[row["node"]]["cost"] = (nodes[row["node"]]["cost"] or 0.0) + cost
+
+
+def _step_row(step: Step, index: int, times: Times, node: int, n_visits: int, at: dict[str, int]) -> StepRow:
     return StepRow(
         id=step.id,
         name=step.name,
@@ -111,63 +145,60 @@ def _step_row(step: Step, lane: TimelineLane, node: int, n_visits: int, at: dict
         status=step.status.value,
         is_global=step.is_global,
         parent=at.get(step.parent_step_id) if step.parent_step_id else None,
-        offset_ms=round(lane.offset_ms, 3),
-        duration_ms=round(lane.duration_ms, 3),
+        offset_ms=times.offsets[index],
+        duration_ms=times.durations[index],
         total_tokens=step.total_tokens,
+        cost=None,
         n_events=len(step.events),
         failing=is_failing(step),
         error=step.error,
     )
 
 
-def _timeline(engagement: Engagement, timeline: TimelineView, at: dict[str, int]) -> Timeline:
-    lanes = []
-    for lane in timeline.lanes:
-        index = at[lane.step_id]
-        step = engagement.steps[index]
-        unfinished = step.ended_at is None and step.duration_ms is None
-        lanes.append(
-            Lane(
-                step=index,
-                offset_ms=round(lane.offset_ms, 3),
-                duration_ms=round(lane.duration_ms, 3),
-                open=unfinished and step.status is StepStatus.RUNNING,
-                marks=[_mark(mark, number) for number, mark in enumerate(lane.events)],
-            )
+def _timeline(engagement: Engagement, times: Times, at: dict[str, int], *, with_marks: bool) -> Timeline:
+    steps = engagement.steps
+    lanes = [
+        Lane(
+            step=index,
+            offset_ms=times.offsets[index],
+            duration_ms=times.durations[index],
+            open=is_open(steps[index]),
+            marks=[_mark(e, times, n) for n, e in enumerate(steps[index].events)] if with_marks else [],
         )
-    running = engagement.status is EngagementStatus.ACTIVE
+        for index in times.order
+    ]
     return Timeline(
-        total_ms=round(timeline.total_ms, 3),
+        total_ms=times.total_ms,
         lanes=lanes,
-        switches=_switches(engagement, timeline),
-        idle=[] if running and len(lanes) < 2 else find_idle(timeline),
+        switches=_switches(engagement, times),
+        idle=idle_of(engagement, times),
+        waits=find_waits(engagement, times),
     )
 
 
-def _mark(mark: TimelineMark, number: int) -> Mark:
+def _mark(event: StepEvent, times: Times, number: int) -> Mark:
     return Mark(
-        kind=mark.kind,
-        name=mark.name,
-        offset_ms=round(mark.offset_ms, 3),
-        duration_ms=round(mark.duration_ms, 3),
-        ttft_ms=mark.ttft_ms,
+        kind=event.kind.value,
+        name=event.name,
+        offset_ms=times.at(event.ts),
+        duration_ms=round(event.duration_ms or 0.0, 3),
+        ttft_ms=event.ttft_ms,
         event=number,
-        failed=mark.error is not None,
-        discarded=mark.discarded,
+        failed=event.error is not None,
+        discarded=event.discarded,
     )
 
 
-def _switches(engagement: Engagement, timeline: TimelineView) -> list[Switch]:
-    offsets = {mark.event_id: mark.offset_ms for mark in timeline.intent_switches}
+def _switches(engagement: Engagement, times: Times) -> list[Switch]:
     switches = []
-    for switch in sorted(engagement.intent_switches, key=lambda one: offsets[one.id]):
+    for switch in sorted(engagement.intent_switches, key=lambda one: times.at(one.ts)):
         # The step that it entered is the first of that name that did not begin clearly before it.
         near = [i for i, step in enumerate(engagement.steps) if step.name == switch.to_step]
-        later = [i for i in near if engagement.steps[i].started_at >= switch.ts]
+        later = [i for i in near if times.offsets[i] >= times.at(switch.ts)]
         entered = later[0] if later else near[-1] if near else None
         switches.append(
             Switch(
-                offset_ms=round(offsets[switch.id], 3),
+                offset_ms=times.at(switch.ts),
                 from_step=switch.from_step,
                 to_step=switch.to_step,
                 reason=switch.reason,
@@ -177,25 +208,12 @@ def _switches(engagement: Engagement, timeline: TimelineView) -> list[Switch]:
     return switches
 
 
-def find_idle(timeline: TimelineView) -> list[list[float]]:
-    """Stretches `[from, to]` in ms between steps that are long beside the work: a human was thinking."""
-    spans = sorted((lane.offset_ms, lane.offset_ms + lane.duration_ms) for lane in timeline.lanes)
-    gaps, busy, reach = [], 0.0, spans[0][0] if spans else 0.0
-    for start, end in spans:
-        if start > reach:
-            gaps.append([reach, start])
-        busy += max(end - max(start, reach), 0.0)
-        reach = max(reach, end)
-    least = max(_IDLE_MIN_MS, busy * _IDLE_SHARE)
-    return [[round(start, 3), round(end, 3)] for start, end in gaps if end - start > least]
-
-
-def _detail(step: Step, engagement: Engagement, resolve: Resolve | None, limit: int | None) -> StepDetail:
+def _detail(step: Step, start: datetime, resolve: Resolve | None, limit: int | None) -> StepDetail:
     return StepDetail(
         state=preview_ref(step.state_ref, resolve=resolve, limit=limit),
         update=preview_ref(step.update_ref, resolve=resolve, limit=limit),
         extraction=_extraction(step.extraction, limit) if step.extraction else None,
-        events=[_event(event, engagement.started_at, limit) for event in step.events],
+        events=[_event(event, start, limit) for event in step.events],
         error_type=step.error_type,
         tools_available=list(step.tools_available),
     )
@@ -215,7 +233,7 @@ def _event(event: StepEvent, start: datetime, limit: int | None) -> EventDetail:
         id=event.id,
         kind=event.kind.value,
         name=event.name,
-        offset_ms=round((event.ts - start).total_seconds() * 1000, 3),
+        offset_ms=round(offset_ms(event.ts, start), 3),
         duration_ms=event.duration_ms,
         ttft_ms=event.ttft_ms,
         model=event.model,

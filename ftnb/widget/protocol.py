@@ -13,6 +13,8 @@ PROTOCOL_VERSION = 1
 NodeKind = Literal["step", "start", "end"]
 StepStatusName = Literal["running", "completed", "failed", "skipped", "waiting", "cancelled"]
 EngagementStatusName = Literal["active", "paused", "completed", "failed", "abandoned"]
+ColumnType = Literal["f8", "f4", "i4", "u4", "u2", "u1"]
+PairKind = Literal["same", "changed", "only_a", "only_b"]
 DetailPart = Literal["state", "update", "event", "extraction", "metadata"]
 
 
@@ -51,7 +53,8 @@ class Summary(TypedDict):
 
 
 class Node(TypedDict):
-    """A workflow node, with what its steps add up to."""
+    """A workflow node, with what its steps add up to. `n_steps` counts attempts, `n_visits` does not; `cost` is in the
+    unit of the prices it was reckoned with, None where no step of it has one."""
 
     name: str
     label: str
@@ -64,6 +67,7 @@ class Node(TypedDict):
     n_visits: int
     status: StepStatusName | None
     total_tokens: int
+    cost: float | None
     duration_ms: float
     n_failing: int
     tools: list[str]
@@ -105,6 +109,7 @@ class StepRow(TypedDict):
     offset_ms: float
     duration_ms: float
     total_tokens: int
+    cost: float | None
     n_events: int
     failing: bool
     error: str | None
@@ -144,12 +149,71 @@ class Switch(TypedDict):
 
 
 class Timeline(TypedDict):
-    """Lanes, earliest first. `idle` are stretches `[from, to]` in ms in which no step ran and that are drawn short."""
+    """Lanes, earliest first; times count from the first step. `idle` are stretches `[from, to]` in ms in which no step
+    ran and that are drawn short; `waits` are those, long or not, in which a human was waited for."""
 
     total_ms: float
     lanes: list[Lane]
     switches: list[Switch]
     idle: list[list[float]]
+    waits: list[list[float]]
+
+
+class Column(TypedDict):
+    """Many numbers, little-endian. `data` is a buffer where binary can be sent, and base64 where not."""
+
+    dtype: ColumnType
+    data: Any
+
+
+class MarkColumns(TypedDict):
+    """The marks of all lanes, for runs with many. Those of lane i are `start[i]` up to `start[i + 1]`, in the order of
+    the step's events; `kind` and `name` are indexes into the lists; `ttft` is NaN where not measured; `flags` are 1 for
+    failed and 2 for discarded."""
+
+    kinds: list[str]
+    names: list[str]
+    start: Column
+    offset: Column
+    duration: Column
+    ttft: Column
+    kind: Column
+    name: Column
+    flags: Column
+
+
+class StepColumns(TypedDict):
+    """Steps, lanes and causes of a long run; `name`, `ns` and `status` are indexes into the lists, `parent` is -1 for
+    none, `cost` is NaN for none, `flags` are 1 for global, 2 for failing and 4 for open; `errors` are
+    `[step, message]`."""
+
+    ids: list[str]
+    names: list[str]
+    namespaces: list[str]
+    statuses: list[str]
+    name: Column
+    ns: Column
+    status: Column
+    node: Column
+    visit: Column
+    n_visits: Column
+    attempt: Column
+    turn: Column
+    parent: Column
+    offset: Column
+    duration: Column
+    tokens: Column
+    cost: Column
+    n_events: Column
+    flags: Column
+    errors: list[list[Any]]
+    lanes: Column
+    lane_offset: Column
+    lane_duration: Column
+    kinds: list[str]
+    cause_source: Column
+    cause_target: Column
+    cause_kind: Column
 
 
 class GapRow(TypedDict):
@@ -226,8 +290,30 @@ class Layout(TypedDict):
     down: Placement
 
 
+class AnnotationRow(TypedDict):
+    """What somebody said about the engagement (`step` null) or a step (its index)."""
+
+    label: str
+    value: bool | float | str
+    by: str | None
+    note: str | None
+    step: int | None
+    at: str
+
+
+class Following(TypedDict):
+    """The view of a run that is being recorded: what became of its records, as far as the recorder tells."""
+
+    is_on: bool
+    dropped: int
+    detail: str
+    stalled_s: float
+
+
 class EngagementPayload(TypedDict):
-    """Everything the view of one engagement needs."""
+    """Everything the view of one engagement needs. `seq` counts the patches that are in it already; `following` is null
+    for a run that is not followed. With `marks`, the lanes' own lists of marks are empty; with `columns`, `steps`,
+    `causes` and the timeline's lanes are."""
 
     v: int
     engagement: Summary
@@ -240,6 +326,38 @@ class EngagementPayload(TypedDict):
     timeline: Timeline
     gaps: list[GapRow]
     details: list[StepDetail]
+    annotations: list[AnnotationRow]
+    following: Following | None
+    seq: int
+    marks: MarkColumns | None
+    columns: StepColumns | None
+
+
+class Filter(TypedDict):
+    """Steps to pick out; null fields ask nothing. With `kind`, `model` or `tool`, a step is picked that has such an
+    event, and `status` (then `failed` or `completed`) is that event's."""
+
+    text: str | None
+    name: str | None
+    status: str | None
+    ns: str | None
+    turn: float | None
+    kind: str | None
+    model: str | None
+    tool: str | None
+
+
+class ViewState(TypedDict):
+    """How the user has set the view, beside the selection; kept in the model, so that a view that is mounted again is
+    as before. `found` are ids of steps whose whole values contain the filter's text, as the kernel says (null: not
+    asked). `graph` and `timeline` belong to those views."""
+
+    tab: str | None
+    filter: Filter | None
+    found: list[str] | None
+    time_ms: float | None
+    graph: Any
+    timeline: Any
 
 
 class SelectMessage(TypedDict):
@@ -267,3 +385,164 @@ class ValueMessage(TypedDict):
     seq: int
     preview: Preview | None
     error: str | None
+
+
+class StateMessage(TypedDict):
+    """Browser to kernel: these fields of the view's state changed."""
+
+    op: Literal["state"]
+    state: Any
+    seq: int
+
+
+class HelloMessage(TypedDict):
+    """Browser to kernel: a view was mounted, with a payload that has this many patches in it."""
+
+    op: Literal["hello"]
+    patches: int
+    seq: int
+
+
+class SearchMessage(TypedDict):
+    """Browser to kernel: in which steps does a whole value contain this text?"""
+
+    op: Literal["search"]
+    text: str
+    seq: int
+
+
+class AnnotateMessage(TypedDict):
+    """Browser to kernel: put this on record, about a step (id) or the engagement (null)."""
+
+    op: Literal["annotate"]
+    step: str | None
+    label: str
+    value: bool | float | str
+    note: str | None
+    seq: int
+
+
+class AnswerMessage(TypedDict):
+    """Kernel to browser: the answer to the message with the same `seq`; `error` says why there is none."""
+
+    op: Literal["answer"]
+    seq: int
+    value: Any
+    error: str | None
+
+
+class Change(TypedDict):
+    """One change of the payload: `path` leads to what is replaced by `value`; with `n`, to a list that is cut to n."""
+
+    path: list[str | int]
+    value: Any
+    n: int | None
+
+
+class PatchMessage(TypedDict):
+    """Kernel to browser: the run went on. Patches apply in the order of `patch`: the payload's `seq` after it."""
+
+    op: Literal["patch"]
+    patch: int
+    changes: list[Change]
+
+
+class Pair(TypedDict):
+    """Two steps that belong together, as indexes into the steps of either run; None where one run has no such step."""
+
+    a: int | None
+    b: int | None
+    kind: PairKind
+    note: str
+
+
+class ComparedNode(TypedDict):
+    """A node of either run; `a` and `b` are its indexes there."""
+
+    name: str
+    label: str
+    kind: NodeKind
+    parent: int | None
+    is_global: bool
+    is_goal: bool
+    declared: bool
+    a: int | None
+    b: int | None
+
+
+class ComparedEdge(TypedDict):
+    """A way in either run, and how often each took it."""
+
+    source: int
+    target: int
+    kind: str
+    declared: bool
+    a: int
+    b: int
+
+
+class ComparisonPayload(TypedDict):
+    """Two runs side by side on one graph and one axis of time."""
+
+    v: int
+    kind: Literal["comparison"]
+    names: list[str]
+    runs: list[EngagementPayload]
+    alignment: list[Pair]
+    nodes: list[ComparedNode]
+    edges: list[ComparedEdge]
+    layout: Layout
+
+
+class MapNumbers(TypedDict):
+    """What one group of engagements adds up to, at a node or on an edge. Durations are medians in ms: of the node's
+    steps, or of the time between the two steps; `n_dropped` ended here without a goal. None: not known."""
+
+    n: int
+    n_engagements: int
+    n_dropped: int
+    duration_ms: float | None
+    cost: float | None
+
+
+class MapNode(TypedDict):
+    """A node of a process map; `numbers` are parallel to the groups."""
+
+    name: str
+    label: str
+    kind: NodeKind
+    parent: int | None
+    is_global: bool
+    is_goal: bool
+    declared: bool
+    numbers: list[MapNumbers]
+
+
+class MapEdge(TypedDict):
+    """A way between two nodes of a process map; `numbers` are parallel to the groups."""
+
+    source: int
+    target: int
+    kind: str
+    declared: bool
+    numbers: list[MapNumbers]
+
+
+class MapGroup(TypedDict):
+    """Some engagements, and how many they are."""
+
+    name: str
+    n_engagements: int
+
+
+class ProcessMapPayload(TypedDict):
+    """Many engagements as one graph with numbers; with two groups also their difference (second less first)."""
+
+    v: int
+    kind: Literal["process_map"]
+    title: str
+    currency: str
+    groups: list[MapGroup]
+    nodes: list[MapNode]
+    edges: list[MapEdge]
+    layout: Layout

@@ -8,6 +8,10 @@ export type StepStatusName = "running" | "completed" | "failed" | "skipped" | "w
 
 export type EngagementStatusName = "active" | "paused" | "completed" | "failed" | "abandoned";
 
+export type ColumnType = "f8" | "f4" | "i4" | "u4" | "u2" | "u1";
+
+export type PairKind = "same" | "changed" | "only_a" | "only_b";
+
 export type DetailPart = "state" | "update" | "event" | "extraction" | "metadata";
 
 /** A value, possibly with parts left out. `value` is canonical JSON. What was left out stands in it as a marker `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved. */
@@ -37,7 +41,7 @@ export interface Summary {
   metadata: Preview;
 }
 
-/** A workflow node, with what its steps add up to. */
+/** A workflow node, with what its steps add up to. `n_steps` counts attempts, `n_visits` does not; `cost` is in the unit of the prices it was reckoned with, None where no step of it has one. */
 export interface Node {
   name: string;
   label: string;
@@ -50,6 +54,7 @@ export interface Node {
   n_visits: number;
   status: "running" | "completed" | "failed" | "skipped" | "waiting" | "cancelled" | null;
   total_tokens: number;
+  cost: number | null;
   duration_ms: number;
   n_failing: number;
   tools: Array<string>;
@@ -88,6 +93,7 @@ export interface StepRow {
   offset_ms: number;
   duration_ms: number;
   total_tokens: number;
+  cost: number | null;
   n_events: number;
   failing: boolean;
   error: string | null;
@@ -123,12 +129,63 @@ export interface Switch {
   step: number | null;
 }
 
-/** Lanes, earliest first. `idle` are stretches `[from, to]` in ms in which no step ran and that are drawn short. */
+/** Lanes, earliest first; times count from the first step. `idle` are stretches `[from, to]` in ms in which no step ran and that are drawn short; `waits` are those, long or not, in which a human was waited for. */
 export interface Timeline {
   total_ms: number;
   lanes: Array<Lane>;
   switches: Array<Switch>;
   idle: Array<Array<number>>;
+  waits: Array<Array<number>>;
+}
+
+/** Many numbers, little-endian. `data` is a buffer where binary can be sent, and base64 where not. */
+export interface Column {
+  dtype: "f8" | "f4" | "i4" | "u4" | "u2" | "u1";
+  data: unknown;
+}
+
+/** The marks of all lanes, for runs with many. Those of lane i are `start[i]` up to `start[i + 1]`, in the order of the step's events; `kind` and `name` are indexes into the lists; `ttft` is NaN where not measured; `flags` are 1 for failed and 2 for discarded. */
+export interface MarkColumns {
+  kinds: Array<string>;
+  names: Array<string>;
+  start: Column;
+  offset: Column;
+  duration: Column;
+  ttft: Column;
+  kind: Column;
+  name: Column;
+  flags: Column;
+}
+
+/** Steps, lanes and causes of a long run; `name`, `ns` and `status` are indexes into the lists, `parent` is -1 for none, `cost` is NaN for none, `flags` are 1 for global, 2 for failing and 4 for open; `errors` are `[step, message]`. */
+export interface StepColumns {
+  ids: Array<string>;
+  names: Array<string>;
+  namespaces: Array<string>;
+  statuses: Array<string>;
+  name: Column;
+  ns: Column;
+  status: Column;
+  node: Column;
+  visit: Column;
+  n_visits: Column;
+  attempt: Column;
+  turn: Column;
+  parent: Column;
+  offset: Column;
+  duration: Column;
+  tokens: Column;
+  cost: Column;
+  n_events: Column;
+  flags: Column;
+  errors: Array<Array<unknown>>;
+  lanes: Column;
+  lane_offset: Column;
+  lane_duration: Column;
+  kinds: Array<string>;
+  cause_source: Column;
+  cause_target: Column;
+  cause_kind: Column;
 }
 
 /** Something known to be missing from the trace. */
@@ -197,7 +254,25 @@ export interface Layout {
   down: Placement;
 }
 
-/** Everything the view of one engagement needs. */
+/** What somebody said about the engagement (`step` null) or a step (its index). */
+export interface AnnotationRow {
+  label: string;
+  value: boolean | number | string;
+  by: string | null;
+  note: string | null;
+  step: number | null;
+  at: string;
+}
+
+/** The view of a run that is being recorded: what became of its records, as far as the recorder tells. */
+export interface Following {
+  is_on: boolean;
+  dropped: number;
+  detail: string;
+  stalled_s: number;
+}
+
+/** Everything the view of one engagement needs. `seq` counts the patches that are in it already; `following` is null for a run that is not followed. With `marks`, the lanes' own lists of marks are empty; with `columns`, `steps`, `causes` and the timeline's lanes are. */
 export interface EngagementPayload {
   v: number;
   engagement: Summary;
@@ -210,6 +285,33 @@ export interface EngagementPayload {
   timeline: Timeline;
   gaps: Array<GapRow>;
   details: Array<StepDetail>;
+  annotations: Array<AnnotationRow>;
+  following: Following | null;
+  seq: number;
+  marks: MarkColumns | null;
+  columns: StepColumns | null;
+}
+
+/** Steps to pick out; null fields ask nothing. With `kind`, `model` or `tool`, a step is picked that has such an event, and `status` (then `failed` or `completed`) is that event's. */
+export interface Filter {
+  text: string | null;
+  name: string | null;
+  status: string | null;
+  ns: string | null;
+  turn: number | null;
+  kind: string | null;
+  model: string | null;
+  tool: string | null;
+}
+
+/** How the user has set the view, beside the selection; kept in the model, so that a view that is mounted again is as before. `found` are ids of steps whose whole values contain the filter's text, as the kernel says (null: not asked). `graph` and `timeline` belong to those views. */
+export interface ViewState {
+  tab: string | null;
+  filter: Filter | null;
+  found: Array<string> | null;
+  time_ms: number | null;
+  graph: unknown;
+  timeline: unknown;
 }
 
 /** Browser to kernel: the user selected these steps (ids). */
@@ -234,4 +336,148 @@ export interface ValueMessage {
   seq: number;
   preview: Preview | null;
   error: string | null;
+}
+
+/** Browser to kernel: these fields of the view's state changed. */
+export interface StateMessage {
+  op: "state";
+  state: unknown;
+  seq: number;
+}
+
+/** Browser to kernel: a view was mounted, with a payload that has this many patches in it. */
+export interface HelloMessage {
+  op: "hello";
+  patches: number;
+  seq: number;
+}
+
+/** Browser to kernel: in which steps does a whole value contain this text? */
+export interface SearchMessage {
+  op: "search";
+  text: string;
+  seq: number;
+}
+
+/** Browser to kernel: put this on record, about a step (id) or the engagement (null). */
+export interface AnnotateMessage {
+  op: "annotate";
+  step: string | null;
+  label: string;
+  value: boolean | number | string;
+  note: string | null;
+  seq: number;
+}
+
+/** Kernel to browser: the answer to the message with the same `seq`; `error` says why there is none. */
+export interface AnswerMessage {
+  op: "answer";
+  seq: number;
+  value: unknown;
+  error: string | null;
+}
+
+/** One change of the payload: `path` leads to what is replaced by `value`; with `n`, to a list that is cut to n. */
+export interface Change {
+  path: Array<string | number>;
+  value: unknown;
+  n: number | null;
+}
+
+/** Kernel to browser: the run went on. Patches apply in the order of `patch`: the payload's `seq` after it. */
+export interface PatchMessage {
+  op: "patch";
+  patch: number;
+  changes: Array<Change>;
+}
+
+/** Two steps that belong together, as indexes into the steps of either run; None where one run has no such step. */
+export interface Pair {
+  a: number | null;
+  b: number | null;
+  kind: "same" | "changed" | "only_a" | "only_b";
+  note: string;
+}
+
+/** A node of either run; `a` and `b` are its indexes there. */
+export interface ComparedNode {
+  name: string;
+  label: string;
+  kind: "step" | "start" | "end";
+  parent: number | null;
+  is_global: boolean;
+  is_goal: boolean;
+  declared: boolean;
+  a: number | null;
+  b: number | null;
+}
+
+/** A way in either run, and how often each took it. */
+export interface ComparedEdge {
+  source: number;
+  target: number;
+  kind: string;
+  declared: boolean;
+  a: number;
+  b: number;
+}
+
+/** Two runs side by side on one graph and one axis of time. */
+export interface ComparisonPayload {
+  v: number;
+  kind: "comparison";
+  names: Array<string>;
+  runs: Array<EngagementPayload>;
+  alignment: Array<Pair>;
+  nodes: Array<ComparedNode>;
+  edges: Array<ComparedEdge>;
+  layout: Layout;
+}
+
+/** What one group of engagements adds up to, at a node or on an edge. Durations are medians in ms: of the node's steps, or of the time between the two steps; `n_dropped` ended here without a goal. None: not known. */
+export interface MapNumbers {
+  n: number;
+  n_engagements: number;
+  n_dropped: number;
+  duration_ms: number | null;
+  cost: number | null;
+}
+
+/** A node of a process map; `numbers` are parallel to the groups. */
+export interface MapNode {
+  name: string;
+  label: string;
+  kind: "step" | "start" | "end";
+  parent: number | null;
+  is_global: boolean;
+  is_goal: boolean;
+  declared: boolean;
+  numbers: Array<MapNumbers>;
+}
+
+/** A way between two nodes of a process map; `numbers` are parallel to the groups. */
+export interface MapEdge {
+  source: number;
+  target: number;
+  kind: string;
+  declared: boolean;
+  numbers: Array<MapNumbers>;
+}
+
+/** Some engagements, and how many they are. */
+export interface MapGroup {
+  name: string;
+  n_engagements: number;
+}
+
+/** Many engagements as one graph with numbers; with two groups also their difference (second less first). */
+export interface ProcessMapPayload {
+  v: number;
+  kind: "process_map";
+  title: string;
+  currency: string;
+  groups: Array<MapGroup>;
+  nodes: Array<MapNode>;
+  edges: Array<MapEdge>;
+  layout: Layout;
 }

@@ -120,9 +120,8 @@ async def main(rounds: int) -> None:
         for clock, kind in enumerate(("CPU", "wall")):
             hand, dsl = ([one[clock] for one in times] for times in seen)
             low, ratio, high = quantiles([b / a for a, b in zip(hand, dsl, strict=True)], n=4)
-            print(
-                f"{name + ', ' + kind:<22}{median(hand):>12.2f}{median(dsl):>10.2f}{ratio:>8.3f}  [{low:.3f}, {high:.3f}]"
-            )
+            both = f"{median(hand):>12.2f}{median(dsl):>10.2f}"
+            print(f"{name + ', ' + kind:<22}{both}{ratio:>8.3f}  [{low:.3f}, {high:.3f}]")
 
 
 if __name__ == "__main__":

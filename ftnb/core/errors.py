@@ -9,6 +9,7 @@
     ├── SchemaVersionError (ValueError)        written by a newer ftnb
     ├── InvalidArgumentError (ValueError)      an argument that cannot be used, with what can
     │   └── WorkflowError                       a workflow whose graph cannot be compiled
+    ├── ReplayError (RuntimeError)              a recorded step or run cannot be run again as asked
     ├── LLMError (RuntimeError)                 a language model, or the client of one, gave no usable answer
     └── ResumeError (RuntimeError)              a conversation cannot be resumed as asked
         └── ThreadBusyError                     another turn of it is running
@@ -76,6 +77,10 @@ class InvalidArgumentError(FtnbError, ValueError):
 
 class WorkflowError(InvalidArgumentError):
     """A workflow whose graph cannot be compiled: unknown, missing, doubled or unreachable steps."""
+
+
+class ReplayError(FtnbError, RuntimeError):
+    """A recorded step or run cannot be run again as asked; the message says what is missing, and what to do."""
 
 
 class LLMError(FtnbError, RuntimeError):

@@ -62,6 +62,10 @@ class Scope:
     engagement_id: str = field(default_factory=new_id)
     drive: Drive | None = None
     """Set where somebody else than its root run says how the engagement ends."""
+    parent_id: str | None = None
+    """The engagement that this one branches off."""
+    visits: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By namespace and node: how often nodes had run where it branched off, so that visits count on."""
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("ftnb_scope", default=None)

@@ -12,6 +12,7 @@ from ..core.ids import new_id, now_us
 from ..core.model import EngagementStatus, EventKind, Topology
 from ..store import build
 from ..store.draft import Draft, Stream
+from . import _live
 from ._checkpoints import Checkpoints, Loaded, lane_of
 from ._clock import offset_ns
 from ._code import Codes
@@ -78,6 +79,7 @@ class Turns:
             self.usages[engaged.stream.stream_id] = engaged.drive.usage
         elif start.thread is not None:
             self._identity.bind(start.thread, engaged)
+        _live.ran(engaged.engagement_id, start.compiled)
         turn = self._turn(engaged, start)
         turn.touched = perf
         return turn
@@ -304,8 +306,9 @@ class Turns:
         name = scope.labels.name or "engagement"
         engaged = Engaged(engagement_id, stream, scope.labels, name, scope.topology or Topology())
         engaged.drive = scope.drive
+        engaged.visits.update(scope.visits)
         self._scopes[engagement_id] = engaged
-        self._start(engaged, wall, dict(scope.labels.metadata), None, None)
+        self._start(engaged, wall, dict(scope.labels.metadata), scope.parent_id, None)
         self.newest = engagement_id
         self.n_begun += 1
         return engaged

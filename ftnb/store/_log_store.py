@@ -103,6 +103,12 @@ class LogStoreBase(ABC):
     def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob."""
 
+    def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        """The blobs of an engagement."""
+        table = self._scan_blobs()
+        rows = zip(*(table[name].to_pylist() for name in ("engagement_id", "blob_id", "data")), strict=True)
+        return {blob_id: data for owner, blob_id, data in rows if owner == engagement_id}
+
     @abstractmethod
     def _scan(
         self,
@@ -274,6 +280,10 @@ class LogStoreBase(ABC):
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
         return self._blob(clean_id(engagement_id), blob_id)
+
+    def blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        """Every blob of an engagement, by id: for whoever reads all of its values."""
+        return self._blobs_of(clean_id(engagement_id))
 
     def store_entries(self) -> list[dict[str, Any]]:
         """The store's own log: dicts with seq, at, type and what was given, oldest first."""

@@ -53,6 +53,12 @@ class PostgresReader:
         ((seq, purges),) = self._all(connection, f"SELECT seq, purges FROM {self._t}_meta")
         return seq, purges
 
+    def blobs_of(self, connection: Any, engagement_id: str) -> dict[str, bytes]:
+        """Every blob of an engagement, by id."""
+        find = f"""SELECT blob_id, data FROM {self._t}_blob JOIN {self._t}_engagement USING (eid)
+            WHERE engagement_id = %s"""
+        return {row[0]: bytes(row[1]) for row in self._all(connection, find, (engagement_id,))}
+
     def blob(self, connection: Any, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
         find = f"""SELECT data FROM {self._t}_blob JOIN {self._t}_engagement USING (eid)

@@ -92,6 +92,11 @@ class RedisReader:
         kept = self._client.hget(self._keys.blobs(engagement_id), blob_id)
         return None if kept is None else load_blob(kept)[2]
 
+    def blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        """Every blob of an engagement, by id."""
+        found: Any = self._client.hgetall(self._keys.blobs(engagement_id))
+        return {as_text(blob_id): load_blob(kept)[2] for blob_id, kept in found.items()}
+
     def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
         """Dedup hash to blob id."""
         found = self._client.hgetall(self._keys.dedup(engagement_id))

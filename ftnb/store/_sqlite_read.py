@@ -65,6 +65,11 @@ class SQLiteReader:
         found = self._rows(find, (engagement_id, blob_id))
         return found[0][0] if found else None
 
+    def blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        """Every blob of an engagement, by id."""
+        find = "SELECT blob_id, data FROM blob JOIN engagement USING (eid) WHERE engagement_id = ?"
+        return dict(self._rows(find, (engagement_id,)))
+
     # --- summaries ---
 
     def summaries(self, where: Mapping[str, Any] | None, *, limit: int | None, newest: bool) -> list[EngagementSummary]:

@@ -144,6 +144,9 @@ class LogStore(Store, Protocol):
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
 
+    def blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        """Every blob of an engagement, by id; empty when it has none, or is unknown."""
+
     def subscribe(self, *, after: int | None = None) -> AsyncIterator[Record]:
         """As `Store.subscribe`; with `after`, everything with a greater seq, what is there already first."""
 

@@ -128,6 +128,9 @@ class MemoryStore(LogStoreBase):
         blob = self._blobs.get((engagement_id, blob_id))
         return None if blob is None else blob.data
 
+    def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        return {b.blob_id: b.data for (owner, _), b in list(self._blobs.items()) if owner == engagement_id}
+
     def _scan(
         self,
         columns: Sequence[str],

@@ -159,6 +159,11 @@ class ParquetStore:
                 self._blobs.popitem(last=False)
         return self._blobs[key].get(blob_id)
 
+    def blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        """Every blob of an engagement, by id."""
+        self.blob(engagement_id, "")
+        return dict(self._blobs[clean_id(engagement_id)])
+
     def revision(self) -> tuple[int, int]:
         """Always the same: an export does not change."""
         return 0, 0

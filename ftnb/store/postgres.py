@@ -151,6 +151,11 @@ class PostgresStore(LogStoreBase):
             return self._reader.scan(connection, columns, types, engagement_id, after, containing)
 
     @told
+    def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        with self._read.use() as connection:
+            return self._reader.blobs_of(connection, engagement_id)
+
+    @told
     def _scan_blobs(self) -> pa.Table:
         with self._read.use() as connection:
             return self._reader.blobs(connection)

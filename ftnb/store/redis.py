@@ -159,6 +159,10 @@ class RedisStore(LogStoreBase):
         return table_of(names, rows).select(list(columns))
 
     @told
+    def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        return self._reader.blobs_of(engagement_id)
+
+    @told
     def _scan_blobs(self) -> pa.Table:
         return table_of(BLOB_DTYPES, self._reader.blobs())
 

@@ -145,6 +145,9 @@ class SQLiteStore(LogStoreBase):
     ) -> pa.Table:
         return self._reader.scan(columns, types=types, engagement_id=engagement_id, after=after, containing=containing)
 
+    def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
+        return self._reader.blobs_of(engagement_id)
+
     def _scan_blobs(self) -> pa.Table:
         return self._reader.scan_blobs()
 

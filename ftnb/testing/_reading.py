@@ -67,6 +67,9 @@ class ReadingTests(StoreCase):
         assert resolve(step.update_ref) == {"messages": ["m" * 900]}
         assert store.scan_blobs().num_rows == 1
         assert store.blob(engagement_id, "nope") is None
+        (blob_id,) = store.scan_blobs()["blob_id"].to_pylist()
+        assert store.blobs_of(engagement_id) == {blob_id: store.blob(engagement_id, blob_id)}
+        assert store.blobs_of("nope") == {}
         recorder.close()
 
     def test_long_and_odd_names_survive_and_ids_are_opaque(self, store: LogStore) -> None:

@@ -158,8 +158,8 @@ def test_a_workflow_shows_the_users_function_not_its_wrapper() -> None:
     def greet(state: Path) -> dict[str, list[str]]:
         return {"path": ["greet"]}
 
-    wf.edge(START, "greet")
-    wf.edge("greet", END)
+    wf.entry("greet")
+    wf.finish("greet")
     nodes = by_node(read_code(wf.compile()))
     assert '["greet"]' in nodes["greet"]["source"]
 

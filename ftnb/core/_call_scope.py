@@ -51,7 +51,7 @@ class CallScope:
 
     def open(self) -> CallScope:
         """Make this the scope of the code that runs from here on in this context."""
-        self.outer = CALL.get()
+        self.outer = _innermost()
         CALL.set(self)
         return self
 
@@ -96,7 +96,7 @@ def softer() -> Iterator[CallScope]:
 def claim(layer: str, *, is_firm: bool = True) -> Iterator[CallScope]:
     """For the length of the block, calls of models are this layer's to record."""
     scope = CallScope(layer, is_firm=is_firm)
-    scope.outer = CALL.get()
+    scope.outer = _innermost()
     token = CALL.set(scope)
     try:
         yield scope
@@ -123,6 +123,14 @@ def unwatch() -> None:
 def is_watched() -> bool:
     """Whether anybody below LangChain's callbacks records calls."""
     return _n_watching > 0
+
+
+def _innermost() -> CallScope | None:
+    """The innermost open scope; closed ones are let go, so that no chain of them grows."""
+    scope = CALL.get()
+    while scope is not None and not scope.is_open:
+        scope = scope.outer
+    return scope
 
 
 def _on_stack(names: frozenset[str]) -> bool:

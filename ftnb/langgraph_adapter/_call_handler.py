@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from time import perf_counter_ns
 from types import FrameType
 from typing import Any
@@ -11,13 +10,16 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from ..core import _call_scope
 from ..core.freeze import freeze
 from . import _events as events
 from ._capture import Capture
+from ._place import ORIGIN, inner
 from ._scope import SCOPE
 
-ORIGIN: ContextVar[UUID | None] = ContextVar("ftnb_origin", default=None)
-"""In a pool's thread: the run that handed the work over."""
+
+_MODEL_FRAMES = frozenset(("_generate", "_agenerate", "_stream", "_astream"))
+"""What LangChain's models are made of; between two chunks of their streams, none of it is on the stack."""
 
 
 class CallHandler(BaseCallbackHandler):
@@ -25,12 +27,16 @@ class CallHandler(BaseCallbackHandler):
 
     run_inline = True
     raise_error = False
+    is_ambient = False
+    """It sees whatever runs outside an explicit recorder."""
 
     def __init__(self, target: Capture | None = None) -> None:
         self.target = target
         self._graphs: dict[UUID, FrameType] = {}
         """Frames of the graphs that run, to look at their loop when they end."""
         self._first_tokens: dict[UUID, int] = {}
+        self._scopes: dict[UUID, _call_scope.CallScope] = {}
+        """Of the calls of models under way, while somebody records those of SDKs too."""
 
     # --- models ---
 
@@ -76,13 +82,15 @@ class CallHandler(BaseCallbackHandler):
         try:
             perf = perf_counter_ns()
             scope = None
+            parent_run_id = inner(ORIGIN.get() if parent_run_id is None else parent_run_id)
             if parent_run_id is None:
-                parent_run_id = ORIGIN.get()
                 scope = SCOPE.get() if parent_run_id is None else None
                 if parent_run_id is None and scope is None and not self._graphs:
                     return  # a call of its own, while no graph runs
             name = more.get("name") or name_of(serialized, "llm")
             parameters = freeze(more.get("invocation_params") or {})
+            if _call_scope.is_watched():
+                self._scopes[run_id] = _call_scope.CallScope("langchain", frames=_MODEL_FRAMES).open()
             target.submit(
                 target.translate,
                 (events.LLM_START, perf, run_id, parent_run_id, name, given, metadata or {}, parameters, scope),
@@ -97,11 +105,19 @@ class CallHandler(BaseCallbackHandler):
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
         """The model answered."""
-        self._end(events.LLM_END, run_id, response, self._first_tokens.pop(run_id, None))
+        self._end(events.LLM_END, run_id, response, self._first_tokens.pop(run_id, None), *self._inner(run_id))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """The model failed."""
-        self._end(events.LLM_ERROR, run_id, error, self._first_tokens.pop(run_id, None))
+        self._end(events.LLM_ERROR, run_id, error, self._first_tokens.pop(run_id, None), *self._inner(run_id))
+
+    def _inner(self, run_id: UUID) -> tuple[list[Any], ...]:
+        """What layers below saw of the call, if any did."""
+        scope = self._scopes.pop(run_id, None)
+        if scope is None:
+            return ()
+        scope.close()
+        return (scope.inner,) if scope.inner else ()
 
     # --- tools and retrievers ---
 
@@ -142,8 +158,8 @@ class CallHandler(BaseCallbackHandler):
         try:
             perf = perf_counter_ns()
             scope = None
+            parent_run_id = inner(ORIGIN.get() if parent_run_id is None else parent_run_id)
             if parent_run_id is None:
-                parent_run_id = ORIGIN.get()
                 scope = SCOPE.get() if parent_run_id is None else None
                 if parent_run_id is None and scope is None and not self._graphs:
                     return

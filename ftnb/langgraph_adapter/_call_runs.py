@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.ids import new_id
@@ -10,10 +11,12 @@ from ..core.model import StepStatus
 from ..store import build
 from ..store.draft import Draft
 from ._calls import Calls
+from ._llm import Seen
 from ._runs import CallRun, GraphRun, Run, StepRun, Turn, as_mapping, describe
-from ._scope import Scope
+from ._scope import Alone, Labels, Scope
 from ._turns import Turns
 
+_MAX_PASSED_OVER = 1_000
 UNATTACHED = "(unattached)"
 """Name of the step that holds the calls of a turn of which nobody can tell in which step they were made."""
 
@@ -34,6 +37,8 @@ class CallRuns:
         self._runs = runs
         self._roots = roots
         self.unended = self._calls.unended
+        self._passed_over: OrderedDict[Any, bool] = OrderedDict()
+        """Runs of models under way of which nothing is recorded, as they lie in no step."""
 
     def _add(self, run_id: Any, run: Run) -> None:
         self._runs[run_id] = run
@@ -48,7 +53,9 @@ class CallRuns:
         run.turn.open.pop(run_id, None)
         return run
 
-    def _step_for(self, parent_id: Any, scope: Scope | None, perf: int, name: str) -> tuple[StepRun | None, bool]:
+    def _step_for(
+        self, parent_id: Any, scope: Scope | Alone | None, perf: int, name: str
+    ) -> tuple[StepRun | None, bool]:
         """The step that a call belongs to, and whether it was made for this call; None: the call is not recorded."""
         parent = self._runs.get(parent_id)
         if parent is not None:
@@ -56,6 +63,13 @@ class CallRuns:
                 return parent.step, False
             # In a graph, outside its nodes: the router at its entry may ask a model.
             return self.plain_step(parent.turn, perf, name), True
+        if isinstance(scope, Alone):
+            if parent_id is None and (roots := self._roots()):
+                return self._unattached(roots[-1].turn, perf), False
+            scope = Scope(scope.labels.over(Labels(name)))
+            step = self.plain_step(self._turns.plain(perf, scope), perf, name)
+            step.scope = scope
+            return step, True
         if parent_id is not None:
             return None, False
         if scope is not None:
@@ -75,25 +89,53 @@ class CallRuns:
         if step is not None:
             call = self._calls.llm(step, perf, name, messages, metadata, parameters)
             call.own_step = step if is_own else None
+            call.alone = step.scope if is_own else None
             outer = self._runs.get(parent_id)
             call.outer = outer if isinstance(outer, CallRun) and outer.kind == "llm" else None
             self._add(run_id, call)
+            return
+        self._passed_over[run_id] = True
+        if len(self._passed_over) > _MAX_PASSED_OVER:
+            self._passed_over.popitem(last=False)
 
     def llm_end(self, event: Any) -> None:
         """It answered."""
-        _, perf, run_id, result, first_token = event
+        _, perf, run_id, result, first_token, *inner = event
         call = self._pop(run_id)
         if call is not None:
-            self._calls.llm_end(call, perf, result, first_token)
-            self.end_plain(call.own_step, perf, None)
+            if isinstance(result, Seen):
+                self._calls.seen_end(call, perf, result)
+                error = result.answer().error
+            else:
+                self._calls.llm_end(call, perf, result, first_token, *inner)
+                error = None
+            self.end_plain(call.own_step, perf, error)
+            self._end_alone(call, perf, error)
+        elif inner:
+            self._unclaimed(run_id, perf, inner[0])
+
+    def _end_alone(self, call: CallRun, perf: int, error: BaseException | None) -> None:
+        if call.alone is not None:
+            self._turns.close_scope(call.turn.us(perf), call.alone, error)
+
+    def _unclaimed(self, run_id: Any, perf: int, calls: Sequence[Seen]) -> None:
+        """Nothing is recorded of LangChain's run that these were made by: then they are on record themselves."""
+        if self._passed_over.pop(run_id, None) is None:
+            return  # it was recorded, and ended before this
+        for call in calls:
+            name = call.about()[0]
+            self.llm_start((None, call.began(), call, None, name, call, {}, None, Alone()))
+            self.llm_end((None, perf, call, call, None))
 
     def llm_error(self, event: Any) -> None:
         """It failed."""
-        _, perf, run_id, error, first_token = event
+        _, perf, run_id, error, first_token, *inner = event
         call = self._pop(run_id)
         if call is not None:
-            self._calls.llm_error(call, perf, error, first_token)
+            self._calls.llm_error(call, perf, error, first_token, *inner)
             self.end_plain(call.own_step, perf, error)
+        elif inner:
+            self._unclaimed(run_id, perf, inner[0])
 
     def tool_start(self, event: Any) -> None:
         """A tool or retriever is called."""

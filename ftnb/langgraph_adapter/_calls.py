@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.model import EventKind
@@ -22,6 +22,11 @@ class Calls:
         """A model was called with `messages`: chat messages, or one prompt text."""
         given, is_late = parameters or (None, False)
         call = CallRun(step.turn, step, step.graph, kind="llm", perf=perf, is_late=is_late)
+        if isinstance(messages, _llm.Seen):
+            call.seen = messages
+            _, provider, call.model, call.subtype = messages.about()
+            call.name, call.payload = call.model or name, {"provider": provider}
+            return call
         call.name = str(metadata.get("ls_model_name") or (given or {}).get("model") or name)
         call.model = metadata.get("ls_model_name") or (given or {}).get("model") or (given or {}).get("model_name")
         if isinstance(messages, str):
@@ -37,25 +42,57 @@ class Calls:
             call.payload["provider"] = metadata["ls_provider"]
         return call
 
-    def llm_end(self, call: CallRun, perf: int, result: Any, first_token: int | None) -> None:
-        """The model answered."""
+    def llm_end(
+        self, call: CallRun, perf: int, result: Any, first_token: int | None, inner: Sequence[_llm.Seen] = ()
+    ) -> None:
+        """The model answered. `inner`: the same call as layers below saw it."""
         answer = result if isinstance(result, _llm.Answer) else _llm.answer(result)
         call.name = (answer.model or call.name) if isinstance(result, _llm.Answer) else call.name
         call.payload["response"] = answer.response
+        answer = _llm.completed(answer, inner)
+        call.payload.update(answer.more)
+        first_token = answer.first_token if first_token is None else first_token
         self._llm_event(call, perf, first_token, tokens=answer.tokens, model=answer.model or call.model)
 
-    def llm_error(self, call: CallRun, perf: int, error: BaseException, first_token: int | None) -> None:
+    def seen_end(self, call: CallRun, perf: int | None, seen: _llm.Seen) -> None:
+        """A call that no callback saw is over; `perf` None: as far as it got."""
+        answer = seen.answer()
+        messages, parameters, is_late = seen.asked()
+        call.payload.update(messages=messages, parameters=parameters, response=answer.response)
+        call.is_late = call.is_late or is_late
+        error = answer.error_text or (None, None)
+        if answer.error is not None:
+            error = told(answer.error)  # type: ignore[assignment]
+        call.payload.update(answer.more)
+        fields = {
+            "tokens": answer.tokens,
+            "model": answer.model or call.model,
+            "error": error[0],
+            "error_type": error[1],
+        }
+        self._llm_event(call, perf, answer.first_token, **fields)
+
+    def llm_error(
+        self,
+        call: CallRun,
+        perf: int,
+        error: BaseException,
+        first_token: int | None,
+        inner: Sequence[_llm.Seen] = (),
+    ) -> None:
         """The call of the model failed."""
         message, kind = told(error)
+        for one in inner:
+            call.payload.update(one.answer().more)
         self._llm_event(call, perf, first_token, model=call.model, error=message, error_type=kind)
 
-    def _llm_event(self, call: CallRun, perf: int, first_token: int | None, **fields: Any) -> None:
+    def _llm_event(self, call: CallRun, perf: int | None, first_token: int | None, **fields: Any) -> None:
         if call.inner:
             if len(call.inner) == 1 and call.inner[0].tokens is None:
                 call.inner[0].tokens = fields.get("tokens")  # still held, as it had none
             return
         ttft = None if first_token is None else (first_token - call.perf) // 1000
-        draft = self._draft(call, EventKind.LLM_CALL, perf, ttft_us=ttft, **fields)
+        draft = self._draft(call, EventKind.LLM_CALL, perf, ttft_us=ttft, subtype=call.subtype, **fields)
         if call.outer is not None:
             call.outer.inner.append(draft)
         if call.step is not None:
@@ -101,6 +138,9 @@ class Calls:
 
     def unended(self, call: CallRun) -> None:
         """The run around the call ended without it."""
+        if call.seen is not None:
+            self.seen_end(call, None, call.seen)
+            return
         kind = EventKind.LLM_CALL if call.kind == "llm" else EventKind.TOOL_CALL
         self._emit(self._draft(call, kind, None, model=call.model))
 

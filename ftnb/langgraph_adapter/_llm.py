@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..store.draft import Tokens
@@ -42,6 +42,55 @@ class Answer(NamedTuple):
     response: dict[str, Any] | None
     tokens: Tokens | None
     model: str | None
+    error: BaseException | None = None
+    error_text: tuple[str, str] | None = None
+    """Message and kind of an error that came as part of the answer."""
+    first_token: int | None = None
+    """When the first token came, by `perf_counter_ns`."""
+    more: Mapping[str, Any] = {}
+    """Further entries of the payload."""
+
+
+class Seen:
+    """A call as a layer below LangChain sees it, to be read on the writer's thread."""
+
+    __slots__ = ()
+
+    def asked(self) -> tuple[list[Any], dict[str, Any], bool]:
+        """The messages, the parameters, and whether some of it may have changed since the call."""
+        raise NotImplementedError
+
+    def answer(self) -> Answer:
+        """What is known of the answer by now."""
+        raise NotImplementedError
+
+    def about(self) -> tuple[str, str, str | None, str | None]:
+        """The name of a step made for it, its provider, its model and its subtype."""
+        raise NotImplementedError
+
+    def began(self) -> int:
+        """When, by `perf_counter_ns`."""
+        raise NotImplementedError
+
+
+def completed(answer: Answer, inner: Sequence[Seen]) -> Answer:
+    """`answer`, with what it lacks taken from the same call as layers below saw it.
+
+    A layer that tries again makes several calls below, and all of them are paid for.
+    """
+    below = [one.answer() for one in inner]
+    tokens = answer.tokens
+    if tokens is None:
+        paid = [one.tokens for one in below if one.tokens is not None]
+        tokens = tuple(map(sum, zip(*paid, strict=True))) if paid else None  # type: ignore[assignment]
+    first = [one.first_token for one in (answer, *below) if one.first_token is not None]
+    models = [one.model for one in (answer, *reversed(below)) if one.model]
+    more: dict[str, Any] = {}
+    for one in (*below, answer):
+        more.update(one.more)
+    return answer._replace(
+        tokens=tokens, model=models[0] if models else None, first_token=first[0] if first else None, more=more
+    )
 
 
 def answer(result: Any) -> Answer:

@@ -60,6 +60,8 @@ class Engaged:
     parked: dict[tuple[str, str], list[Parked]] = field(default_factory=dict)
     """Steps, by namespace and node, that another process or an earlier turn left waiting."""
     drive: Drive | None = None
+    verdict: tuple[EngagementStatus, str | None] | None = None
+    """How it ends, as the code in its block said; None: it is judged."""
     code: str | None = None
     """Version of the code of its latest graph; None: not told yet."""
 
@@ -160,6 +162,10 @@ class StepRun(Run):
     """Identity of an exception that a step inside has an event of: it passes through every step around that one."""
     plain: bool = False
     """A call outside any graph, recorded as a step because it happened inside a scope."""
+    is_code: bool = False
+    """A stretch of plain code, begun and ended by whoever wrote it."""
+    waits: bool = False
+    """Of plain code: it was paused in the midst of it."""
 
     @property
     def full(self) -> str:
@@ -183,6 +189,11 @@ class CallRun(Run):
     """The step made for it alone."""
     outer: CallRun | None = None
     """The model call that this one is made by."""
+    seen: Any = None
+    """What saw it, where that is no callback (`_llm.Seen`)."""
+    subtype: str | None = None
+    alone: Scope | None = None
+    """The engagement that was begun for it alone."""
     inner: list[Draft] = field(default_factory=list)
     """Events of the model calls made by this one: they are what happened, and this one is not recorded."""
 

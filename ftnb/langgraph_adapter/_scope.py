@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.ids import new_id
 from ..core.model import Topology
-from ._drive import Drive
+from ._drive import Drive, Resumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,19 @@ class Scope:
     engagement_id: str = field(default_factory=new_id)
     drive: Drive | None = None
     """Set where somebody else than its root run says how the engagement ends."""
+    resumed: Resumed | None = None
+    """The engagement that goes on in this block; None: a new one begins, or `drive` tells."""
     parent_id: str | None = None
     """The engagement that this one branches off."""
     visits: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By namespace and node: how often nodes had run where it branched off, so that visits count on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Stands in the place of a scope for a call of a model that gets an engagement of its own where it has no step."""
+
+    labels: Labels = field(default_factory=Labels)
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("ftnb_scope", default=None)

@@ -24,6 +24,9 @@ logger = logging.getLogger("ftnb")
 _RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0)
 _HOPELESS_BACKLOG = 100_000
 """Queued items past which a batch that cannot be written is given up, to bound memory."""
+_HINDERED = 1.25
+"""Time over processor time of making a batch from which on others are taken to compute at the same time."""
+_HINDERED_SECONDS = 0.001
 Drop = tuple[str, str, str | None]
 """Reason, detail, and the engagement where it is known."""
 
@@ -70,6 +73,8 @@ class Committer:
         """Items of the batch that is being written."""
         self.begun: float | None = None
         """The monotonic time since when it is."""
+        self.is_hindered = True
+        """The last batch took much longer than its work: other threads wanted the interpreter at the same time."""
         self._told: set[str] = set()
 
     def prepare(self, items: list[Any]) -> Batch | None:
@@ -79,8 +84,13 @@ class Committer:
             self.lost("forked", self._refused, len(items))
             return None
         self.in_hand, self.begun = len(items), time.monotonic()
+        worked = time.thread_time()
         drafts = self._drafts(items)
-        return self._encode(drafts) if drafts else None
+        batch = self._encode(drafts) if drafts else None
+        # Nothing here waits for a disk: what is missing between the two clocks went to others.
+        worked, took = time.thread_time() - worked, time.monotonic() - self.begun
+        self.is_hindered = took > _HINDERED * worked and took - worked > _HINDERED_SECONDS
+        return batch
 
     def write(self, batch: Batch | None, backlog: Callable[[], int]) -> None:
         """Commit what was prepared."""

@@ -33,6 +33,11 @@ _MAX_TRANSLATED_AT_FORK = 5_000
 _GATHER_SECONDS = 0.01
 """How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
 would compete with the agent for the interpreter, and would commit a step at a time."""
+_GATHER_BUSY_SECONDS = 0.05
+"""The same while the agent computes: whatever the writer does then, the agent waits for. A run of a few milliseconds is
+over before, and an agent that waits for its model leaves the interpreter to the writer."""
+_CROWDED = 5_000
+"""Queued items past which the writer does not rest: what is not kept is worse than what is slowed."""
 
 
 class Pipeline(Protocol):
@@ -227,7 +232,7 @@ class QueuePipeline:
         items = self._queue
         assert not isinstance(items, _Asleep)
         while not self._stopped:
-            _take(items, self._batch, self._waiting, writer.urgent)
+            _take(items, self._batch, self._waiting, writer)
             begun, waiting, taken = time.perf_counter(), list[threading.Event](), list[Any]()
             try:
                 with writer.gate:
@@ -243,7 +248,8 @@ class QueuePipeline:
                 done.set()
             self._stop_if_done()
             # Half of the time at most: the agent's own thread needs the interpreter too.
-            if taken and not writer.urgent.wait(min(time.perf_counter() - begun, _MAX_REST_SECONDS)):
+            rest = min(time.perf_counter() - begun, _MAX_REST_SECONDS) if self._queue.qsize() < _CROWDED else 0.0
+            if taken and not writer.urgent.wait(rest):
                 continue
             writer.urgent.clear()
 
@@ -325,9 +331,7 @@ _lock = threading.RLock()
 """Guards `_pipelines` and owners; re-entrant, since a collection inside it may release a pipeline."""
 
 
-def _take(
-    items: queue.SimpleQueue[Any], batch: list[Any], waiting: list[threading.Event], urgent: threading.Event
-) -> None:
+def _take(items: queue.SimpleQueue[Any], batch: list[Any], waiting: list[threading.Event], writer: Committer) -> None:
     """Fill the next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
     item = items.get()
     while True:
@@ -336,8 +340,8 @@ def _take(
                 waiting.append(item[1])
                 return
             batch.append(item)
-            if len(batch) == 1:
-                urgent.wait(_GATHER_SECONDS)
+            if len(batch) == 1 and items.qsize() < _BATCH:
+                writer.urgent.wait(_GATHER_BUSY_SECONDS if writer.is_hindered else _GATHER_SECONDS)
         if len(batch) >= _BATCH:
             return
         try:

@@ -14,6 +14,10 @@ def freeze(value: Any) -> tuple[Any, bool]:
 
     Only plain dicts, lists, tuples and sets are copied; objects are taken as they are (messages are treated as values).
     """
+    if type(value) not in _CONTAINERS:
+        return value, False
+    if not value:
+        return value.copy() if type(value) is not tuple else value, False
     budget = [MAX_NODES, False]
     return _copy(value, 0, budget), bool(budget[1])
 
@@ -32,5 +36,7 @@ def _copy(value: Any, depth: int, budget: list[Any]) -> Any:
     if kind is dict:
         return {key: _copy(item, below, budget) if type(item) in inner else item for key, item in value.items()}
     if kind is set:
-        return set(value)
-    return kind([_copy(item, below, budget) if type(item) in inner else item for item in value])
+        return value.copy()
+    if kind is list:
+        return [_copy(item, below, budget) if type(item) in inner else item for item in value]
+    return tuple([_copy(item, below, budget) if type(item) in inner else item for item in value])

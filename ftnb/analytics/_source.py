@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import narwhals as nw
@@ -13,7 +15,9 @@ import polars as pl
 from ..core.canonical import from_json
 from ..core.errors import InvalidArgumentError
 from ..frames import Frames
+from ..store._url import open_store
 from ..store.base import LogStore, Store, matches
+from ._engines import Views
 
 _STEPS = ("engagement_id", "name", "ns", "attempt", "duration_ms", "total_tokens")
 _ENGAGEMENTS = ("engagement_id", "status", "dropped_at")
@@ -31,8 +35,9 @@ class Opened(Protocol):
     def engagements(self) -> Any: ...
 
 
-Source = Store | Opened | tuple[Any, Any]
-"""A store, opened traces, or (steps, engagements): frames of polars, pandas or anything that narwhals reads."""
+Source = Store | Opened | str | os.PathLike[str] | tuple[Any, ...]
+"""A store, opened traces, where these are (a path or a URL), or (steps, engagements): frames of polars, pandas, or
+anything else that narwhals reads."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,22 @@ def store_of(source: Store | Opened) -> Store:
     return store
 
 
+def opened(source: Any) -> Any:
+    """What is at `source`, when it is a path or a URL: a store, or frames of a folder that has no log; else `source`.
+
+    Raises what opening a store does.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return source
+    if isinstance(source, os.PathLike) or "://" not in source:
+        folder = Path(source).expanduser()
+        views = Views.at(folder, "polars")
+        if views is not None and not (folder / "records.parquet").is_file():
+            scans = [views.scan(name) for name in ("steps", "engagements", "events")]
+            return tuple(scan for scan in scans if scan is not None)
+    return open_store(Path(source) if isinstance(source, os.PathLike) else source)
+
+
 def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """`where` as given. Raises InvalidArgumentError when it is no mapping."""
     if where is not None and not isinstance(where, Mapping):
@@ -68,8 +89,9 @@ def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
     """The frames of `source`, of engagements whose metadata equals `where`."""
     where = checked_where(where)
+    source = cast("Store | Opened | tuple[Any, ...]", opened(source))
     if isinstance(source, tuple):
-        steps, engagements = _given(source)
+        steps, engagements = _given(source[:2] if len(source) == 3 else source)
         engagements = _without_lone_calls(engagements, where)
         if where:
             engagements = engagements.filter(_metadata_matches(engagements, where))

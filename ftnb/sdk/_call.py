@@ -1,0 +1,209 @@
+"""One call of a model through an SDK, from its beginning to its end.
+
+On the caller's thread it only takes references; what they mean is worked out on the writer's thread (`asked`,
+`answer`). Nothing here raises into the SDK: what fails is counted by the recorder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import Any
+
+from ..core._call_scope import CALL, CallScope, outer, softer
+from ..core.freeze import freeze
+from ..langgraph_adapter import _events as events
+from ..langgraph_adapter import _place, _scope
+from ..langgraph_adapter._llm import Answer, Seen, completed
+from ..langgraph_adapter._scope import Alone
+from . import _wire
+from ._wire import Api, Reply
+
+_ALONE = Alone()
+_OK = 400
+CLOSED_EARLY = "closed before its end"
+
+
+class Call(CallScope, Seen):
+    """A call under way. It ends once; whatever is told of it later changes nothing."""
+
+    __slots__ = (
+        "__weakref__",
+        "above",
+        "api",
+        "attempts",
+        "base_url",
+        "body",
+        "causes",
+        "chunks",
+        "encoding",
+        "error",
+        "given",
+        "is_done",
+        "is_stream",
+        "known",
+        "model",
+        "owner",
+        "perf",
+        "provider",
+        "reader",
+        "request",
+        "status",
+        "target",
+    )
+
+    def __init__(self, api: Api, provider: str, model: str | None, given: Any, owner: Any = None) -> None:
+        super().__init__(api.name)
+        self.api = api
+        self.provider = provider
+        self.model = model
+        self.given = given
+        """The request as the SDK was given it: a mapping, whose values may change."""
+        self.owner = owner
+        """The SDK's object that makes the call."""
+        self.request: Any = None
+        """The request as it was sent: JSON."""
+        self.body: Any = None
+        """The answer: JSON, or an object of the SDK's."""
+        self.chunks: list[tuple[int, Any]] = []
+        self.is_stream = False
+        self.encoding: str | None = None
+        self.status: int | None = None
+        self.attempts = 0
+        """How often it was tried again."""
+        self.causes: list[Any] = []
+        """Why: a status, or an exception."""
+        self.error: BaseException | None = None
+        self.base_url: Any = None
+        self.is_done = False
+        self.known: Answer | None = None
+        self.reader: Any = None
+        """Makes JSON objects of `chunks` that are objects of the SDK's."""
+        self.target: Any = None
+        self.above: CallScope | None = None
+        self.perf = perf_counter_ns()
+
+    # --- on the caller's thread ---
+
+    def begin(self) -> bool:
+        """Begin it; False where nothing is recorded."""
+        above = outer()
+        target, key, scope = _place.here()
+        if target is None:
+            return False
+        self.target = target
+        self.outer = CALL.get()
+        for soft in softer():
+            soft.tell(self)
+        if above is not None:
+            self.above = above
+            above.tell(self)
+            return True
+        into = scope or (_ALONE if _scope.cell_labels is None else Alone(_scope.cell_labels))
+        start = (events.LLM_START, self.perf, self, key, self.api.name, self, _NOTHING, None, into)
+        target.submit(target.translate, start)
+        return True
+
+    def add(self, chunk: Any) -> None:
+        """A part of a stream arrived."""
+        self.chunks.append((perf_counter_ns(), chunk))
+
+    def failed(self, error: BaseException) -> None:
+        """It raised."""
+        if self.is_done:
+            return
+        self.error = error
+        if self.request is None:
+            self.request = _sent(error)
+        self.over()
+
+    def over(self) -> None:
+        """It ended, one way or another. Any thread, any number of times."""
+        if self.is_done:
+            return
+        self.is_done, self.is_open = True, False
+        if self.request is None:
+            # The SDK is through with it; from here on the values are the caller's again.
+            self.given = freeze(self.given)[0]
+        if self.above is None:
+            self.target.submit(self.target.translate, (events.LLM_END, perf_counter_ns(), self, self, None))
+
+    def drop(self, where: str, error: BaseException) -> None:
+        """Something of ours went wrong: count it."""
+        self.target.drop(f"capture of {self.api.name}, {where}", error)
+
+    # --- on the writer's thread ---
+
+    def began(self) -> int:
+        """When, by `perf_counter_ns`."""
+        return self.perf
+
+    def about(self) -> tuple[str, str, str | None, str | None]:
+        """The name of a step made for it, its provider, its model and its subtype."""
+        return self.api.name, self.provider, self.model, self.api.subtype
+
+    def asked(self) -> tuple[list[Any], dict[str, Any], bool]:
+        """Messages and parameters, of what was sent where that is known."""
+        sent = _wire.parse(self.request) if self.request is not None else None
+        given = sent if isinstance(sent, Mapping) else self.given
+        messages, parameters = self.api.ask(given if isinstance(given, Mapping) else {})
+        return messages, parameters, False
+
+    def answer(self) -> Answer:
+        """What is known of the answer by now."""
+        if self.known is not None:
+            return self.known
+        reply = self._reply()
+        more = {**reply.more, **self._about_the_way(reply)}
+        error_text = reply.error if self.error is None else None
+        found = completed(
+            Answer(reply.response, reply.tokens, reply.model, self.error, error_text, reply.first_token, more),
+            [one for one in self.inner if isinstance(one, Seen)],
+        )
+        if self.is_done:
+            self.known = found
+        return found
+
+    def _reply(self) -> Reply:
+        if self.is_stream:
+            chunks = list(self.chunks)
+            found = _wire.objects(chunks, self.encoding) if self.reader is None else self.reader(chunks)
+            return self.api.fold(found)
+        body = _plain(self.body)
+        return self.api.read(body) if isinstance(body, Mapping) else Reply()
+
+    def _about_the_way(self, reply: Reply) -> dict[str, Any]:
+        more: dict[str, Any] = {}
+        n_retries = max(self.attempts, len(self.causes))
+        if n_retries:
+            more["retries"] = n_retries
+            more["retried_after"] = [one if isinstance(one, (int, str)) else type(one).__name__ for one in self.causes]
+        status = getattr(self.error, "status_code", None) or self.status
+        if isinstance(status, int) and (status >= _OK or self.error is not None):
+            more["http_status"] = status
+        if self.is_stream and not reply.is_complete and self.error is None and reply.error is None and self.is_done:
+            more["stream"] = CLOSED_EARLY
+        host = getattr(self.base_url, "host", None)
+        if host and not str(host).endswith(_OWN_HOSTS):
+            more["server"] = str(host)
+        return more
+
+
+_NOTHING: dict[str, Any] = {}
+_OWN_HOSTS = ("api.openai.com", "api.anthropic.com", "googleapis.com")
+
+
+def _sent(error: BaseException) -> Any:
+    """What was sent, as an SDK's exception knows it."""
+    try:
+        return getattr(error, "request").content  # noqa: B009  (any exception may come here)
+    except Exception:
+        return None
+
+
+def _plain(body: Any) -> Any:
+    """A body as plain values: JSON, or an object that can be dumped."""
+    if isinstance(body, (bytes, str)):
+        return _wire.parse(body)
+    dump = getattr(body, "model_dump", None)
+    return dump(mode="json", warnings=False) if callable(dump) else body

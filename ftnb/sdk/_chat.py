@@ -1,0 +1,159 @@
+"""Chat completions, text completions and embeddings: OpenAI's API, and everybody's who speaks it. Writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ._wire import Api, Events, Reply, arguments, error_of, rest
+from .usage import tokens
+
+_SAID = ("content", "reasoning_content", "reasoning", "refusal", "text")
+
+
+def message(given: Any) -> Any:
+    """A chat message, its tool calls as `{"name", "args", "id"}`; other values as they are."""
+    if not isinstance(given, Mapping):
+        return given
+    shown = {key: value for key, value in given.items() if value is not None or key == "content"}
+    calls = given.get("tool_calls")
+    if isinstance(calls, (list, tuple)):
+        shown["tool_calls"] = [_tool_call(one) for one in calls]
+    if not shown.get("tool_calls"):
+        shown.pop("tool_calls", None)
+    return shown
+
+
+def _tool_call(call: Any) -> Any:
+    function = call.get("function") or call.get("custom") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        return call
+    given = function.get("arguments", function.get("input"))
+    return {"name": function.get("name"), "args": arguments(given), "id": call.get("id")}
+
+
+def _ask_chat(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    given = request.get("messages")
+    return [message(one) for one in _several(given)], rest(request, "messages")
+
+
+def _ask_text(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    return [{"role": "user", "content": one} for one in _several(request.get("prompt"))], rest(request, "prompt")
+
+
+def _ask_embedding(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    return [{"role": "user", "content": one} for one in _several(request.get("input"))], rest(request, "input")
+
+
+def _several(given: Any) -> list[Any]:
+    if given is None or given == "":
+        return []
+    if not isinstance(given, (list, tuple)):
+        return [given]
+    return [given] if given and isinstance(given[0], int) else list(given)  # numbers: one text, as tokens
+
+
+def read_chat(reply: Mapping[str, Any]) -> Reply:
+    """A chat or text completion."""
+    made = Reply(error=error_of(reply), tokens=tokens("openai", reply.get("usage")), model=_text(reply.get("model")))
+    said = [_choice(one) for one in reply.get("choices") or () if isinstance(one, Mapping)]
+    _answer(made, said, reply)
+    return made
+
+
+def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    given = choice.get("message")
+    if not isinstance(given, Mapping):
+        given = {"role": "assistant", "content": choice.get("text")}
+    said = dict(message(given))
+    said.pop("parsed", None)  # the SDK's, not the provider's
+    if choice.get("finish_reason") is not None:
+        said["finish_reason"] = choice["finish_reason"]
+    return said
+
+
+def _answer(made: Reply, said: list[dict[str, Any]], reply: Mapping[str, Any]) -> None:
+    if said:
+        made.response = said[0]
+        if len(said) > 1:
+            made.response["others"] = said[1:]
+    for key, name in (("id", "response_id"), ("service_tier", "service_tier")):
+        if reply.get(key):
+            made.more[name] = reply[key]
+
+
+def fold_chat(events: Events) -> Reply:
+    """The chunks of a chat or text completion."""
+    made, parts, about, usage = Reply(), dict[int, dict[str, Any]](), dict[str, Any](), None
+    for at, chunk in events:
+        made.error = made.error or error_of(chunk)
+        about.update({key: chunk[key] for key in ("id", "model", "service_tier") if chunk.get(key)})
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices") or ():
+            if _add(parts.setdefault(choice.get("index") or 0, {}), choice) and made.first_token is None:
+                made.first_token = at
+    said = [_whole(parts[index]) for index in sorted(parts)]
+    made.tokens, made.model = tokens("openai", usage), _text(about.get("model"))
+    made.is_complete = bool(said) and all("finish_reason" in one for one in said)
+    _answer(made, said, about)
+    return made
+
+
+def _add(part: dict[str, Any], choice: Mapping[str, Any]) -> bool:
+    """Add what a chunk says to what its choice has said so far; whether it said anything."""
+    delta = choice.get("delta")
+    delta = delta if isinstance(delta, Mapping) else {"content": choice.get("text")}
+    told = False
+    for key, value in delta.items():
+        if key == "tool_calls":
+            for call in value or ():
+                _add_tool(part.setdefault("tool_calls", {}), call)
+                told = True
+        elif isinstance(value, str) and key in _SAID:
+            part.setdefault(key, []).append(value)
+            told = told or bool(value)
+        elif value is not None:
+            part[key] = value
+    if choice.get("finish_reason") is not None:
+        part["finish_reason"] = choice["finish_reason"]
+    return told
+
+
+def _add_tool(calls: dict[Any, dict[str, Any]], delta: Mapping[str, Any]) -> None:
+    call = calls.setdefault(delta.get("index", len(calls)), {"name": "", "args": [], "id": None})
+    function = delta.get("function") or {}
+    call["id"] = delta.get("id") or call["id"]
+    call["name"] = call["name"] or function.get("name") or ""
+    call["args"].append(function.get("arguments") or "")
+
+
+def _whole(part: Mapping[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": part.get("role") or "assistant", "content": None}
+    for key, value in part.items():
+        said[key] = "".join(value) if key in _SAID and isinstance(value, list) else value
+    if "tool_calls" in part:
+        calls: Iterable[dict[str, Any]] = part["tool_calls"].values()
+        said["tool_calls"] = [{**one, "args": arguments("".join(one["args"]))} for one in calls]
+    return said
+
+
+def read_embedding(reply: Mapping[str, Any]) -> Reply:
+    """Embeddings: how many and how long; the numbers themselves are left out."""
+    found = reply.get("data") or ()
+    vector = found[0].get("embedding") if found and isinstance(found[0], Mapping) else None
+    made = Reply(error=error_of(reply), tokens=tokens("openai", reply.get("usage")), model=_text(reply.get("model")))
+    if isinstance(vector, str):
+        dimensions: int | None = (len(vector) * 3 // 4 - vector.count("=", -2)) // 4  # base64 of 32-bit floats
+    else:
+        dimensions = len(vector) if isinstance(vector, (list, tuple)) else None
+    made.response = {"n_embeddings": len(found), "dimensions": dimensions}
+    return made
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+CHAT = Api("openai.chat.completions", _ask_chat, read_chat, fold_chat)
+TEXT = Api("openai.completions", _ask_text, read_chat, fold_chat)
+EMBEDDING = Api("openai.embeddings", _ask_embedding, read_embedding, fold_chat, "embedding")

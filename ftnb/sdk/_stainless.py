@@ -1,0 +1,148 @@
+"""What OpenAI's and Anthropic's SDKs have in common: one base client, through which every request goes.
+
+Three of its methods are taken, for sync and async each: `request` sees a call begin, fail and end; `_process_response`
+sees the HTTP response, before anybody has made something of it; `_sleep_for_retry` sees each failed attempt. Resources,
+helpers, raw responses, subclasses and clients made earlier all go that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core._call_scope import CALL
+from ._call import Call
+from ._patch import AttributePatch, Patch, Switch
+from ._tee import tee
+from ._wire import Api
+
+Provider = Callable[[Any], str]
+
+
+def patches(base_client: Any, apis: Mapping[str, Api], provider: Provider, switch: Switch) -> list[Patch]:
+    """The places to take in an SDK's module `_base_client`. `apis` by the path of their requests."""
+
+    def begin(client: Any, args: Any, kwargs: Any) -> Call | None:
+        return _begin(client, args, kwargs, apis, provider) if switch.is_on else None
+
+    found: list[Patch] = []
+    for name, is_async in (("SyncAPIClient", False), ("AsyncAPIClient", True)):
+        owner = getattr(base_client, name)
+        found.append(AttributePatch(owner, "request", _async_request(begin) if is_async else _request(begin)))
+        found.append(AttributePatch(owner, "_process_response", _process_response))
+        if "_sleep_for_retry" in vars(owner):
+            found.append(AttributePatch(owner, "_sleep_for_retry", _sleep_for_retry))
+    return found
+
+
+def _begin(client: Any, args: Any, kwargs: Any, apis: Mapping[str, Api], provider: Provider) -> Call | None:
+    """The call that a request is; None: none that is recorded. Never raises."""
+    try:
+        options = args[1] if len(args) > 1 else kwargs.get("options")
+        api = apis.get(options.url.partition("?")[0])
+        if api is None or options.method.lower() != "post":
+            return None
+        given = options.json_data
+        given = given if isinstance(given, Mapping) else {}
+        model = given.get("model")
+        call = Call(api, provider(client), model if isinstance(model, str) else None, given, client)
+        return call if call.begin() else None
+    except Exception as error:
+        _count(error)
+        return None
+
+
+def _count(error: Exception) -> None:
+    from ..langgraph_adapter import _place
+
+    target = _place.target()
+    if target is not None:
+        target.drop("capture of an SDK", error)
+
+
+def _request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[Any], Any]:
+    def make(original: Any) -> Any:
+        def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+            call = begin(self, args, kwargs)
+            if call is None:
+                return original(self, *args, **kwargs)
+            token = CALL.set(call)
+            try:
+                result = original(self, *args, **kwargs)
+            except BaseException as error:
+                call.failed(error)
+                raise
+            finally:
+                CALL.reset(token)
+            _returned(call, result)
+            return result
+
+        return request
+
+    return make
+
+
+def _async_request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[Any], Any]:
+    def make(original: Any) -> Any:
+        async def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+            call = begin(self, args, kwargs)
+            if call is None:
+                return await original(self, *args, **kwargs)
+            token = CALL.set(call)
+            try:
+                result = await original(self, *args, **kwargs)
+            except BaseException as error:
+                call.failed(error)
+                raise
+            finally:
+                CALL.reset(token)
+            _returned(call, result)
+            return result
+
+        return request
+
+    return make
+
+
+def _returned(call: Call, result: Any) -> None:
+    if call.is_stream:
+        return  # it ends with its stream
+    if call.body is None:
+        call.body = result  # no HTTP response was seen: a middleware answered
+    call.over()
+
+
+def _process_response(original: Any) -> Any:
+    def process_response(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = CALL.get()
+        if type(call) is Call and call.owner is self:
+            try:
+                _took(call, kwargs["response"], kwargs.get("retries_taken", 0))
+            except Exception as error:
+                call.drop("the response", error)
+        return original(self, *args, **kwargs)
+
+    return process_response
+
+
+def _took(call: Call, response: Any, n_retries: int) -> None:
+    """An HTTP response has come, read to its end or not."""
+    call.attempts = n_retries
+    call.status = response.status_code
+    call.base_url = call.owner._base_url
+    call.request = response.request.content
+    if "_content" in vars(response):
+        call.body = response.content
+    else:
+        call.is_stream = tee(response, call)
+
+
+def _sleep_for_retry(original: Any) -> Any:
+    def sleep_for_retry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        call = CALL.get()
+        if type(call) is Call and call.owner is self:
+            response = kwargs.get("response")
+            call.causes.append("no response" if response is None else response.status_code)
+        return original(self, *args, **kwargs)
+
+    return sleep_for_retry

@@ -1,0 +1,126 @@
+"""What a provider's API carries, as far as all of them are alike. Runs on the writer's thread."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from ..store.draft import Tokens
+
+Chunks = Sequence[tuple[int, Any]]
+"""Parts of a streamed body, each with the `perf_counter_ns` of its arrival."""
+Events = Iterable[tuple[int, dict[str, Any]]]
+"""Events of a stream as JSON objects, each with the time of its arrival."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a model answered, made readable."""
+
+    response: dict[str, Any] | None = None
+    tokens: Tokens | None = None
+    model: str | None = None
+    first_token: int | None = None
+    error: tuple[str, str] | None = None
+    """Message and kind of an error that the provider sent as an answer."""
+    more: dict[str, Any] = field(default_factory=dict)
+    is_complete: bool = True
+    """False: the stream ended before the answer did."""
+
+
+class Api(NamedTuple):
+    """One operation of a provider."""
+
+    name: str
+    """As `openai.chat.completions`; the name of the step of a call outside any."""
+    ask: Callable[[Mapping[str, Any]], tuple[list[Any], dict[str, Any]]]
+    """A request as messages and parameters."""
+    read: Callable[[Mapping[str, Any]], Reply]
+    """A whole answer."""
+    fold: Callable[[Events], Reply]
+    """The events of a streamed one, as far as there are any."""
+    subtype: str | None = None
+
+
+def rest(request: Mapping[str, Any], *said: str) -> dict[str, Any]:
+    """The parameters of a request: all but `said` and what is None."""
+    return {key: value for key, value in request.items() if key not in said and value is not None}
+
+
+def parse(text: Any) -> Any:
+    """JSON as its value; None where it is none."""
+    try:
+        return orjson.loads(text)
+    except (ValueError, TypeError):
+        pass
+    try:
+        return json.loads(text)  # what orjson refuses: NaN, large integers
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def arguments(text: Any) -> Any:
+    """The arguments of a tool call, parsed where they are JSON."""
+    value = parse(text) if isinstance(text, str) else text
+    return text if value is None and text else value
+
+
+def error_of(body: Any) -> tuple[str, str] | None:
+    """The error in a provider's JSON: its message and kind."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if not error:
+        return None
+    if not isinstance(error, Mapping):
+        return str(error), "error"
+    kind = error.get("type") or error.get("status") or error.get("code") or "error"
+    return str(error.get("message") or error), str(kind)
+
+
+def objects(chunks: Chunks, encoding: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a stream of server-sent events. What is no JSON object is left out."""
+    for at, name, data in _events(_decoded(chunks, encoding)):
+        value = parse(data)
+        if isinstance(value, dict):
+            if name == "error" and "error" not in value:
+                value = {"error": value}
+            yield at, value
+
+
+def _events(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, str, bytes]]:
+    rest_of, name, data, at = b"", "", list[bytes](), 0
+    for at, chunk in chunks:
+        lines = (rest_of + chunk).split(b"\n")
+        rest_of = lines.pop()
+        for line in lines:
+            line = line.rstrip(b"\r")
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif line.startswith(b"event:"):
+                name = line[6:].strip().decode("utf-8", "replace")
+            elif not line:
+                if data:
+                    yield at, name, b"\n".join(data)
+                name, data = "", []
+    if rest_of.startswith(b"data:"):
+        data.append(rest_of[5:].strip())
+    if data:
+        yield at, name, b"\n".join(data)
+
+
+def _decoded(chunks: Chunks, encoding: str | None) -> Iterator[tuple[int, bytes]]:
+    if not encoding or encoding == "identity":
+        yield from chunks
+        return
+    if encoding not in ("gzip", "deflate"):
+        return  # br and zstd would need packages that only the SDK's HTTP client may have
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    for at, chunk in chunks:
+        try:
+            yield at, decoder.decompress(chunk)
+        except zlib.error:
+            return

@@ -15,8 +15,18 @@ from .store.base import LogStore, Store
 if TYPE_CHECKING:
     import polars as pl
 
-    from .analytics import Funnel
+    from .analytics import (
+        Cohorts,
+        DirectlyFollows,
+        Durations,
+        Funnel,
+        Loops,
+        Sankey,
+        StepMatrix,
+        Variants,
+    )
     from .frames import Frames
+    from .store.base import EngagementSummary
 
 __all__ = ["EngagementHandle", "StepHandle", "Traces", "open"]
 
@@ -161,6 +171,60 @@ class Traces:
         from .analytics import funnel
 
         return funnel(self, order, where=where, mode=mode)
+
+    def journeys(self, **metadata: Any) -> list[EngagementSummary]:
+        """The engagements whose metadata has all these entries; see `ftnb.analytics.journeys`."""
+        from .analytics import journeys
+
+        return journeys(self, **metadata)
+
+    def group_by(self, key: str, *, where: Mapping[str, Any] | None = None) -> dict[Any, list[EngagementSummary]]:
+        """The engagements by the value of a metadata key; see `ftnb.analytics.group_by`."""
+        from .analytics import group_by
+
+        return group_by(self, key, where=where)
+
+    def directly_follows(self, **options: Any) -> DirectlyFollows:
+        """Which step led to which, how often, how long it took and what it cost; `ftnb.analytics.directly_follows`."""
+        from .analytics import directly_follows
+
+        return directly_follows(self, **options)
+
+    def variants(self, **options: Any) -> Variants:
+        """The distinct paths that engagements took; the options are those of `ftnb.analytics.variants`."""
+        from .analytics import variants
+
+        return variants(self, **options)
+
+    def step_matrix(self, **options: Any) -> StepMatrix:
+        """Where engagements are at each place of their path; `ftnb.analytics.step_matrix`."""
+        from .analytics import step_matrix
+
+        return step_matrix(self, **options)
+
+    def sankey(self, **options: Any) -> Sankey:
+        """How engagements flow from place to place; `ftnb.analytics.sankey`."""
+        from .analytics import sankey
+
+        return sankey(self, **options)
+
+    def loops(self, **options: Any) -> Loops:
+        """Steps that were visited again, the cycles behind it and what they cost; `ftnb.analytics.loops`."""
+        from .analytics import loops
+
+        return loops(self, **options)
+
+    def cohorts(self, **options: Any) -> Cohorts:
+        """How many users come back, by the period in which they first came; `ftnb.analytics.cohorts`."""
+        from .analytics import cohorts
+
+        return cohorts(self, **options)
+
+    def durations(self, **options: Any) -> Durations:
+        """How long steps, models, tools or engagements take, and human waiting apart; `ftnb.analytics.durations`."""
+        from .analytics import durations
+
+        return durations(self, **options)
 
     def to_parquet(self, path: str | PathLike[str]) -> Path:
         """Write everything to one folder, or to one file when `path` ends with `.parquet`; `ftnb.open` reads both.

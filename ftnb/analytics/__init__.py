@@ -1,9 +1,78 @@
 """Questions over many engagements: each function takes a store, opened traces or frames, and returns a result that has
-a `frame()`, a `figure()`, and shows itself in a notebook."""
+a `frame()`, a `figure()`, and shows itself in a notebook. What is named here is imported when it is first used."""
 
 from __future__ import annotations
 
-from ._funnels import Funnel, FunnelStep, funnel
-from ._journeys import group_by, journeys
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Funnel", "FunnelStep", "funnel", "group_by", "journeys"]
+if TYPE_CHECKING:
+    from ._cohorts import Cohorts, cohorts
+    from ._durations import Durations, durations
+    from ._flow_difference import FlowDifference
+    from ._flows import DirectlyFollows, directly_follows
+    from ._funnels import Funnel, FunnelStep, funnel
+    from ._journeys import group_by, journeys
+    from ._loops import Loops, loops
+    from ._matrix import StepMatrix, step_matrix
+    from ._sankey import Sankey, sankey
+    from ._variants import Variants, variants
+
+__all__ = [
+    "Cohorts",
+    "DirectlyFollows",
+    "Durations",
+    "FlowDifference",
+    "Funnel",
+    "FunnelStep",
+    "Loops",
+    "Sankey",
+    "StepMatrix",
+    "Variants",
+    "cohorts",
+    "directly_follows",
+    "durations",
+    "funnel",
+    "group_by",
+    "journeys",
+    "loops",
+    "sankey",
+    "step_matrix",
+    "variants",
+]
+
+_HOME = {
+    "Cohorts": "_cohorts",
+    "DirectlyFollows": "_flows",
+    "Durations": "_durations",
+    "FlowDifference": "_flow_difference",
+    "Funnel": "_funnels",
+    "FunnelStep": "_funnels",
+    "Loops": "_loops",
+    "Sankey": "_sankey",
+    "StepMatrix": "_matrix",
+    "Variants": "_variants",
+    "cohorts": "_cohorts",
+    "directly_follows": "_flows",
+    "durations": "_durations",
+    "funnel": "_funnels",
+    "group_by": "_journeys",
+    "journeys": "_journeys",
+    "loops": "_loops",
+    "sankey": "_sankey",
+    "step_matrix": "_matrix",
+    "variants": "_variants",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ftnb.analytics' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,116 @@
+"""Paths drawn: variants as rows of coloured steps, and flows from place to place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+from ._scales import PAPER, axis, colours, duration, height, nothing, on, percent, short
+from .theme import BLUE, GREY, VERMILION, YELLOW, Theme, plain, template
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MAX_STEPS = 30
+_STATES = {"other": "(other steps)", "ended": "(completed)", "dropped": "(dropped)", "open": "(still open)",
+           "cut": "(goes on)"}  # fmt: skip
+_STATE_COLOURS = {"other": GREY, "ended": BLUE, "dropped": VERMILION, "open": YELLOW, "cut": GREY}
+
+
+def variants_figure(frame: pl.DataFrame, *, title: str = "Variants", theme: Theme = "light") -> go.Figure:
+    """A row a variant, a box a step, from the frame of `analytics.Variants`; of long paths the first steps."""
+    rows = frame.to_dicts()
+    figure = go.Figure()
+    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows)))
+    if not rows:
+        return nothing(figure)
+    boxes: dict[str, list[tuple[int, int, str]]] = {}
+    for y, row in enumerate(rows):
+        for x, name in enumerate(row["path"][:_MAX_STEPS]):
+            boxes.setdefault(name, []).append((x, y, _variant_text(row, name, x)))
+    longest = max(min(len(row["path"]), _MAX_STEPS) for row in rows)
+    palette = colours(boxes)
+    room = max(int(96 / max(longest, 1)), 3)
+    for name, places in boxes.items():
+        options: dict[str, Any] = {"customdata": [text for _, _, text in places]}
+        figure.add_trace(
+            go.Bar(
+                orientation="h", name=short(name), x=[0.94] * len(places), base=[x for x, _, _ in places],
+                y=[y for _, y, _ in places], width=0.8, **options,
+                hovertemplate="%{customdata}<extra></extra>", marker={"color": palette[name]},
+                text=[short(name, room)] * len(places), textposition="inside", insidetextanchor="middle",
+                textfont={"size": 11, "color": on(palette[name])}, constraintext="inside", textangle=0,
+            )
+        )  # fmt: skip
+    for y, row in enumerate(rows):
+        if not row["path"]:
+            figure.add_annotation(x=0, y=y, text="(no step)", showarrow=False, xanchor="left")
+        elif len(row["path"]) > _MAX_STEPS:
+            more = f"+{len(row['path']) - _MAX_STEPS} steps"
+            figure.add_annotation(x=_MAX_STEPS, y=y, text=more, showarrow=False, xanchor="left")
+    labels = [f"{percent(row['share'])}  ({row['n']:,})" for row in rows]
+    figure.update_yaxes(**axis(labels), autorange="reversed")
+    figure.update_xaxes(title="step", showgrid=False, zeroline=False, showticklabels=False)
+    figure.update_layout(barmode="overlay", legend={"title": "", "orientation": "v"})
+    return figure
+
+
+def _variant_text(row: dict[str, Any], name: str, place: int) -> str:
+    lines = [
+        f"<b>{short(name, 80)}</b>, step {place + 1} of {len(row['path'])}",
+        f"variant {row['rank']}: {row['n']:,} engagements, {percent(row['share'])} "
+        f"(with those before it {percent(row['cumulative_share'])})",
+        f"completed: {percent(row['success_rate'])}, dropped: {row['n_dropped']:,}, still open: {row['n_open']:,}",
+        f"median {duration(row['median_ms'])}, median tokens {row['median_tokens']:,.0f}",
+    ]
+    return "<br>".join(lines)
+
+
+def sankey_figure(frame: pl.DataFrame, *, title: str = "Flows", theme: Theme = "light") -> go.Figure:
+    """Flows from place to place, from the frame of `analytics.Sankey`."""
+    rows = frame.to_dicts()
+    figure = go.Figure()
+    figure.update_layout(template=template(theme), title={"text": plain(title)})
+    if not rows:
+        return nothing(figure)
+    places: dict[tuple[int, str, str | None], int] = {}
+    for row in rows:
+        for index, end in ((row["index"], "from"), (row["index"] + 1, "to")):
+            places.setdefault((index, row[f"{end}_state"], row[f"{end}_name"]), len(places))
+    palette = colours(name for _, _, name in places if name is not None)
+    colour = [_STATE_COLOURS[state] if name is None else palette[name] for _, state, name in places]
+    labels = [_STATES[state] if name is None else short(name) for _, state, name in places]
+    links = [
+        (places[(row["index"], row["from_state"], row["from_name"])],
+         places[(row["index"] + 1, row["to_state"], row["to_name"])], row)
+        for row in rows
+    ]  # fmt: skip
+    depth = max(index for index, _, _ in places)
+    figure.add_trace(
+        go.Sankey(
+            arrangement="snap",
+            node={
+                "label": labels, "color": colour, "pad": 14, "thickness": 14, "line": {"width": 0},
+                "customdata": [f"step {index}" for index, _, _ in places],
+                "hovertemplate": "<b>%{label}</b>, %{customdata}<br>%{value:,} engagements<extra></extra>",
+            },
+            link={
+                "source": [a for a, _, _ in links], "target": [b for _, b, _ in links],
+                "value": [row["n"] for _, _, row in links],
+                "color": [_faint(colour[b] if labels[b] == _STATES["dropped"] else colour[a]) for a, b, _ in links],
+                "customdata": [percent(row["share"]) for _, _, row in links],
+                "hovertemplate": "<b>%{source.label} → %{target.label}</b><br>"
+                "%{value:,} engagements, %{customdata} of all<extra></extra>",
+            },
+            textfont={"shadow": f"0 0 3px {PAPER[theme]}"},
+        )
+    )  # fmt: skip
+    per_place = max(sum(1 for index, _, _ in places if index == at) for at in range(1, depth + 1))
+    figure.update_layout(height=height(per_place, row=48, frame=160, most=900))
+    return figure
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.35)"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnknownStepError,
     )
     from ftnb.core.redact import Redaction, redact
+    from ftnb.plain import current_step, step
     from ftnb.recorder import Recorder
     from ftnb.session import engagement, last, record, start, stop
     from ftnb.store.sqlite import SQLiteStore
@@ -45,6 +46,7 @@ __all__ = [
     "UnknownEngagementError",
     "UnknownStepError",
     "__version__",
+    "current_step",
     "engagement",
     "funnel",
     "last",
@@ -53,6 +55,7 @@ __all__ = [
     "record",
     "redact",
     "start",
+    "step",
     "stop",
     "unload_ipython_extension",
 ]
@@ -70,6 +73,7 @@ _HOME = {
     "StoreError": "ftnb.core.errors",
     "UnknownEngagementError": "ftnb.core.errors",
     "UnknownStepError": "ftnb.core.errors",
+    "current_step": "ftnb.plain",
     "engagement": "ftnb.session",
     "funnel": "ftnb.analytics",
     "last": "ftnb.session",
@@ -77,6 +81,7 @@ _HOME = {
     "record": "ftnb.session",
     "redact": "ftnb.core.redact",
     "start": "ftnb.session",
+    "step": "ftnb.plain",
     "stop": "ftnb.session",
 }
 

@@ -13,11 +13,13 @@ from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .core.errors import FtnbError, UnknownEngagementError
+from .core.errors import FtnbError, InvalidArgumentError, UnknownEngagementError
 from .langgraph_adapter import _events as events
-from .langgraph_adapter import _install, _scope
+from .langgraph_adapter import _install, _place, _scope
 from .langgraph_adapter._capture import Capture
+from .langgraph_adapter._drive import Resumed
 from .langgraph_adapter._scope import Labels, Scope
+from .plain import Run
 from .recorder import Recorder, RecorderStats
 from .store.base import Store
 
@@ -45,6 +47,7 @@ class Session:
         """What `start` was given."""
         self._capture = Capture(self.recorder)
         _install.acquire(self._connect)
+        _place.ambient = self._capture
         if _install.is_installed() and "langgraph.graph" in sys.modules:
             from .langgraph_adapter import tap
 
@@ -100,12 +103,14 @@ class Session:
         return self._owns_store and self.where != ":memory:"
 
     def _connect(self) -> None:
+        _place.ambient = self._capture if self.is_on else None
         if _install.is_installed():
             from .langgraph_adapter.handler import AMBIENT
 
             AMBIENT.attach(self._capture if self.is_on else None)
 
     def _close(self) -> None:
+        _place.ambient = None
         if _install.is_installed():
             from .langgraph_adapter.handler import AMBIENT
 
@@ -158,36 +163,46 @@ def current() -> Session | None:
 
 
 def record(
-    name: str,
+    name: str | None = None,
     *,
     metadata: Mapping[str, Any] | None = None,
     goal_nodes: Iterable[str] = (),
     global_nodes: Iterable[str] = (),
     node_tools: Mapping[str, Sequence[str]] | None = None,
+    continue_: str | None = None,
 ) -> Recording:
-    """Make one engagement of a block: `with ftnb.record("house_search"): …`, or `async with`.
+    """Make one engagement of a block: `with ftnb.record("house_search") as run: …`, or `async with`.
 
-    Each root run in it is a turn; calls of models and tools outside any graph are steps of their own. Entering one of
+    Each root run of a LangGraph graph in it is a turn; plain code tells its steps (`with run.step("search") as s:`,
+    `@ftnb.step`); calls of models and tools outside any graph or step are steps of their own. Entering one of
     `global_nodes` is an intent switch; an engagement that reaches none of `goal_nodes` is abandoned; an exception that
-    leaves the block ends it as failed. Raises FtnbError where nothing is being recorded.
+    leaves the block ends it as failed. `continue_` is the id of an engagement whose next turn this is; what is not
+    said again stays. Raises FtnbError where nothing is being recorded, UnknownEngagementError for an unknown id.
     """
     session = _require("ftnb.record(...)")
-    labels = Labels.of(name, metadata, goal_nodes, global_nodes, node_tools)
-    return Recording(session, Scope(labels.over(_scope.cell_labels)))
+    if name is None and continue_ is None:
+        raise InvalidArgumentError("an engagement needs a name: ftnb.record('house_search')")
+    if name == "" or not isinstance(name, str | None):
+        raise InvalidArgumentError(f"an engagement's name is a text that is not empty; got {name!r}")
+    labels = Labels.of(name, metadata, goal_nodes, global_nodes, node_tools).over(_scope.cell_labels)
+    scope = Scope(labels) if continue_ is None else _continued(session, labels, continue_)
+    return Recording(session, scope)
 
 
-class Recording:
+def _continued(session: Session, labels: Labels, engagement_id: str) -> Scope:
+    session.recorder.flush()
+    engagement = session.store.get_engagement(engagement_id)
+    goals = Labels(goal_nodes=frozenset(engagement.goal_nodes))
+    return Scope(labels.over(goals), engagement_id=engagement.id, resumed=Resumed.of(engagement))
+
+
+class Recording(Run):
     """The block of `record`; its engagement is there from the start."""
 
     def __init__(self, session: Session, scope: Scope) -> None:
+        super().__init__(session._capture, scope)
         self._session = session
-        self._scope = scope
         self._exits = ExitStack()
-
-    @property
-    def engagement_id(self) -> str:
-        """Id of the block's engagement."""
-        return self._scope.engagement_id
 
     @property
     def engagement(self) -> EngagementHandle:
@@ -197,12 +212,14 @@ class Recording:
     def __enter__(self) -> Recording:
         if self._session.is_on:
             self._exits.enter_context(_block(self._session, self._scope))
+        self._began()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exits.__exit__(kind, error, trace)
+        self._is_over = True
 
     async def __aenter__(self) -> Recording:
         return self.__enter__()

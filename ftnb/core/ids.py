@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from random import Random
+
+# Seeded by the system and no secret. `os.urandom` for each id would let go of the interpreter's lock each time, and the
+# agent's thread would wait for the writer's to give it back.
+_random = Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -16,7 +23,7 @@ def new_id() -> str:
     prune by it. The last 74 bits are random.
     """
     millis = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
+    random = _random.getrandbits(80)
     value = (millis & 0xFFFF_FFFF_FFFF) << 80
     value |= 0x7 << 76 | (random >> 62 & 0xFFF) << 64
     value |= 0b10 << 62 | (random & 0x3FFF_FFFF_FFFF_FFFF)

@@ -14,6 +14,7 @@ from ..store.draft import Draft
 from . import _events as events
 from ._call_runs import CallRuns
 from ._checkpoints import Checkpoints, Loaded
+from ._code_steps import CodeSteps
 from ._events import GraphStart
 from ._runs import CallRun, GraphRun, Run, StepRun, Turn, is_called, task_id
 from ._scope import Scope
@@ -38,6 +39,7 @@ class Assembler:
         self._steps = Steps(self._emit)
         self._runs: dict[Any, Run] = {}
         self._calls = CallRuns(self._emit, self.turns, self._runs, self._roots)
+        self.code = CodeSteps(self._emit, self.turns, self._runs, self._calls.unended)
         self._pending: dict[Any, tuple[int, str, GraphStart]] = {}
         """Root runs of which the tap has yet to tell what they loaded."""
         self._ended: OrderedDict[Any, None] = OrderedDict()
@@ -55,13 +57,19 @@ class Assembler:
             events.TOOL_ERROR: self._calls.tool_error,
             events.CUSTOM: self._calls.custom,
             events.SCOPE_OPEN: self._scope_open,
-            events.SCOPE_CLOSE: lambda event: self.turns.close_scope((event[1] + event[2]) // 1000, *event[3:]),
+            events.SCOPE_CLOSE: self._scope_close,
             events.LOADED: self._loaded,
             events.CHECKPOINT: self._checkpoint,
             events.WRITES: self._writes,
             events.CACHED: self._cached,
             events.EDITED: lambda event: self.turns.edited(*event[1:]),
             events.STOPPED: self._stopped,
+            events.STEP_START: self.code.begin,
+            events.STEP_END: self.code.end,
+            events.EXTRACTED: self.code.extracted,
+            events.DECLARED: self.code.declared,
+            events.VERDICT: self.code.verdict,
+            events.CALL: lambda event: event[1](self, *event[2:]),
         }
 
     @property
@@ -108,7 +116,9 @@ class Assembler:
         _, perf, run_id, parent_id, name, metadata, start = event
         parent = self._run(parent_id)
         if parent is not None:
-            self._add_graph(run_id, GraphRun(parent.turn, parent.step, compiled=start.compiled))
+            graph = GraphRun(parent.turn, parent.step, compiled=start.compiled)
+            self._add_graph(run_id, graph)
+            self.code.graph_ran(graph)
         elif "langgraph_node" in metadata:
             self._remember_ended(run_id)  # inside a run that is not ours to record
         else:
@@ -142,18 +152,23 @@ class Assembler:
     def _end_root(self, run_id: Any, root: GraphRun, perf: int, facts: Any, error: BaseException | None) -> None:
         turn = root.turn
         self._steps.release(root)
+        self._end_open(turn, perf)
+        self.code.left(turn)
+        if turn.unattached is not None:
+            self._calls.end_plain(turn.unattached, perf, None)
+        self._remember_ended(run_id)
+        self.turns.end(turn, perf, error, facts)
+
+    def _end_open(self, turn: Turn, perf: int) -> None:
+        """What is under way in a turn will not be seen to its end."""
         for open_id, run in list(turn.open.items())[::-1]:
             self._pop(open_id)
             if isinstance(run, CallRun):
                 self._calls.unended(run)
             elif isinstance(run, StepRun):
-                self._steps.cancel(run, perf)
+                (self.code.cancel if run.is_code else self._steps.cancel)(run, perf)
             elif isinstance(run, GraphRun):
                 self._steps.release(run)
-        if turn.unattached is not None:
-            self._calls.end_plain(turn.unattached, perf, None)
-        self._remember_ended(run_id)
-        self.turns.end(turn, perf, error, facts)
 
     def _remember_ended(self, run_id: Any) -> None:
         self._ended[run_id] = None
@@ -166,6 +181,8 @@ class Assembler:
         for run_id in list(self._pending):
             self._begin(run_id, None)
         self._end_all(perf, [root.turn for root in self._roots()], Stopped())
+        for turn in self.code.turns():
+            self._end_open(turn, perf)
         if is_final:
             self.turns.stop_scopes()
 
@@ -186,6 +203,14 @@ class Assembler:
     def _scope_open(self, event: Any) -> None:
         _, perf, offset, scope = event
         self.turns.open_scope((perf + offset) // 1000, scope)
+
+    def _scope_close(self, event: Any) -> None:
+        _, perf, offset, scope, error = event
+        turn = self.code.turn_of(scope)
+        if turn is not None:
+            self._end_open(turn, perf)
+            self.code.close(scope, perf)
+        self.turns.close_scope((perf + offset) // 1000, scope, error)
 
     # --- chains: nodes, routers, and the rest ---
 

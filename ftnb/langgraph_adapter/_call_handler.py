@@ -17,7 +17,6 @@ from ._capture import Capture
 from ._place import ORIGIN, inner
 from ._scope import SCOPE
 
-
 _MODEL_FRAMES = frozenset(("_generate", "_agenerate", "_stream", "_astream"))
 """What LangChain's models are made of; between two chunks of their streams, none of it is on the stack."""
 
@@ -84,8 +83,8 @@ class CallHandler(BaseCallbackHandler):
             scope = None
             parent_run_id = inner(ORIGIN.get() if parent_run_id is None else parent_run_id)
             if parent_run_id is None:
-                scope = SCOPE.get() if parent_run_id is None else None
-                if parent_run_id is None and scope is None and not self._graphs:
+                scope = SCOPE.get()
+                if scope is None and not self._graphs:
                     return  # a call of its own, while no graph runs
             name = more.get("name") or name_of(serialized, "llm")
             parameters = freeze(more.get("invocation_params") or {})
@@ -160,8 +159,8 @@ class CallHandler(BaseCallbackHandler):
             scope = None
             parent_run_id = inner(ORIGIN.get() if parent_run_id is None else parent_run_id)
             if parent_run_id is None:
-                scope = SCOPE.get() if parent_run_id is None else None
-                if parent_run_id is None and scope is None and not self._graphs:
+                scope = SCOPE.get()
+                if scope is None and not self._graphs:
                     return
             arguments = freeze(given)
             target.submit(

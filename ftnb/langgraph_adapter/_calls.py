@@ -167,8 +167,10 @@ class Calls:
         self._emit(draft)
 
 
-def told(error: BaseException) -> tuple[str | None, str | None]:
-    """Message and class of what a call raised; control flow is no error."""
+def told(error: BaseException | str) -> tuple[str | None, str | None]:
+    """Message and class of what a call raised; a text is a message. Control flow is no error."""
+    if isinstance(error, str):
+        return error or "failed", None
     if any(base.__name__ == "GraphBubbleUp" for base in type(error).__mro__):
         return None, None
     try:

@@ -2,6 +2,7 @@
 
 Tuples, because they are made on the agent's thread and nothing is cheaper. `perf` is `perf_counter_ns`, the only clock
 read there; `run` and `parent` are LangChain's run ids; a value in angle brackets is the pair that `freeze` gives.
+`CALL` is for parts above this package: `function(assembler, *arguments)` is called on the writer's thread.
 
     GRAPH_START   perf run parent name metadata GraphStart
     CHAIN_START   perf run parent name tags metadata <inputs> scope kind
@@ -22,6 +23,12 @@ read there; `run` and `parent` are LangChain's run ids; a value in angle bracket
     CACHED        perf run metadata <input> writes triggers
     EDITED        wall_us thread checkpoint_id <updates>
     STOPPED       perf is_final
+    STEP_START    perf step_id place name <input> binder tools
+    STEP_END      perf step_id <output> <input> error
+    EXTRACTED     perf step_id fields
+    DECLARED      perf scope topology
+    VERDICT       perf scope place status reason
+    CALL          function arguments...
 """
 
 from __future__ import annotations
@@ -52,7 +59,13 @@ from ._scope import Labels, Scope
     CACHED,
     EDITED,
     STOPPED,
-) = range(19)
+    STEP_START,
+    STEP_END,
+    EXTRACTED,
+    DECLARED,
+    VERDICT,
+    CALL,
+) = range(25)
 
 Event = tuple[Any, ...]
 _PAYLOADS = {
@@ -65,6 +78,8 @@ _PAYLOADS = {
     CUSTOM: 4,
     WRITES: 4,
     CACHED: 4,
+    STEP_START: 5,
+    STEP_END: 3,
 }
 """Where the large value of an event is."""
 

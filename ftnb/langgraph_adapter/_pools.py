@@ -1,20 +1,20 @@
 """Calls made in a thread pool keep their step.
 
 `ThreadPoolExecutor.submit` does not carry context variables along, and so LangChain sees a call in a worker thread as
-one of its own. While recording is on, work that a node hands to a pool carries the node's run id, and only that:
-carrying LangChain's own config would change what the user's streams show.
+one of its own. While recording is on, work that a step hands to a pool carries the node's run id and the place of plain
+code, and only these: carrying LangChain's own config would change what the user's streams show.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ._call_handler import ORIGIN
-from .handler import HANDLER
+from . import _place
+from ._place import ORIGIN, PLACE
+from ._scope import SCOPE
 
 _original: Any = None
 _tapped: Any = None
@@ -39,23 +39,25 @@ def remove() -> None:
 
 def _make(original: Any) -> Any:
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        # Not imported here: ours is installed while LangChain is being imported.
-        runnables = sys.modules.get("langchain_core.runnables.config")
-        variable = getattr(runnables, "var_child_runnable_config", None)
-        config = None if variable is None else variable.get()
-        if config is not None:
-            handler, origin = HANDLER.get(), getattr(config.get("callbacks"), "parent_run_id", None)
-            if origin is not None and handler is not None and handler.target is not None:
-                fn = functools.partial(_carried, fn, origin, handler)
+        place, origin = PLACE.get(), _place.run_around()
+        if (place is not None or origin is not None) and _place.target() is not None:
+            handler = None if _place.handlers is None else _place.handlers.get()
+            fn = functools.partial(_carried, fn, origin, handler, place, SCOPE.get())
         return original(self, fn, *args, **kwargs)
 
     return submit
 
 
-def _carried(fn: Callable[..., Any], origin: Any, handler: Any, /, *args: Any, **kwargs: Any) -> Any:
-    origins, handlers = ORIGIN.set(origin), HANDLER.set(handler)
+def _carried(
+    fn: Callable[..., Any], origin: Any, handler: Any, place: Any, scope: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    places, origins, scopes = PLACE.set(place), ORIGIN.set(origin), SCOPE.set(scope if place is not None else None)
+    handlers = None if handler is None else _place.handlers.set(handler)
     try:
         return fn(*args, **kwargs)
     finally:
-        HANDLER.reset(handlers)
+        if handlers is not None:
+            _place.handlers.reset(handlers)
+        SCOPE.reset(scopes)
         ORIGIN.reset(origins)
+        PLACE.reset(places)

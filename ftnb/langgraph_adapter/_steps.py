@@ -109,6 +109,8 @@ class Steps:
         known = None if step.task_id is None else engaged.tasks.get(step.task_id)
         if known is not None:
             resumed = known.waiting
+            if resumed and step.outer is not None and step.outer.is_code:
+                step.turn.waiting = max(step.turn.waiting - 1, 0)
             known.attempt, known.waiting = known.attempt + 1, False
             known.causes = {known.step_id: "resume"} if resumed else known.causes
             known.step_id = step.step_id
@@ -186,7 +188,7 @@ class Steps:
         task = step.turn.engaged.tasks.get(step.task_id or "")
         if task is not None:
             task.waiting = True
-        if step.outer is None:
+        if step.outer is None or step.outer.is_code:
             step.turn.waiting += 1
         if step.told != id(error):
             for interrupt in interrupts_of(error):

@@ -299,8 +299,9 @@ class Turns:
 
     def open_scope(self, wall: int, scope: Scope) -> Engaged:
         """Begin the engagement of a scope."""
-        if scope.drive is not None and scope.drive.resumed is not None:
-            return self._go_on(wall, scope, scope.drive.resumed)
+        resumed = scope.resumed if scope.drive is None else scope.drive.resumed
+        if resumed is not None:
+            return self._go_on(wall, scope, resumed)
         engagement_id = scope.engagement_id
         stream = Stream(new_id(), engagement_id, turn=1)
         name = scope.labels.name or "engagement"
@@ -335,7 +336,8 @@ class Turns:
         elif error is not None and engaged.status is not EngagementStatus.FAILED:
             self._close(engaged, engaged.stream, wall, EngagementStatus.FAILED, describe(error))
         elif engaged.status is EngagementStatus.ACTIVE:
-            self._close(engaged, engaged.stream, wall, self._judged(engaged), None)
+            status, message = engaged.verdict or (self._judged(engaged), None)
+            self._close(engaged, engaged.stream, wall, status, message)
 
     def _end_driven(self, engaged: Engaged, drive: Drive, wall: int, error: BaseException | None) -> None:
         self.usages.pop(engaged.stream.stream_id, None)
@@ -346,6 +348,30 @@ class Turns:
             status = EngagementStatus.COMPLETED
         message = drive.error or (None if error is None or drive.outcome is not None else describe(error))
         self._close(engaged, engaged.stream, wall, status, message)
+
+    def paused(self, engaged: Engaged, wall: int) -> None:
+        """The code in a block said that the turn ends here, to be gone on with later."""
+        self._close(engaged, engaged.stream, wall, EngagementStatus.PAUSED, None)
+        engaged.n_turns += 1
+
+    def next_turn(self, engaged: Engaged, wall: int) -> None:
+        """The code in a block goes on after a pause."""
+        engaged.stream = Stream(new_id(), engaged.engagement_id, new_turn=True, after=engaged.stream)
+        engaged.status, engaged.verdict = EngagementStatus.ACTIVE, None
+        self._emit(build.engagement_status(engaged.stream, wall, EngagementStatus.ACTIVE))
+        self.n_begun += 1
+
+    def learned(self, engaged: Engaged, wall: int, topology: Topology) -> None:
+        """More is known of the engagement's topology."""
+        merged = merge(engaged.topology, topology)
+        if merged is not engaged.topology:
+            engaged.topology = merged
+            engaged.tools = tools_of(merged, engaged.labels)
+            self._emit(build.engagement_labelled(engaged.stream, wall, topology=merged))
+
+    def engaged_in(self, scope: Scope, wall: int) -> Engaged:
+        """The engagement of a block."""
+        return self._scoped(scope, wall)
 
     def _scoped(self, scope: Scope, wall: int) -> Engaged:
         # A scope that was opened while recording was off begins with its first run.

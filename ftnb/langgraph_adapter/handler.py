@@ -18,10 +18,11 @@ from uuid import UUID
 
 from ..core.freeze import freeze
 from . import _events as events
-from . import tap
+from . import _place, tap
 from ._call_handler import CallHandler
 from ._capture import Capture
 from ._frames import facts_of, graph_frame, graph_start
+from ._place import inner
 from ._runs import is_called
 from ._scope import SCOPE
 
@@ -59,6 +60,8 @@ class Handler(CallHandler):
             perf = perf_counter_ns()
             about = metadata or {}
             is_node = "langgraph_node" in about and _is_node(tags, about)
+            if not is_node:
+                parent_run_id = inner(parent_run_id)
             if not is_node and serialized is None:
                 frame = graph_frame()
                 if frame is not None or _looks_like_graph(about, parent_run_id):
@@ -112,10 +115,12 @@ class Handler(CallHandler):
 
 AMBIENT = Handler()
 """The handler of whatever runs outside an explicit recorder; `session` points it at its recorder."""
+AMBIENT.is_ambient = True
 
 # A default, never `.set()` for the session: a set value is seen by one thread and one cell, a default by all.
 HANDLER: ContextVar[Handler | None] = ContextVar("ftnb_handler", default=AMBIENT)
 """The handler that LangChain adds to the runs of this context."""
+_place.handlers = HANDLER
 
 
 def _is_node(tags: Sequence[str] | None, metadata: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from . import _events as events
 from . import _install
 from ._capture import Capture
 from ._clock import offset_ns
+from ._place import PLACE, Place, Strand, run_around
 from ._scope import SCOPE, Labels, Scope
 from .topology import read_topology
 
@@ -71,7 +72,8 @@ def recording(recorder: Recorder, labels: Labels, compiled: Any = None, scope: S
 def scoped(capture: Capture, scope: Scope) -> Iterator[Scope]:
     """Make the root runs of this context turns of `scope`'s engagement, which begins here and ends with the block."""
     capture.send(events.SCOPE_OPEN, perf_counter_ns(), offset_ns(), scope)
-    token = SCOPE.set(scope)
+    token, before = SCOPE.set(scope), PLACE.get()
+    PLACE.set(Place(scope, None, run_around(), Strand(), None))
     error: BaseException | None = None
     try:
         yield scope
@@ -80,4 +82,5 @@ def scoped(capture: Capture, scope: Scope) -> Iterator[Scope]:
         raise
     finally:
         SCOPE.reset(token)
+        PLACE.set(before)
         capture.send(events.SCOPE_CLOSE, perf_counter_ns(), offset_ns(), scope, error)

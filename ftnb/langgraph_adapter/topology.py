@@ -32,6 +32,13 @@ def read_topology(
     return reading.topology
 
 
+def read_into(topology: Topology, compiled: Any, inside: str) -> None:
+    """Add the nodes and edges of `compiled`, which ran inside the node `inside`, to `topology`."""
+    reading = _Reading(frozenset(), {})
+    reading.topology = topology
+    reading.graph(compiled, inside, 1)
+
+
 def merge(known: Topology, more: Topology) -> Topology:
     """`known` with what only `more` has added; `known` itself when that is nothing."""
     names = {node.name for node in known.nodes}
@@ -103,7 +110,9 @@ class _Reading:
             return
         if prefix is not None:
             source, target = f"{prefix}/{source}", f"{prefix}/{target}"
-        self.topology.edges.append(EdgeDef(source=source, target=target, condition=condition, kind=kind))
+        edge = EdgeDef(source=source, target=target, condition=condition, kind=kind)
+        if prefix is None or edge not in self.topology.edges:
+            self.topology.edges.append(edge)
 
     def _drawn(self, compiled: Any, prefix: str | None) -> None:
         drawn = compiled.get_graph()

@@ -159,6 +159,8 @@ def _step_ended(r: Any, d: Draft) -> None:
         d.body["cached"] = True
     if r.update_ref is not None:
         d.body["update"] = r.update_ref
+    if r.state_ref is not None:
+        d.body["state"] = r.state_ref
 
 
 def _ended(r: Any, d: Draft) -> None:

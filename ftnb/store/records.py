@@ -107,6 +107,8 @@ class StepEnded(BaseRecord):
     update_ref: Any = None
     decisions: dict[str, Any] = Field(default_factory=dict)
     cached: bool = False
+    state_ref: Any = None
+    """What it was given, by reference, where that became known only in its course; None: as its start says."""
 
 
 class EngagementEnded(BaseRecord):

@@ -168,6 +168,7 @@ def _read_step_ended(g: _Reader) -> BaseRecord:
         error=g.value("error"),
         error_type=g["error_type"],
         update_ref=g.body.get("update", g.body.get("@update")),
+        state_ref=g.body.get("state", g.body.get("@state")),
         decisions=g.value("decisions", {}),
         cached=bool(g.body.get("cached")),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import FtnbError, UnknownStepError
@@ -142,10 +142,25 @@ class EngagementHandle(_Forwarding):
         return self._store.blob(self.id, blob_id)
 
     def widget(self, **options: Any) -> Any:
-        """The interactive view: linked graph, timeline and inspector; `options` as of `EngagementView`."""
+        """The interactive view: linked graph, timeline and inspector; it goes on with a run that goes on.
+
+        `options` as of `EngagementView`.
+        """
+        from ._follow import LIVE, follow_run
         from .widget.view import EngagementView
 
-        return EngagementView(self.model, resolve=self.resolve, **options)
+        model = self.model
+        if model.status in LIVE:
+            options.setdefault("follow", partial(follow_run, self._store, self.id))
+        return EngagementView(model, resolve=self.resolve, **{"annotate": self.annotate, **options})
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        try:
+            self.widget()._ipython_display_()
+        except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
+            display({"text/plain": repr(self)}, raw=True)  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         try:

@@ -403,3 +403,10 @@ atexit.register(_flush_all)
 redact.before_change(_flush_before_change)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
+
+
+def stats_of(store: LogStore) -> RecorderStats | None:
+    """What became of what this process records into `store`; None where it records nothing into it."""
+    with _lock:
+        pipeline = _pipelines.get(id(store))
+    return None if pipeline is None or pipeline._stopped else pipeline.stats()

@@ -39,7 +39,7 @@ def fold(records: Iterable[BaseRecord]) -> Engagement:
     ordered = in_order(list(records))
     if not ordered:
         raise ValueError("no records to fold: an engagement has at least one")
-    folding = _Folding(ordered[0])
+    folding = Folding(ordered[0])
     for record in ordered:
         folding.take(record)
     return folding.finish(ordered)
@@ -61,8 +61,8 @@ def in_order(records: list[BaseRecord]) -> list[BaseRecord]:
     return [record for _, record in sorted(enumerate(records), key=key)]
 
 
-class _Folding:
-    """One fold in progress."""
+class Folding:
+    """One fold in progress: `take` each record in order, then `finish`; `eng` is what is known so far."""
 
     def __init__(self, first: BaseRecord) -> None:
         self.eng = Engagement(id=first.engagement_id, name=UNKNOWN_NAME, started_at=first.ts)
@@ -182,18 +182,18 @@ class _Folding:
         return self.eng
 
 
-_APPLY: dict[type[BaseRecord], Callable[[_Folding, Any], None]] = {
-    EngagementStarted: _Folding.start,
-    EngagementLabelled: _Folding.label,
-    StepStarted: _Folding.step_started,
-    EventRecorded: _Folding.event,
-    ExtractionRecorded: _Folding.extraction,
-    IntentSwitched: _Folding.switch,
-    StepEnded: _Folding.step_ended,
-    EngagementStatusChanged: _Folding.status,
-    EngagementEnded: _Folding.end,
-    AnnotationRecorded: _Folding.annotation,
-    GapRecorded: _Folding.gap,
+_APPLY: dict[type[BaseRecord], Callable[[Folding, Any], None]] = {
+    EngagementStarted: Folding.start,
+    EngagementLabelled: Folding.label,
+    StepStarted: Folding.step_started,
+    EventRecorded: Folding.event,
+    ExtractionRecorded: Folding.extraction,
+    IntentSwitched: Folding.switch,
+    StepEnded: Folding.step_ended,
+    EngagementStatusChanged: Folding.status,
+    EngagementEnded: Folding.end,
+    AnnotationRecorded: Folding.annotation,
+    GapRecorded: Folding.gap,
 }
 
 

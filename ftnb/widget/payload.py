@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -32,6 +32,7 @@ from .protocol import (
 from .times import Times, find_waits, idle_of, is_open, n_events, times_of
 
 Details = Literal["preview", "none"]
+
 
 def engagement_payload(
     engagement: Engagement,
@@ -72,7 +73,7 @@ def engagement_payload(
         causes=graph.causes,
         timeline=_timeline(engagement, times, at, with_marks=not many),
         gaps=[GapRow(reason=gap.reason, count=gap.count, detail=gap.detail) for gap in engagement.gaps],
-        details=[_detail(step, times.start, resolve, preview_bytes) for step in engagement.steps] if whole else [],
+        details=[step_detail(step, times.start, resolve, preview_bytes) for step in engagement.steps] if whole else [],
         annotations=annotation_rows(engagement, at),
         following=None,
         seq=0,
@@ -208,12 +209,20 @@ def _switches(engagement: Engagement, times: Times) -> list[Switch]:
     return switches
 
 
-def _detail(step: Step, start: datetime, resolve: Resolve | None, limit: int | None) -> StepDetail:
+def step_detail(
+    step: Step,
+    start: datetime,
+    resolve: Resolve | None,
+    limit: int | None,
+    event: Callable[[StepEvent, datetime, int | None], EventDetail] | None = None,
+) -> StepDetail:
+    """What the inspector shows of `step`; `start` is the moment from which times count, `event` makes its events."""
+    make = event or event_detail
     return StepDetail(
         state=preview_ref(step.state_ref, resolve=resolve, limit=limit),
         update=preview_ref(step.update_ref, resolve=resolve, limit=limit),
         extraction=_extraction(step.extraction, limit) if step.extraction else None,
-        events=[_event(event, start, limit) for event in step.events],
+        events=[make(one, start, limit) for one in step.events],
         error_type=step.error_type,
         tools_available=list(step.tools_available),
     )
@@ -228,7 +237,8 @@ def _extraction(extraction: Extraction, limit: int | None) -> ExtractionDetail:
     )
 
 
-def _event(event: StepEvent, start: datetime, limit: int | None) -> EventDetail:
+def event_detail(event: StepEvent, start: datetime, limit: int | None) -> EventDetail:
+    """What the inspector shows of an event."""
     return EventDetail(
         id=event.id,
         kind=event.kind.value,

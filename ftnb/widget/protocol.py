@@ -403,6 +403,14 @@ class HelloMessage(TypedDict):
     seq: int
 
 
+class DetailMessage(TypedDict):
+    """Browser to kernel: send the details of this step (id), which a long run leaves out at first."""
+
+    op: Literal["detail"]
+    step: str
+    seq: int
+
+
 class SearchMessage(TypedDict):
     """Browser to kernel: in which steps does a whole value contain this text?"""
 

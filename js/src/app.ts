@@ -1,57 +1,88 @@
-// One view: header, graph, panel and timeline, joined by one selection.
+// One view: header, search, graph, panel and timeline, joined by one selection and one filter.
 
-import { button, h, icon } from "./dom";
-import { count, duration, plural } from "./format";
+import { Dock } from "./dock";
+import { h } from "./dom";
+import { pick } from "./filter";
+import graphCss from "./graph/graph.css";
 import { GraphView } from "./graph/view";
+import { Head } from "./head";
 import type { Host } from "./host";
+import { Help } from "./keys";
 import { PanelView } from "./panel/view";
-import { PROTOCOL_VERSION } from "./protocol.gen";
+import { type EngagementPayload, type Filter, PROTOCOL_VERSION } from "./protocol.gen";
 import { Run } from "./run";
-import { ICON_WARNING, statusLook } from "./status";
+import { SearchBar } from "./search";
+import { Notice } from "./states";
 import css from "./styles.css";
 import { applyTheme, watchTheme } from "./theme";
+import timelineCss from "./timeline/timeline.css";
 import { TimelineView } from "./timeline/view";
 
+/** Steps that were selected before, by which the arrows find the way back. */
+const MAX_RECENT = 30;
+
 export class App {
-  readonly root = h("div", { class: "ftnb", attrs: { role: "group" } });
+  readonly root = h("div", { class: "ftnb", attrs: { role: "group", "aria-label": "Engagement" } });
   readonly graph: GraphView;
   readonly timeline: TimelineView;
+  readonly dock: Dock;
   readonly panel: PanelView;
-  private readonly head = h("div", { class: "ftnb-head" });
+  readonly head: Head;
+  readonly search: SearchBar;
+  readonly help = new Help();
+  private readonly notice = new Notice();
   private readonly aloud = h("div", { class: "ftnb-aloud", attrs: { "aria-live": "polite" } });
-  private run: Run;
+  private readonly content: HTMLElement;
+  private run = new Run(nothing());
   private selected: number[] = [];
+  private recent: number[] = [];
+  /** Steps that the filter picks; null: nothing is asked. */
+  private picked: number[] | null = null;
+  private status = "";
+  private frame = 0;
 
   constructor(private readonly host: Host, private readonly signal: AbortSignal) {
-    this.run = new Run(host.payload());
     this.graph = new GraphView({
-      onNode: (node, add) => {
-        const step = this.run.stepForNode(node, this.primary);
-        if (step !== null) this.choose(step, add);
-        else this.say(`${this.run.payload.nodes[node]?.label ?? "This node"} was not executed`);
-      },
+      onNode: (node, add) => this.onNode(node, add),
       onHover: (node) => this.timeline.hover(node === null ? null : this.run.stepForNode(node, this.primary)),
       onBackground: () => {},
+      onState: (graph) => host.setState({ graph }),
     }, signal);
     const onHover = (step: number | null) => {
       this.graph.hover(step === null ? null : this.run.step(step).node);
       this.timeline.hover(step);
     };
-    this.timeline = new TimelineView({ onStep: (step, add, event) => this.choose(step, add, event), onHover }, signal);
-    this.panel = new PanelView(host, { onStep: (step) => this.choose(step, false), onHome: () => this.set([]), onHover });
+    this.timeline = new TimelineView({
+      onStep: (step, add, event) => this.choose(step, add, event),
+      onHover,
+      onSeek: (ms) => this.seek(ms),
+      onState: (timeline) => host.setState({ timeline }),
+    }, signal);
+    this.dock = new Dock(this.timeline, { onTime: (ms, settled) => this.onTime(ms, settled) }, signal);
+    this.panel = new PanelView(host, { onStep: (step) => this.choose(step, false), onHome: () => this.set([]), onHover, onSay: (text) => this.say(text) });
+    this.head = new Head({
+      onFailure: () => this.goTo(this.run.firstFailing()),
+      onHome: () => this.set([]),
+      onSearch: () => this.search.open(),
+      onHelp: () => this.help.toggle(),
+    });
+    this.search = new SearchBar({
+      onFilter: (filter) => this.setFilter(filter),
+      onMove: (by) => this.nextMatch(by),
+      onClose: () => this.graph.element.focus({ preventScroll: true }),
+    });
+    this.content = h("div", {}, h("div", { class: "ftnb-main" }, this.graph.element, this.graph.twin, this.panel.element), this.dock.element);
     this.root.append(
       // Inside the element and not in the page's head: some hosts put it into a shadow root.
-      h("style", { text: css }),
-      this.head,
-      h("div", { class: "ftnb-main" }, this.graph.element, this.panel.element),
-      this.timeline.element,
+      h("style", { text: css + graphCss + timelineCss }),
+      this.head.element,
+      this.notice.element,
+      this.search.element,
+      this.content,
       this.aloud,
+      this.help.element,
     );
-    this.root.addEventListener("keydown", (event) => this.onKey(event), { signal });
-    // A ring round the focus is for those who move it by key.
-    this.root.addEventListener("keydown", () => (this.root.dataset.input = "key"), { signal, capture: true });
-    this.root.addEventListener("pointerdown", () => (this.root.dataset.input = "pointer"), { signal, capture: true });
-    host.onChange((what) => (what === "payload" ? this.reload() : this.follow()));
+    this.listen();
   }
 
   /** Put the view into `el`. */
@@ -59,8 +90,47 @@ export class App {
     el.append(this.root);
     this.paint();
     watchTheme(() => this.paint(), this.signal);
+    this.showConnection();
     this.reload();
     this.root.dataset.ready = "1";
+  }
+
+  private listen(): void {
+    const { root, signal } = this;
+    root.addEventListener("keydown", (event) => this.onKey(event), { signal });
+    // A ring round the focus is for those who move it by key.
+    root.addEventListener("keydown", () => (root.dataset.input = "key"), { signal, capture: true });
+    root.addEventListener("pointerdown", () => (root.dataset.input = "pointer"), { signal, capture: true });
+    this.host.onChange((what) => {
+      if (what === "payload") this.schedule();
+      else if (what === "selection") this.follow();
+      else if (what === "state") this.followState();
+      else this.showConnection();
+    });
+    signal.addEventListener("abort", () => cancelAnimationFrame(this.frame), { once: true });
+  }
+
+  /** Draw again with the next frame: a run that goes on changes more often than a screen does. */
+  private schedule(): void {
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.reload());
+  }
+
+  /** Show the run as of `ms` since its first step; null: all of it. */
+  seek(ms: number | null): void {
+    this.dock.seek(ms);
+  }
+
+  private onTime(ms: number | null, settled: boolean): void {
+    this.graph.at(ms);
+    if (settled && this.host.state().time_ms !== ms) this.host.setState({ time_ms: ms });
+  }
+
+  /** How the graph, the timeline and the scrubber were set. */
+  private restore(): void {
+    const { graph, timeline, time_ms } = this.host.state();
+    this.graph.restore(graph);
+    this.timeline.restore(timeline);
+    this.seek(time_ms);
   }
 
   private get primary(): number | null {
@@ -75,18 +145,41 @@ export class App {
 
   /** The payload changed: draw all of it. */
   private reload(): void {
+    this.frame = 0;
     const payload = this.host.payload();
-    if (payload.v !== PROTOCOL_VERSION) {
-      this.root.replaceChildren(h("p", { text: `This view speaks protocol ${PROTOCOL_VERSION}, the trace ${payload.v}. Restart the kernel and reload the page.` }));
+    const problem = payload && payload.v !== PROTOCOL_VERSION
+      ? `This view speaks protocol ${PROTOCOL_VERSION}, the trace ${payload.v}. Restart the kernel and reload the page.`
+      : null;
+    this.content.hidden = payload === null || problem !== null;
+    if (payload === null || problem !== null) {
+      this.head.showTitle(problem ? "This run cannot be shown" : "No run yet");
+      if (problem) this.notice.fail("This run cannot be shown", problem);
+      else this.notice.wait("Waiting for a run to begin", "It is shown here, live, as soon as its first record is there.");
       return;
     }
+    try {
+      this.show(payload);
+      this.notice.clear();
+    } catch (error) {
+      // Better a reason than a blank: whoever looks at a broken trace looks for exactly this.
+      this.notice.fail("This run cannot be drawn", error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+      console.error(error);
+    }
+  }
+
+  private show(payload: EngagementPayload): void {
     this.run = new Run(payload);
     this.selected = this.run.indexes(this.host.selection());
-    this.root.setAttribute("aria-label", `Engagement ${payload.engagement.name}, ${payload.engagement.status}`);
-    this.showHead();
+    const { name, status } = payload.engagement;
+    this.root.setAttribute("aria-label", `Engagement ${name}, ${status}`);
+    this.head.show(this.run);
     this.graph.show(this.run);
-    this.timeline.show(this.run);
-    this.showSelection(null);
+    this.dock.show(this.run);
+    this.restore();
+    this.showFilter();
+    this.showSelection(null, false);
+    if (this.status && this.status !== status) this.say(`${name} is ${status}`);
+    this.status = status;
   }
 
   /** The other side changed the selection. */
@@ -95,6 +188,19 @@ export class App {
     if (next.join() === this.selected.join()) return;
     this.selected = next;
     this.showSelection(null);
+  }
+
+  /** The other side changed the view's state. */
+  private followState(): void {
+    this.restore();
+    this.showFilter();
+    this.showSelection(null, false);
+  }
+
+  private onNode(node: number, add: boolean): void {
+    const step = this.run.stepForNode(node, this.primary);
+    if (step !== null) this.choose(step, add);
+    else this.say(`${this.run.payload.nodes[node]?.label ?? "This node"} was not executed`);
   }
 
   private choose(step: number, add: boolean, event: number | null = null): void {
@@ -110,91 +216,129 @@ export class App {
     if (changed) this.host.select(this.run.ids(steps));
   }
 
-  private showSelection(event: number | null): void {
+  private showSelection(event: number | null, aloud = true): void {
     this.graph.select(this.selected);
     this.timeline.select(this.selected);
-    this.panel.show(this.run, this.primary, event);
+    this.panel.show(this.run, this.primary, { event, picked: this.picked });
     this.root.dataset.selection = this.run.ids(this.selected).join(" ");
-    if (this.primary !== null) this.say(this.run.describe(this.primary));
+    if (this.primary === null) return;
+    if (this.recent.at(-1) !== this.primary) this.recent = [...this.recent, this.primary].slice(-MAX_RECENT);
+    if (aloud) this.say(this.run.describe(this.primary));
+  }
+
+  private setFilter(filter: Filter | null): void {
+    this.host.setState({ filter, found: null });
+    this.showFilter();
+    this.showSelection(null, false);
+    const text = filter?.text;
+    if (!text || !this.host.search) return;
+    this.host.search(text).then(
+      (found) => {
+        if (this.host.state().filter?.text !== text) return;
+        this.host.setState({ found });
+        this.followState();
+      },
+      () => {}, // what is here was searched; the note says that the rest was not
+    );
+  }
+
+  private showFilter(): void {
+    const { filter, found } = this.host.state();
+    this.picked = pick(this.run, filter, found);
+    const isPartial = Boolean(filter?.text) && found === null && this.run.payload.details.some((one) => JSON.stringify(one).includes('"cut":true'));
+    this.search.show(filter, this.picked?.length ?? null, this.run.order.length, isPartial ? ", in what is loaded" : "");
+    const marked = this.picked === null ? null : new Set(this.picked);
+    this.graph.mark(marked);
+    this.timeline.mark(marked);
+  }
+
+  private nextMatch(by: number): void {
+    const among = this.picked ?? [];
+    if (!among.length) return;
+    const lane = (step: number) => this.run.laneOfStep[step] ?? -1;
+    const here = this.primary === null ? (by > 0 ? -1 : this.run.order.length) : lane(this.primary);
+    const next = by > 0 ? among.find((step) => lane(step) > here) : among.findLast((step) => lane(step) < here);
+    this.goTo(next ?? (by > 0 ? among[0] : among.at(-1)) ?? null);
+  }
+
+  private goTo(step: number | null): void {
+    if (step !== null) this.choose(step, false);
+  }
+
+  private showConnection(): void {
+    const gone = !this.host.connected();
+    this.root.dataset.connected = gone ? "0" : "1";
+    this.notice.unplug(gone);
+    if (gone) this.say("The kernel is gone. This view shows what it had.");
   }
 
   private say(text: string): void {
     this.aloud.textContent = text;
   }
 
-  private showHead(): void {
-    const { engagement, gaps, steps } = this.run.payload;
-    const look = statusLook(engagement.status);
-    const chip = h("span", { class: "ftnb-chip" }, icon(look.path), look.word);
-    chip.style.setProperty("--c", `var(${look.color})`);
-    const fact = (value: string, unit: string) => h("span", {}, h("b", { text: value }), ` ${unit}`);
-    this.head.replaceChildren(
-      h("span", { class: "ftnb-name", text: engagement.name, title: `${engagement.name}\n${engagement.id}` }),
-      chip,
-      h(
-        "span",
-        { class: "ftnb-facts" },
-        h("span", {}, h("b", { text: duration(engagement.duration_ms) })),
-        fact(count(steps.length), steps.length === 1 ? "step" : "steps"),
-        engagement.n_turns > 1 && fact(count(engagement.n_turns), "turns"),
-        engagement.total_tokens > 0 && fact(count(engagement.total_tokens), "tokens"),
-      ),
-      h("span", { class: "ftnb-spacer" }),
-      ...this.badges(engagement.n_failing_steps, gaps.reduce((sum, gap) => sum + gap.count, 0)),
-    );
-  }
-
-  private badges(failing: number, missing: number): HTMLElement[] {
-    const badges: HTMLElement[] = [];
-    if (failing) {
-      const open = () => {
-        const first = this.run.firstFailing();
-        if (first !== null) this.choose(first, false);
-      };
-      badges.push(button(null, open, { class: "ftnb-chip", title: "Go to the first step with an error" }));
-      badges.at(-1)?.append(icon(statusLook("failed").path), plural(failing, "step with errors", "steps with errors"));
-      badges.at(-1)?.style.setProperty("--c", "var(--ftnb-failed)");
-    }
-    if (missing) {
-      badges.push(button(null, () => this.set([]), { class: "ftnb-chip", title: "This trace is not whole; the list says what is missing" }));
-      badges.at(-1)?.append(icon(ICON_WARNING), `${plural(missing, "record")} missing`);
-      badges.at(-1)?.style.setProperty("--c", "var(--ftnb-running)");
-    }
-    return badges;
-  }
-
   private onKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target as HTMLElement;
-    const inBody = target.closest(".ftnb-body") !== null;
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const handled = () => {
-      event.preventDefault();
-      // Jupyter's command mode would act on it too.
+    if (target.matches("input, textarea, select")) {
+      // Jupyter's command mode would act on what is typed.
       event.stopPropagation();
-    };
-    const vertical = event.key === "ArrowDown" || event.key === "ArrowUp";
-    if (by !== undefined && !(inBody && vertical)) {
-      const next = this.run.neighbour(this.primary, by);
-      if (next !== null) this.choose(next, false);
-      handled();
-    } else if (event.key === "Home" || event.key === "End") {
-      if (inBody) return;
-      const next = event.key === "Home" ? this.run.order[0] : this.run.order.at(-1);
-      if (next !== undefined) this.choose(next, false);
-      handled();
-    } else if (event.key === "Escape") {
-      if (inBody) this.graph.element.focus({ preventScroll: true });
-      else this.set([]);
-      handled();
-    } else if (event.key === "Enter" && (target === this.graph.element || target === this.timeline.element)) {
-      this.panel.focus();
-      handled();
-    } else if ("+-=0".includes(event.key) && !inBody) {
-      const view = this.timeline.element.contains(target) ? this.timeline : this.graph;
-      if (event.key === "0") view.fit();
-      else view.zoom(event.key === "-" ? 1 / 1.25 : 1.25);
-      handled();
+      if (event.key === "Escape") this.panel.focus();
+      return;
     }
+    if (!this.act(event.key, target)) return;
+    event.preventDefault();
+    event.stopPropagation();
   }
+
+  /** Do what `key` asks for; false when it means nothing here. */
+  private act(key: string, target: HTMLElement): boolean {
+    const inBody = target.closest(".ftnb-body") !== null;
+    if (target.closest("[role=tablist]") !== null && /^Arrow|^Home|^End/.test(key)) return false;
+    if (inBody && ["ArrowUp", "ArrowDown", "Home", "End", "+", "-", "0"].includes(key)) return false;
+    const { run, primary } = this;
+    if (key === "ArrowUp" || key === "ArrowDown") this.goTo(run.neighbour(primary, key === "ArrowDown" ? 1 : -1));
+    else if (key === "ArrowLeft" || key === "ArrowRight") this.alongCauses(key === "ArrowRight" ? 1 : -1);
+    else if (key === "Home" || key === "End") this.goTo((key === "Home" ? run.order[0] : run.order.at(-1)) ?? null);
+    else if (key === "f") this.toFailure();
+    else if (key === "/") this.search.open();
+    else if (key === "n" || key === "N") this.nextMatch(key === "n" ? 1 : -1);
+    else if (key === "[" || key === "]") this.panel.turn(key === "]" ? 1 : -1);
+    else if (key === "?") this.help.toggle();
+    else if (key === "Escape") this.leave(inBody);
+    else if (key === "Enter" && (target === this.graph.element || target === this.timeline.element)) this.panel.focus();
+    else if ("+=-0".includes(key)) this.zoom(key, target);
+    else return false;
+    return true;
+  }
+
+  private alongCauses(by: 1 | -1): void {
+    const { run, primary } = this;
+    if (primary === null) return this.goTo(run.neighbour(null, by));
+    const next = run.causal(primary, by, this.recent);
+    if (next !== null) this.goTo(next);
+    else this.say(by > 0 ? "Nothing came after this step" : "Nothing came before this step");
+  }
+
+  private toFailure(): void {
+    const next = this.run.nextFailing(this.primary);
+    if (next === null) this.say("No step failed");
+    this.goTo(next);
+  }
+
+  private leave(inBody: boolean): void {
+    if (inBody) this.graph.element.focus({ preventScroll: true });
+    else this.set([]);
+  }
+
+  private zoom(key: string, target: HTMLElement): void {
+    const view = this.timeline.element.contains(target) ? this.timeline : this.graph;
+    if (key === "0") view.fit();
+    else view.zoom(key === "-" ? 1 / 1.25 : 1.25);
+  }
+}
+
+/** What the lookups are made of while there is no run. */
+function nothing(): EngagementPayload {
+  const timeline = { total_ms: 0, lanes: [], switches: [], idle: [] };
+  return { nodes: [], edges: [], steps: [], causes: [], timeline, details: [], gaps: [], annotations: [] } as unknown as EngagementPayload;
 }

@@ -24,7 +24,7 @@ function start(host: Host, el: HTMLElement, controller: AbortController): () => 
 
 function mount({ model, el, signal }: Mounting): () => void {
   const controller = new AbortController();
-  const stop = start(modelHost(model, controller.signal), el, controller);
+  const stop = start(modelHost(model, el, controller.signal), el, controller);
   signal?.addEventListener("abort", stop, { once: true });
   return stop;
 }

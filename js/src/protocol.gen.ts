@@ -352,6 +352,13 @@ export interface HelloMessage {
   seq: number;
 }
 
+/** Browser to kernel: send the details of this step (id), which a long run leaves out at first. */
+export interface DetailMessage {
+  op: "detail";
+  step: string;
+  seq: number;
+}
+
 /** Browser to kernel: in which steps does a whole value contain this text? */
 export interface SearchMessage {
   op: "search";

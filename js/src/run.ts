@@ -1,5 +1,6 @@
 // One engagement as the views use it: the payload with lookups, and questions about it. Pure.
 
+import { Marks, unpack } from "./columns";
 import { count, duration, plural } from "./format";
 import type { Cause, EngagementPayload, Lane, Node, StepRow } from "./protocol.gen";
 import { statusLook } from "./status";
@@ -12,9 +13,18 @@ export class Run {
   readonly laneOfStep: number[];
   readonly causesOf: Cause[][];
   readonly effectsOf: Cause[][];
+  /** By step, the edges that were taken into it, and out of it to the end. */
+  readonly ways: Array<{ into: number[]; out: number[] }>;
+  /** Edges on the way to the first step that failed; nodes that an intent switch entered. */
+  readonly failedWay: ReadonlySet<number>;
+  readonly switched: ReadonlySet<number>;
+  /** All marks, lane by lane. */
+  readonly marks: Marks;
   private readonly indexOfId: Map<string, number>;
 
   constructor(readonly payload: EngagementPayload) {
+    unpack(payload);
+    this.marks = Marks.of(payload);
     const { nodes, steps, causes, timeline } = payload;
     this.stepsOfNode = nodes.map(() => []);
     steps.forEach((step, index) => this.stepsOfNode[step.node]?.push(index));
@@ -29,6 +39,9 @@ export class Run {
       this.causesOf[cause.target]?.push(cause);
       this.effectsOf[cause.source]?.push(cause);
     }
+    this.ways = findWays(payload, this.causesOf, this.effectsOf);
+    this.failedWay = this.findFailedWay();
+    this.switched = new Set(timeline.switches.map((one) => steps[one.step ?? -1]?.node ?? -1));
     this.indexOfId = new Map(steps.map((step, index) => [step.id, index]));
   }
 
@@ -66,8 +79,36 @@ export class Run {
     return this.order[Math.min(Math.max(lane, 0), this.order.length - 1)] ?? null;
   }
 
+  /** A step that `current` led to (1) or that led to it (-1); of several, one of `recent` first. null: there is none. */
+  causal(current: number, by: 1 | -1, recent: readonly number[]): number | null {
+    const around = by > 0 ? this.effectsOf[current]?.map((one) => one.target) : this.causesOf[current]?.map((one) => one.source);
+    if (!around?.length) return null;
+    return recent.findLast((step) => around.includes(step)) ?? around[0] ?? null;
+  }
+
   firstFailing(): number | null {
     return this.order.find((index) => this.step(index).failing) ?? null;
+  }
+
+  /** The failing step after `current` in time; after the last one, the first again. */
+  nextFailing(current: number | null): number | null {
+    const lane = current === null ? -1 : (this.laneOfStep[current] ?? -1);
+    return this.order.slice(lane + 1).find((index) => this.step(index).failing) ?? this.firstFailing();
+  }
+
+  private findFailedWay(): Set<number> {
+    const { order, ways, causesOf } = this;
+    const way = new Set<number>();
+    const seen = new Set<number>();
+    let at = order.find((index) => this.step(index).status === "failed");
+    while (at !== undefined && !seen.has(at)) {
+      seen.add(at);
+      const from: number | undefined = causesOf[at]?.at(-1)?.source;
+      // Of a join, the one that came last held it up.
+      for (const edge of ways[at]?.into ?? []) if (from === undefined || this.payload.edges[edge]?.source === this.step(from).node) way.add(edge);
+      at = from;
+    }
+    return way;
   }
 
   /** Whether the step is one of several of its node. */
@@ -118,4 +159,21 @@ export class Run {
     if (step.total_tokens) parts.push(plural(step.total_tokens, "token"));
     return parts.join(", ");
   }
+}
+
+function findWays({ nodes, edges, steps, engagement }: EngagementPayload, causesOf: Cause[][], effectsOf: Cause[][]): Array<{ into: number[]; out: number[] }> {
+  const known = new Map(edges.map((edge, index) => [edge.source * nodes.length + edge.target, index]));
+  const edge = (source: number, target: number) => known.get(source * nodes.length + target);
+  const [start, end] = [nodes.findIndex((node) => node.kind === "start"), nodes.findIndex((node) => node.kind === "end")];
+  const isOver = engagement?.status === "completed" || engagement?.status === "abandoned";
+  return steps.map((step, index) => {
+    const causes = causesOf[index] ?? [];
+    const into = causes.length
+      ? causes.filter((cause) => cause.kind !== "resume").map((cause) => edge(steps[cause.source]?.node ?? -1, step.node))
+      : [edge(start, step.node)];
+    const isLast = isOver && step.status === "completed" && !effectsOf[index]?.length;
+    const out = isLast ? [edge(step.node, end)] : [];
+    const there = (one: number | undefined): one is number => one !== undefined;
+    return { into: into.filter(there), out: out.filter(there) };
+  });
 }

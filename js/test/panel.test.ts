@@ -1,13 +1,14 @@
 // @vitest-environment jsdom
 import { describe, expect, it, vi } from "vitest";
 import { staticHost } from "../src/host";
-import { chipsNear, PanelView } from "../src/panel/view";
+import { chipsNear } from "../src/panel/facts";
+import { PanelView } from "../src/panel/view";
 import { Run } from "../src/run";
 import { golden } from "./golden";
 
 function panelOf(name: string) {
   const run = new Run(golden(name));
-  const events = { onStep: vi.fn(), onHome: vi.fn(), onHover: vi.fn() };
+  const events = { onStep: vi.fn(), onHome: vi.fn(), onHover: vi.fn(), onSay: vi.fn() };
   return { run, events, panel: new PanelView(staticHost(run.payload), events) };
 }
 
@@ -56,7 +57,7 @@ describe("one step", () => {
 
   it("opens the event that was clicked in the timeline", () => {
     const { panel, run } = panelOf("house");
-    panel.show(run, 1, 1);
+    panel.show(run, 1, { event: 1 });
     const chosen = panel.element.querySelector<HTMLDetailsElement>(".ftnb-event.chosen");
     expect(chosen?.open).toBe(true);
     expect(chosen?.textContent).toContain("Wish");
@@ -65,7 +66,7 @@ describe("one step", () => {
   it("without details says that they were left out", () => {
     const payload = { ...golden("house"), details: [] };
     const run = new Run(payload);
-    const panel = new PanelView(staticHost(payload), { onStep() {}, onHome() {}, onHover() {} });
+    const panel = new PanelView(staticHost(payload), { onStep() {}, onHome() {}, onHover() {}, onSay() {} });
     panel.show(run, 0);
     expect(panel.element.textContent).toContain("left out of this view");
   });

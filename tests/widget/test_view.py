@@ -29,7 +29,7 @@ def test_select_by_name_and_visit_returns_the_step() -> None:
     view = EngagementView(traces.house())
     assert view.select("search_city", visit=2).id == "s6"  # type: ignore[union-attr]
     assert view.selection == ("s6",)
-    assert [step.name for step in view.selected] == ["search_city"]
+    assert view.selected["name"].to_list() == ["search_city"]
     assert view.select("search_city").visit == 3  # type: ignore[union-attr]
     assert view.select("s0").name == "greet"  # type: ignore[union-attr]
     assert view.select(None) is None
@@ -58,7 +58,7 @@ def test_messages_from_the_browser_are_not_trusted() -> None:
     for content in ({"op": "select", "selection": ["s1", "nope", 3, None]}, {"op": "unknown"}, {"op": "select"}):
         view.receive(**content)
     assert view.selection == ("s1",)
-    view._on_message(view, "text", [])
+    view._handle_custom_msg("text", [])
     assert view.selection == ("s1",)
 
 
@@ -67,7 +67,7 @@ def test_the_whole_value_is_sent_on_request() -> None:
     engagement.steps[0].state_ref = "ref"
     text = "x" * 50_000
     view = _Recorded(engagement, resolve=lambda ref: {"text": text} if ref == "ref" else ref)
-    shown = view._payload["details"][0]["state"]
+    shown = view.payload["details"][0]["state"]
     assert shown["cut"]
     view.receive(op="fetch", part="state", step="s0", event=None, seq=7)
     (answer,) = view.sent
@@ -97,7 +97,7 @@ def test_update_shows_the_newer_state_and_keeps_the_selection() -> None:
     view = EngagementView(traces.running())
     view.select("search_coast")
     view.update(traces.house())
-    assert len(view._payload["steps"]) == 15
+    assert len(view.payload["steps"]) == 15
     assert view.selection == ("s3",)
     view.update(traces.empty())
     assert view.selection == ()

@@ -22,10 +22,18 @@ export function absence(marker: Record<string, unknown>): string | null {
     return `stored apart${typeof marker.n_bytes === "number" ? `, ${bytes(marker.n_bytes)}` : ""}`;
   }
   if (marker.$ftnb === "list") return `a list of ${n} items, stored apart`;
+  if (marker.$ftnb === "withheld") return "withheld: erased, or left out of this copy";
+  if (marker.$ftnb === "redacted") return `withheld: masked when recorded (${String(marker.why ?? "a rule")})`;
+  if (marker.$ftnb === "damaged") return `damaged in the store (${String(marker.why ?? "it cannot be read")})`;
   if (marker.$ftnb !== "cut") return null;
   if (marker.why !== "size") return `left out when recorded (${String(marker.why)}${marker.type ? `, ${String(marker.type)}` : ""})`;
   const noun = CUT_NOUNS[String(marker.type)] ?? "more parts";
   return `… ${n} ${noun}`;
+}
+
+/** Whether a marker stands for something that was taken away on purpose. */
+export function isWithheld(marker: Record<string, unknown>): boolean {
+  return marker.$ftnb === "withheld" || marker.$ftnb === "redacted";
 }
 
 /** The text of a marker for a single value (a date, a big number, bytes …); null for those with parts. */

@@ -1,10 +1,13 @@
-// The payload's graph as Cytoscape elements. Pure. Ids are ours (n0, e0 …): names are the user's text and may be anything.
+// A scene as Cytoscape elements. Pure. Ids are ours (n0, e0 …): names are the user's text and may be anything.
 
 import type { ElementDefinition } from "cytoscape";
-import type { EngagementPayload, Placement } from "../protocol.gen";
+import type { Placement } from "../protocol.gen";
+import { fold, type Shown, type ShownEdge, type ShownNode } from "./fold";
 import { type Bends, bendsOf } from "./layout";
+import { MANY_NODES, type Scene, weightOf } from "./scene";
 
 export const nodeId = (index: number): string => `n${index}`;
+/** By the first edge of the scene that it stands for. */
 export const edgeId = (index: number): string => `e${index}`;
 /** The index inside an id of ours. */
 export const indexOf = (id: string): number => Number(id.slice(1));
@@ -12,6 +15,8 @@ export const indexOf = (id: string): number => Number(id.slice(1));
 // As the layout reckons (ftnb/widget/layout.py): a label of average letters fits its node, unless it is too long for any.
 const CHAR_WIDTH = 7.2;
 const ICON_ROOM = 32;
+/** Heights of a node that is sized by a value. */
+const [LEAST, MOST] = [24, 56];
 
 export interface NodeData {
   id: string;
@@ -22,8 +27,10 @@ export interface NodeData {
   /** Width left for the label; a longer one is cut, with an ellipsis. */
   room: number;
   status: string;
-  /** Visits; at most a few digits. */
-  times: number;
+  badge: string;
+  note: string;
+  /** −1 … 1; 0 also where there is none: see the class "heat". */
+  heat: number;
 }
 
 export interface EdgeData extends Partial<Bends> {
@@ -32,61 +39,82 @@ export interface EdgeData extends Partial<Bends> {
   target: string;
   label: string;
   weight: number;
+  heat: number;
 }
 
-/** All elements, at the positions of `placement`. */
-export function toElements(payload: EngagementPayload, placement: Placement): ElementDefinition[] {
-  const isParent = new Set(payload.nodes.map((node) => node.parent));
-  const nodes = payload.nodes.map((node, index): ElementDefinition => {
-    const [x = 0, y = 0, width = 64, height = 34] = placement.nodes[index] ?? [];
-    const group = isParent.has(index);
-    const label = group && node.n_visits > 1 ? `${node.label} ×${node.n_visits}` : node.label;
-    const room = group || label.length * CHAR_WIDTH <= width - ICON_ROOM ? width : width - ICON_ROOM;
-    const data: NodeData = { id: nodeId(index), label, width, height, room, status: node.status ?? "none", times: node.n_visits };
-    if (node.parent !== null) data.parent = nodeId(node.parent);
-    const classes = [
-      node.kind,
-      group ? "group" : "leaf",
-      node.n_visits > 1 && "repeated",
-      node.n_steps ? "visited" : "unvisited",
-      node.is_global && "global",
-      node.is_goal && "goal",
-      !node.declared && "undeclared",
-      node.n_failing > 0 && "failing",
-    ];
-    return { group: "nodes", data, position: { x, y }, classes: classes.filter(Boolean).join(" ") };
-  });
-  const edges = payload.edges.map((edge, index): ElementDefinition => {
-    const condition = edge.condition !== null && edge.condition !== payload.nodes[edge.target]?.name ? edge.condition : "";
-    const bends = bendsOf(placement, edge.source, edge.target, index);
-    const data: EdgeData = {
-      id: edgeId(index),
-      source: nodeId(edge.source),
-      target: nodeId(edge.target),
-      // The badge of the target says it already, where all its visits came this way.
-      label: [edge.taken > 1 && edge.taken !== payload.nodes[edge.target]?.n_visits ? `×${edge.taken}` : "", clip(condition)].filter(Boolean).join(" "),
-      weight: Math.min(1.6 + Math.log2(Math.max(edge.taken, 1)) * 0.7, 4.5),
-      ...bends,
-    };
-    const classes = [
-      edge.taken ? "taken" : "untaken",
-      !edge.declared && "undeclared",
-      bends && "bent",
-      edge.source === edge.target && "loop",
-      !bends && beside(placement.nodes[edge.source], placement.nodes[edge.target]),
-    ];
-    return { group: "edges", data, classes: classes.filter(Boolean).join(" ") };
-  });
-  return [...nodes, ...edges];
+/** All elements of a scene with these subgraphs folded, at the positions of `placement`. */
+export function toElements(scene: Scene, placement: Placement, folded: ReadonlySet<number> = new Set()): ElementDefinition[] {
+  return elementsOf(scene, fold(scene, placement, folded));
+}
+
+export function elementsOf(scene: Scene, shown: Shown): ElementDefinition[] {
+  const isMany = shown.nodes.length > MANY_NODES;
+  const places = new Map(shown.nodes.map((node) => [node.index, node]));
+  return [
+    ...shown.nodes.map((node) => nodeElement(scene, node, isMany)),
+    ...shown.edges.map((edge) => edgeElement(scene, edge, places, isMany)),
+  ];
+}
+
+function nodeElement(scene: Scene, shown: ShownNode, isMany: boolean): ElementDefinition {
+  const node = scene.nodes[shown.index];
+  if (!node) throw new RangeError(`no node ${shown.index}`);
+  const isGroup = shown.kind === "group";
+  const label = isGroup ? [node.label, node.badge].filter(Boolean).join(" ") : shown.hides ? `${node.label} (${shown.hides})` : node.label;
+  const room = isGroup || isMany || label.length * CHAR_WIDTH <= shown.width - ICON_ROOM ? shown.width : shown.width - ICON_ROOM;
+  const data: NodeData = {
+    id: nodeId(shown.index),
+    label,
+    width: shown.width,
+    height: node.size === null ? shown.height : LEAST + Math.sqrt(node.size) * (MOST - LEAST),
+    room,
+    status: node.status,
+    badge: isGroup ? "" : node.badge,
+    note: node.note,
+    heat: node.heat ?? 0,
+  };
+  if (shown.parent !== null) data.parent = nodeId(shown.parent);
+  const classes = [
+    ...node.classes,
+    isGroup ? "group" : "leaf",
+    shown.kind === "folded" && "folded",
+    node.heat !== null && "heat",
+    node.badge && !isGroup && "repeated",
+    isMany ? "plain" : "rich",
+  ];
+  return { group: "nodes", data, position: { x: shown.x, y: shown.y }, classes: classes.filter(Boolean).join(" ") };
+}
+
+function edgeElement(scene: Scene, shown: ShownEdge, places: ReadonlyMap<number, ShownNode>, isMany: boolean): ElementDefinition {
+  const members = shown.members.map((index) => scene.edges[index]).filter((edge) => edge !== undefined);
+  const [first] = members;
+  const [source, target] = [places.get(shown.source), places.get(shown.target)];
+  const bends = isMany ? null : bendsOf(shown.bends, source, target);
+  const classes = new Set(members.flatMap((edge) => edge.classes));
+  // Several ways as one: taken if any was, and to be wondered at only if all are.
+  if (classes.has("taken")) classes.delete("untaken");
+  if (!members.every((edge) => edge.classes.includes("undeclared"))) classes.delete("undeclared");
+  const data: EdgeData = {
+    id: edgeId(shown.members[0] ?? 0),
+    source: nodeId(shown.source),
+    target: nodeId(shown.target),
+    label: members.length === 1 ? (first?.label ?? "") : "",
+    weight: members.length === 1 ? (first?.weight ?? 1) : Math.max(...members.map((edge) => edge.weight), weightOf(1)),
+    heat: first?.heat ?? 0,
+    ...bends,
+  };
+  if (bends) classes.add("bent");
+  if (first?.heat !== null && first?.heat !== undefined) classes.add("heat");
+  if (shown.source === shown.target) classes.add("loop");
+  classes.add(isMany ? "plain" : "rich");
+  const side = !bends && !isMany && beside(source, target);
+  if (side) classes.add(side);
+  return { group: "edges", data, classes: [...classes].join(" ") };
 }
 
 /** On a straight edge a label would hide all of it: it goes below a level one (above are the badges), and to the right of an upright one. */
-function beside(source: number[] = [], target: number[] = []): "level" | "upright" | false {
-  const dx = Math.abs((source[0] ?? 0) - (target[0] ?? 0));
-  const dy = Math.abs((source[1] ?? 0) - (target[1] ?? 0));
+function beside(source: ShownNode | undefined, target: ShownNode | undefined): "level" | "upright" | false {
+  const dx = Math.abs((source?.x ?? 0) - (target?.x ?? 0));
+  const dy = Math.abs((source?.y ?? 0) - (target?.y ?? 0));
   return dy < 4 && dx > 4 ? "level" : dx < 4 && dy > 4 ? "upright" : false;
-}
-
-function clip(text: string): string {
-  return text.length > 18 ? `${text.slice(0, 17)}…` : text;
 }

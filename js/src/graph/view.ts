@@ -1,231 +1,179 @@
-// The graph on the page: owns Cytoscape, and works round what goes wrong with it inside notebooks.
+// The graph of one run on the page.
 
-import cytoscape, { type Core } from "cytoscape";
-import { button, h, icon } from "../dom";
+import type { Core } from "cytoscape";
+import { h } from "../dom";
+import { momentAt } from "../playback";
 import type { Run } from "../run";
-import { ICON_FIT, ICON_GLOBAL, ICON_MINUS, ICON_PLUS } from "../status";
 import type { Theme } from "../theme";
-import { edgeId, indexOf, nodeId, toElements } from "./elements";
-import { chooseLayout } from "./layout";
-import { graphStyle } from "./style";
+import { GraphCanvas } from "./canvas";
+import { Controls } from "./controls";
+import { groupsOf } from "./fold";
+import { type GraphState, METRICS, metricsOf } from "./metrics";
+import { sceneOfRun } from "./runscene";
+import type { Scene } from "./scene";
 
-const PADDING = 16;
-const MAX_FIT_ZOOM = 1.05;
+/** From so many nodes on, subgraphs are shown folded at first. */
+const FOLD_FROM = 60;
 
 export interface GraphEvents {
   onNode(node: number, add: boolean): void;
   onHover(node: number | null): void;
   onBackground(): void;
+  /** The user set how the graph is shown. */
+  onState?(state: GraphState): void;
 }
 
 export class GraphView {
   readonly element: HTMLElement;
   readonly cy: Core;
-  private readonly canvas = h("div", { class: "ftnb-canvas" });
-  private readonly legend = h("div", { class: "ftnb-legend", attrs: { "aria-hidden": true } });
+  readonly twin: HTMLElement;
+  private readonly canvas: GraphCanvas;
+  private readonly controls: Controls;
   private run: Run | null = null;
-  private layout: "across" | "down" = "across";
-  private moved = false;
-  private size = "";
+  private scene: Scene | null = null;
+  private state: GraphState = { color: null, size: null, folded: null };
+  private selected: readonly number[] = [];
+  private marked: ReadonlySet<number> | null = null;
+  private ms: number | null = null;
 
   constructor(private readonly events: GraphEvents, signal: AbortSignal) {
-    const tools = h(
-      "div",
-      { class: "ftnb-tools" },
-      button(icon(ICON_MINUS), () => this.zoom(1 / 1.25), { title: "Zoom out (−)", attrs: { "aria-label": "Zoom out" } }),
-      button(icon(ICON_PLUS), () => this.zoom(1.25), { title: "Zoom in (+)", attrs: { "aria-label": "Zoom in" } }),
-      button(icon(ICON_FIT), () => this.fit(), { title: "Show all (0)", attrs: { "aria-label": "Show the whole graph" } }),
-    );
-    this.element = h(
-      "div",
-      { class: "ftnb-graph", attrs: { tabindex: 0, role: "application" } },
-      this.canvas,
-      this.legend,
-      tools,
-    );
-    this.cy = cytoscape({
-      container: this.canvas,
-      // A default layout measures the container, which may have no size yet, and throws.
-      layout: { name: "preset" },
-      autoungrabify: true,
-      autounselectify: true,
-      boxSelectionEnabled: false,
-      userZoomingEnabled: false,
-      minZoom: 0.05,
-      maxZoom: 3,
+    this.controls = new Controls({
+      onColor: (color) => this.setState({ ...this.state, color }),
+      onSize: (size) => this.setState({ ...this.state, size }),
+      onFold: (all) => this.setState({ ...this.state, folded: all ? this.groups().map((one) => this.nameOf(one)) : [] }),
+      onZoom: (factor) => this.zoom(factor),
+      onFit: () => this.fit(),
     });
-    this.listen(signal);
+    this.element = h("div", { class: "ftnb-graph", attrs: { tabindex: 0, role: "application" } });
+    this.canvas = new GraphCanvas(this.element, {
+      onNode: events.onNode,
+      onHover: events.onHover,
+      onBackground: events.onBackground,
+      onFold: (group) => this.toggle(group),
+    }, signal);
+    this.cy = this.canvas.cy;
+    this.twin = this.canvas.twin;
+    this.canvas.onDrawn = () => this.markAll();
+    this.element.append(this.canvas.element, this.controls.foot, this.controls.tools);
   }
 
   /** Draw `run`; keeps the view where it is when the graph has the same shape. */
   show(run: Run): void {
-    const same = this.run !== null && shapeOf(this.run) === shapeOf(run);
     this.run = run;
-    const { payload } = run;
-    this.element.setAttribute(
-      "aria-label",
-      `Workflow graph of ${payload.engagement.name}: ${payload.nodes.length} nodes. Arrow keys move along the steps.`,
-    );
     this.draw();
-    if (!same) {
-      this.moved = false;
-      this.size = "";
-      this.resize();
-    }
-    this.showLegend(run);
   }
 
   paint(theme: Theme): void {
-    this.cy.style(graphStyle(theme));
-    // A restyle while hidden has once left the canvas blank.
-    this.cy.forceRender();
+    this.canvas.paint(theme);
+  }
+
+  /** Show the run as of `ms`; null: all of it. */
+  at(ms: number | null): void {
+    if (ms === this.ms) return;
+    this.ms = ms;
+    this.draw();
+  }
+
+  /** Show how the user had set it; what is not understood is left as it is. */
+  restore(state: unknown): void {
+    if (typeof state !== "object" || state === null) return;
+    const { color, size, folded } = state as Partial<GraphState>;
+    const known = (value: unknown) => METRICS.find((one) => one === value) ?? null;
+    const next: GraphState = {
+      color: known(color),
+      size: known(size),
+      folded: Array.isArray(folded) ? folded.filter((one) => typeof one === "string") : null,
+    };
+    if (JSON.stringify(next) === JSON.stringify(this.state)) return;
+    this.state = next;
+    this.draw();
   }
 
   /** Mark the nodes of the selected steps, and the ways that led to the last of them and on from it. */
   select(steps: readonly number[]): void {
-    const run = this.run;
-    if (!run) return;
-    this.cy.batch(() => {
-      this.cy.elements().removeClass("chosen causal");
-      for (const step of steps) this.node(run.step(step).node).addClass("chosen");
-      const primary = steps.at(-1);
-      if (primary === undefined) return;
-      for (const cause of [...(run.causesOf[primary] ?? []), ...(run.effectsOf[primary] ?? [])]) {
-        const [source, target] = [run.step(cause.source).node, run.step(cause.target).node];
-        const edge = run.payload.edges.findIndex((e) => e.source === source && e.target === target);
-        if (edge >= 0) this.cy.getElementById(edgeId(edge)).addClass("causal");
-      }
-    });
+    this.selected = steps;
+    this.markAll();
     const primary = steps.at(-1);
-    if (primary !== undefined) this.bringIntoView(run.step(primary).node);
+    if (this.run && primary !== undefined) this.canvas.bringIntoView(this.run.step(primary).node);
+  }
+
+  /** Keep the nodes of these steps, and what leads from one to another, in full colour; null: everything. */
+  mark(steps: ReadonlySet<number> | null): void {
+    this.marked = steps;
+    this.markAll();
   }
 
   hover(node: number | null): void {
     this.cy.nodes(".hover").removeClass("hover");
-    if (node !== null) this.node(node).addClass("hover");
+    if (node !== null) this.canvas.node(node).addClass("hover");
   }
 
   zoom(factor: number): void {
-    this.moved = true;
-    const level = Math.min(Math.max(this.cy.zoom() * factor, this.cy.minZoom()), this.cy.maxZoom());
-    this.cy.zoom({ level, renderedPosition: { x: this.canvas.clientWidth / 2, y: this.canvas.clientHeight / 2 } });
+    this.canvas.zoom(factor);
   }
 
   fit(): void {
-    this.moved = false;
-    this.cy.fit(undefined, PADDING);
-    if (this.cy.zoom() > MAX_FIT_ZOOM) {
-      this.cy.zoom(MAX_FIT_ZOOM);
-      this.cy.center();
-    }
+    this.canvas.fit();
   }
 
-  private node(index: number) {
-    return this.cy.getElementById(nodeId(index));
+  private setState(state: GraphState): void {
+    this.state = state;
+    this.draw();
+    this.events.onState?.(state);
+  }
+
+  private toggle(group: number): void {
+    const folded = new Set([...this.folded()].map((one) => this.nameOf(one)));
+    const name = this.nameOf(group);
+    if (!folded.delete(name)) folded.add(name);
+    this.setState({ ...this.state, folded: [...folded] });
+  }
+
+  private groups(): number[] {
+    return this.scene ? groupsOf(this.scene) : [];
+  }
+
+  private nameOf(node: number): string {
+    return this.run?.payload.nodes[node]?.name ?? "";
+  }
+
+  private folded(): Set<number> {
+    const groups = this.groups();
+    const { folded } = this.state;
+    if (folded === null) return new Set((this.run?.payload.nodes.length ?? 0) >= FOLD_FROM ? groups : []);
+    return new Set(groups.filter((one) => folded.includes(this.nameOf(one))));
   }
 
   private draw(): void {
-    const run = this.run;
+    const { run, state } = this;
     if (!run) return;
-    const chosen = this.cy.nodes(".chosen").map((node) => node.id());
-    this.cy.batch(() => {
-      this.cy.elements().remove();
-      this.cy.add(toElements(run.payload, run.payload.layout[this.layout]));
-      for (const id of chosen) this.cy.getElementById(id).addClass("chosen");
+    this.scene = sceneOfRun(run, state, this.ms === null ? null : momentAt(run, this.ms));
+    this.element.setAttribute("aria-label", this.scene.title);
+    const folded = this.folded();
+    this.canvas.show(this.scene, folded);
+    this.controls.show({
+      metrics: metricsOf(run.payload.nodes),
+      color: state.color, size: state.size, groups: this.groups().length, folded: folded.size, legend: this.scene.legend,
     });
   }
 
-  /** Fit to the container once it has a size, and again when that changes, unless the user moved the view. */
-  private resize(): void {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!this.run || width < 2 || height < 2 || this.size === `${width} ${height}`) return;
-    this.size = `${width} ${height}`;
-    this.cy.resize();
-    if (this.moved) return;
-    const layout = chooseLayout(this.run.payload.layout, width - 2 * PADDING, height - 2 * PADDING);
-    if (layout !== this.layout) {
-      this.layout = layout;
-      this.draw();
-    }
-    this.fit();
-  }
-
-  private bringIntoView(index: number): void {
-    const node = this.node(index);
-    if (node.empty()) return;
-    const box = node.renderedBoundingBox({});
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (width > 2 && (box.x1 < 0 || box.y1 < 0 || box.x2 > width || box.y2 > height)) this.cy.center(node);
-  }
-
-  private listen(signal: AbortSignal): void {
-    const { cy, canvas, events } = this;
-    const isAdding = (event: { originalEvent?: Event }) => {
-      const original = event.originalEvent as MouseEvent | undefined;
-      return Boolean(original?.ctrlKey || original?.metaKey || original?.shiftKey);
-    };
-    cy.on("tap", "node.step", (event) => events.onNode(indexOf(event.target.id()), isAdding(event)));
-    cy.on("tap", (event) => {
-      if (event.target === cy) events.onBackground();
-    });
-    cy.on("mouseover", "node.step", (event) => {
-      const index = indexOf(event.target.id());
-      canvas.title = this.run?.describeNode(index) ?? "";
-      events.onHover(index);
-    });
-    cy.on("mouseover", "edge", (event) => {
-      canvas.title = this.run?.describeEdge(indexOf(event.target.id())) ?? "";
-    });
-    cy.on("mouseout", "node.step, edge", () => {
-      canvas.title = "";
-      events.onHover(null);
-    });
-    cy.on("dragpan scrollzoom pinchzoom", () => {
-      this.moved = true;
-    });
-    // Both listeners sit above Cytoscape's own, which capture on its container, so that they come first.
-    // Cytoscape remembers where its container is; a cell that prints above moves it without any event.
-    const forget = () => {
-      (cy as unknown as { renderer(): { invalidateContainerClientCoordsCache(): void } })
-        .renderer()
-        .invalidateContainerClientCoordsCache();
-    };
-    for (const name of ["mousedown", "mousemove", "touchstart", "wheel"]) {
-      this.element.addEventListener(name, forget, { capture: true, passive: true, signal });
-    }
-    // The page must scroll over the graph, unless the user is working in it.
-    this.element.addEventListener(
-      "wheel",
-      (event) => {
-        const root = this.element.getRootNode() as Document | ShadowRoot;
-        const focused = this.element.contains(root.activeElement);
-        cy.userZoomingEnabled(focused || event.ctrlKey || event.metaKey);
-      },
-      { capture: true, passive: true, signal },
-    );
-    canvas.addEventListener("mousedown", () => this.element.focus({ preventScroll: true }), { signal });
-    const observer = new ResizeObserver(() => this.resize());
-    observer.observe(canvas);
-    signal.addEventListener("abort", () => {
-      observer.disconnect();
-      cy.destroy();
+  private markAll(): void {
+    const { run, selected, marked, cy, canvas } = this;
+    if (!run) return;
+    cy.batch(() => {
+      cy.elements(".chosen, .causal, .dim").removeClass("chosen causal dim");
+      for (const step of selected) canvas.node(run.step(step).node).addClass("chosen");
+      const primary = selected.at(-1);
+      const around = primary === undefined ? [] : [...(run.causesOf[primary] ?? []), ...(run.effectsOf[primary] ?? [])];
+      for (const cause of around) {
+        const [source, target] = [run.step(cause.source).node, run.step(cause.target).node];
+        const edge = canvas.edge(run.payload.edges.findIndex((e) => e.source === source && e.target === target));
+        if (edge) cy.getElementById(edge).addClass("causal");
+      }
+      if (marked === null) return;
+      const kept = new Set([...marked].map((step) => canvas.node(run.step(step).node).id()));
+      cy.nodes(".step").forEach((node) => void (kept.has(node.id()) || node.isParent() || node.addClass("dim")));
+      cy.edges().forEach((edge) => void ((kept.has(edge.source().id()) && kept.has(edge.target().id())) || edge.addClass("dim")));
     });
   }
-
-  private showLegend({ payload }: Run): void {
-    const item = (className: string, text: string) => h("span", {}, h("i", { class: className }), text);
-    const { edges, nodes } = payload;
-    this.legend.replaceChildren(
-      ...[
-        edges.some((e) => e.taken) && edges.some((e) => !e.taken) && item("taken", "taken"),
-        payload.has_topology && edges.some((e) => !e.taken) && item("untaken", "declared, not taken"),
-        edges.some((e) => e.taken && !e.declared) && item("undeclared", "taken, not declared"),
-        nodes.some((n) => n.is_global) && h("span", {}, icon(ICON_GLOBAL), "global step"),
-      ].filter((one): one is HTMLSpanElement => Boolean(one)),
-    );
-  }
-}
-
-function shapeOf({ payload }: Run): string {
-  return JSON.stringify([payload.layout.across.nodes, payload.edges.map((edge) => [edge.source, edge.target])]);
 }

@@ -1,0 +1,259 @@
+// Cytoscape on the page, for any scene; works round what goes wrong with it inside notebooks.
+
+import cytoscape, { type Core, type EventObject } from "cytoscape";
+import { h } from "../dom";
+import type { Theme } from "../theme";
+import { elementsOf, indexOf, nodeId } from "./elements";
+import { fold, type Shown } from "./fold";
+import { chooseLayout } from "./layout";
+import { MANY_NODES, type Scene } from "./scene";
+import { graphStyle } from "./style";
+
+const PADDING = 16;
+const MAX_FIT_ZOOM = 1.05;
+/** Nodes that the list for screen readers holds. */
+const MAX_LISTED = 300;
+
+export interface CanvasEvents {
+  onNode(node: number, add: boolean): void;
+  /** Fold or unfold this subgraph. */
+  onFold(group: number): void;
+  onHover(node: number | null): void;
+  onBackground(): void;
+}
+
+export class GraphCanvas {
+  readonly element = h("div", { class: "ftnb-canvas" });
+  /** The same as a list, for screen readers. */
+  readonly twin = h("ul", { class: "ftnb-aloud", attrs: { "aria-label": "Nodes of the graph" } });
+  readonly cy: Core;
+  /** Told when all elements are new, and have lost what was marked on them. */
+  onDrawn: () => void = () => {};
+  private scene: Scene | null = null;
+  private shown: Shown | null = null;
+  private folded: ReadonlySet<number> = new Set();
+  private layout: "across" | "down" = "across";
+  private moved = false;
+  private size = "";
+  private drawn = "";
+
+  constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, signal: AbortSignal) {
+    this.cy = cytoscape({
+      container: this.element,
+      // A default layout measures the container, which may have no size yet, and throws.
+      layout: { name: "preset" },
+      autoungrabify: true,
+      autounselectify: true,
+      boxSelectionEnabled: false,
+      userZoomingEnabled: false,
+      minZoom: 0.02,
+      maxZoom: 3,
+    });
+    this.listen(signal);
+  }
+
+  /** Draw `scene`; keeps the view where it is when the graph has the same shape. */
+  show(scene: Scene, folded: ReadonlySet<number>): void {
+    const isSame = this.scene?.key === scene.key;
+    this.scene = scene;
+    this.folded = folded;
+    if (!isSame) {
+      this.moved = false;
+      this.size = "";
+      this.draw();
+      this.resize();
+    } else this.draw();
+    this.list();
+  }
+
+  paint(theme: Theme): void {
+    this.cy.style(graphStyle(theme));
+    // A restyle while hidden has once left the canvas blank.
+    this.cy.forceRender();
+  }
+
+  /** The element that shows a node: itself, or the folded subgraph that it lies in. */
+  node(index: number) {
+    for (let at: number | null = index; at !== null; at = this.scene?.nodes[at]?.parent ?? null) {
+      const found = this.cy.getElementById(nodeId(at));
+      if (found.nonempty()) return found;
+    }
+    return this.cy.collection();
+  }
+
+  /** The edge that shows an edge of the scene; null where both its ends are folded into one. */
+  edge(index: number): string | null {
+    const found = this.shown?.edges.find((one) => one.members.includes(index));
+    return found ? `e${found.members[0] ?? 0}` : null;
+  }
+
+  zoom(factor: number): void {
+    this.moved = true;
+    const level = Math.min(Math.max(this.cy.zoom() * factor, this.cy.minZoom()), this.cy.maxZoom());
+    this.cy.zoom({ level, renderedPosition: { x: this.element.clientWidth / 2, y: this.element.clientHeight / 2 } });
+  }
+
+  fit(): void {
+    this.moved = false;
+    this.cy.fit(undefined, PADDING);
+    if (this.cy.zoom() > MAX_FIT_ZOOM) {
+      this.cy.zoom(MAX_FIT_ZOOM);
+      this.cy.center();
+    }
+  }
+
+  bringIntoView(index: number): void {
+    const node = this.node(index);
+    if (node.empty()) return;
+    const box = node.renderedBoundingBox({});
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (width > 2 && (box.x1 < 0 || box.y1 < 0 || box.x2 > width || box.y2 > height)) this.cy.center(node);
+  }
+
+  private draw(): void {
+    const { scene } = this;
+    if (!scene) return;
+    const shape = `${scene.key} ${this.layout} ${[...this.folded].join()}`;
+    this.shown = fold(scene, scene.layout[this.layout], this.folded);
+    const elements = elementsOf(scene, this.shown);
+    if (shape === this.drawn) return this.change(elements);
+    const isRefolded = this.drawn !== "" && this.drawn.startsWith(`${scene.key} ${this.layout} `);
+    this.drawn = shape;
+    this.cy.batch(() => {
+      this.cy.elements().remove();
+      this.cy.add(elements);
+    });
+    if (isRefolded) this.fit();
+    this.onDrawn();
+  }
+
+  /** The same elements, in another state: touch only what differs. */
+  private change(elements: readonly cytoscape.ElementDefinition[]): void {
+    this.cy.batch(() => {
+      for (const { data, classes } of elements) {
+        const element = this.cy.getElementById(data.id ?? "");
+        const fields = Object.entries(data).filter(([name, value]) => name !== "parent" && !equal(element.data(name), value));
+        if (fields.length) element.data(Object.fromEntries(fields));
+        const marks = ["chosen", "causal", "dim", "hover", "rare"].filter((name) => element.hasClass(name));
+        const next = [...String(classes).split(" "), ...marks].filter(Boolean);
+        const now = element.classes();
+        if (now.length !== next.length || next.some((name) => !element.hasClass(name))) element.classes(next);
+      }
+    });
+  }
+
+  /** Fit to the container once it has a size, and again when that changes, unless the user moved the view. */
+  private resize(): void {
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (!this.scene || width < 2 || height < 2 || this.size === `${width} ${height}`) return;
+    this.size = `${width} ${height}`;
+    this.cy.resize();
+    if (this.moved) return;
+    const sizes = {
+      across: fold(this.scene, this.scene.layout.across, this.folded),
+      down: fold(this.scene, this.scene.layout.down, this.folded),
+    };
+    const layout = chooseLayout(sizes as never, width - 2 * PADDING, height - 2 * PADDING);
+    if (layout !== this.layout) {
+      this.layout = layout;
+      this.drawn = "";
+      this.draw();
+    }
+    this.fit();
+  }
+
+  private listen(signal: AbortSignal): void {
+    const { cy, element, events, frame } = this;
+    const isAdding = (event: EventObject) => {
+      const original = event.originalEvent as MouseEvent | undefined;
+      return Boolean(original?.ctrlKey || original?.metaKey || original?.shiftKey);
+    };
+    cy.on("tap", "node.step", (event) => {
+      const index = indexOf(event.target.id());
+      if (this.isOnSign(event)) events.onFold(index);
+      else events.onNode(index, isAdding(event));
+    });
+    cy.on("dbltap", "node.group, node.folded", (event) => {
+      if (!this.isOnSign(event)) events.onFold(indexOf(event.target.id()));
+    });
+    cy.on("tap", (event) => {
+      if (event.target === cy) events.onBackground();
+    });
+    cy.on("mouseover", "node.step", (event) => {
+      const index = indexOf(event.target.id());
+      element.title = this.scene?.nodes[index]?.text ?? "";
+      events.onHover(index);
+    });
+    cy.on("mouseover", "edge", (event) => {
+      const members = this.shown?.edges.find((one) => `e${one.members[0]}` === event.target.id())?.members ?? [];
+      element.title = members.slice(0, 12).map((one) => this.scene?.edges[one]?.text ?? "").join("\n");
+    });
+    cy.on("mouseout", "node.step, edge", () => {
+      element.title = "";
+      events.onHover(null);
+    });
+    cy.on("dragpan scrollzoom pinchzoom", () => {
+      this.moved = true;
+    });
+    // Both listeners sit above Cytoscape's own, which capture on its container, so that they come first.
+    // Cytoscape remembers where its container is; a cell that prints above moves it without any event.
+    const forget = () => {
+      (cy as unknown as { renderer(): { invalidateContainerClientCoordsCache(): void } })
+        .renderer()
+        .invalidateContainerClientCoordsCache();
+    };
+    for (const name of ["mousedown", "mousemove", "touchstart", "wheel"]) {
+      frame.addEventListener(name, forget, { capture: true, passive: true, signal });
+    }
+    // The page must scroll over the graph, unless the user is working in it.
+    frame.addEventListener(
+      "wheel",
+      (event) => {
+        const root = frame.getRootNode() as Document | ShadowRoot;
+        const focused = frame.contains(root.activeElement);
+        cy.userZoomingEnabled(focused || event.ctrlKey || event.metaKey);
+      },
+      { capture: true, passive: true, signal },
+    );
+    element.addEventListener("mousedown", () => frame.focus({ preventScroll: true }), { signal });
+    const observer = new ResizeObserver(() => this.resize());
+    observer.observe(element);
+    signal.addEventListener("abort", () => {
+      observer.disconnect();
+      cy.destroy();
+    });
+  }
+
+  /** Whether the pointer is on the sign that folds or unfolds (see pictures.ts for where that is). */
+  private isOnSign(event: EventObject): boolean {
+    const node = event.target;
+    if (!node.hasClass("group") && !node.hasClass("folded")) return false;
+    const box = node.boundingBox({ includeLabels: false, includeOverlays: false, includeUnderlays: false });
+    const { x, y } = event.position;
+    const reach = 24;
+    return node.hasClass("group") ? x < box.x1 + 12 + reach && y < box.y1 + 12 + reach : x > box.x2 - 12 - reach;
+  }
+
+  private list(): void {
+    const { scene } = this;
+    if (!scene) return;
+    const steps = scene.nodes.map((node, index) => ({ node, index })).filter(({ node }) => node.classes.includes("step"));
+    const ways = new Map<number, string[]>();
+    if (scene.nodes.length <= MANY_NODES) {
+      for (const edge of scene.edges) {
+        const target = scene.nodes[edge.target];
+        if (edge.classes.includes("taken")) ways.set(edge.source, [...(ways.get(edge.source) ?? []), target?.label || "the end"]);
+      }
+    }
+    const lines = steps.slice(0, MAX_LISTED).map(({ node, index }) => {
+      const to = ways.get(index);
+      return `${node.text.replaceAll("\n", ", ")}${to ? `; led to ${to.join(", ")}` : ""}`;
+    });
+    if (steps.length > MAX_LISTED) lines.push(`and ${steps.length - MAX_LISTED} more`);
+    this.twin.replaceChildren(...lines.map((text) => h("li", { text })));
+  }
+}
+
+function equal(a: unknown, b: unknown): boolean {
+  return a === b || (typeof a === "object" && JSON.stringify(a) === JSON.stringify(b));
+}

@@ -1,0 +1,165 @@
+// The bars of one row: each step by itself, or, where there are more of them than pixels, what each pixel holds.
+
+import { lowerBound } from "../columns";
+import { duration } from "../format";
+import { statusLook } from "../status";
+import { mix } from "../theme";
+import { colorOf, fit, LANE, type Picture, sideColor } from "./draw";
+import type { Rows } from "./rows";
+
+/** Bars a pixel, from which on they are drawn by the pixel. */
+const CROWDED = 0.25;
+
+export function drawBars(context: CanvasRenderingContext2D, picture: Picture, at: number, top: number): void {
+  const { rows, columns, window } = picture;
+  const [a, b] = rows.barsIn(at, columns[0] ?? 0, columns.at(-1) ?? 0);
+  const isCrowded = b - a > window.width * CROWDED;
+  if (isCrowded) drawCrowd(context, picture, at, top, a, b);
+  const chosen = picture.selected[rows.rows[at]?.track ?? 0];
+  for (let i = a; i < b; i++) {
+    if (!isCrowded) drawBar(context, picture, at, i, top, i + 1 < b ? (rows.from[i + 1] ?? null) : null);
+    else if (!chosen?.size) break;
+    if (rows.grouping !== "step" && chosen?.has(rows.step[i] ?? -1)) ring(context, picture, i, top);
+  }
+}
+
+export interface Cell {
+  /** Pixels. */
+  from: number;
+  to: number;
+  failing: boolean;
+  /** The first bar in it. */
+  bar: number;
+}
+
+/** What stands in the pixel columns: neighbouring ones that look alike are one cell. Costs columns, not bars. */
+export function cellsOf(rows: Pick<Rows, "from" | "to" | "failing">, columns: Float64Array, a: number, b: number): Cell[] {
+  const cells: Cell[] = [];
+  let low = a;
+  for (let x = 0; x + 1 < columns.length; x++) {
+    const [from, to] = [columns[x] ?? 0, columns[x + 1] ?? 0];
+    low = lowerBound(rows.to, from, low, b);
+    const high = lowerBound(rows.from, to, low, b);
+    if (high <= low) continue;
+    const failing = (rows.failing[high] ?? 0) > (rows.failing[low] ?? 0);
+    const last = cells.at(-1);
+    if (last && last.to === x && last.failing === failing) last.to = x + 1;
+    else cells.push({ from: x, to: x + 1, failing, bar: low });
+  }
+  return cells;
+}
+
+function drawCrowd(context: CanvasRenderingContext2D, picture: Picture, at: number, top: number, a: number, b: number): void {
+  const { rows, theme, gutter, columns } = picture;
+  const track = rows.rows[at]?.track ?? 0;
+  const [y, tall] = [top + 2.5, LANE - 5];
+  if (picture.marked) context.globalAlpha = 0.35;
+  for (const cell of cellsOf(rows, columns, a, b)) {
+    const status = rows.tracks[track]?.run.step(rows.step[cell.bar] ?? 0).status ?? "completed";
+    const own = rows.tracks.length > 1 ? sideColor(theme, track) : colorOf(theme, statusLook(status).color);
+    context.fillStyle = cell.failing ? theme.color.failed : mix(own, theme.color.bg, theme.dark ? 0.5 : 0.42);
+    // A failure is also taller: it must not vanish among thousands.
+    context.fillRect(gutter + cell.from, cell.failing ? y - 2 : y, cell.to - cell.from, cell.failing ? tall + 4 : tall);
+  }
+  context.globalAlpha = 1;
+}
+
+function drawBar(
+  context: CanvasRenderingContext2D, picture: Picture, at: number, bar: number, top: number, next: number | null,
+): void {
+  const { rows, theme, window, gutter, width } = picture;
+  const row = rows.rows[at];
+  const run = rows.tracks[row?.track ?? 0]?.run;
+  const index = rows.step[bar] ?? 0;
+  const step = run?.step(index);
+  if (!run || !step || !row) return;
+  const isOpen = run.lane(index)?.open ?? false;
+  const color = rows.tracks.length > 1 && !step.failing ? sideColor(theme, row.track) : colorOf(theme, statusLook(step.status).color);
+  const from = gutter + window.x(rows.from[bar] ?? 0);
+  const to = Math.max(gutter + window.x(rows.to[bar] ?? 0), from + 3);
+  const [y, tall] = [top + 2.5, LANE - 5];
+  const before = context.globalAlpha;
+  if (row.step === null && picture.marked && !picture.marked.has(index)) context.globalAlpha = 0.22;
+  // A bar zoomed far beyond the canvas needs drawing only where it can be seen.
+  const [left, right] = [Math.max(from, gutter - 20), Math.min(to, width + 20)];
+  context.beginPath();
+  context.roundRect(left, y, right - left, tall, Math.min(3, (right - left) / 2));
+  context.fillStyle = mix(color, theme.color.bg, theme.dark ? 0.45 : 0.32);
+  context.fill();
+  if (step.status !== "completed" && right - left > 8) hatch(context, left, y, right - left, tall, color, step.status);
+  context.lineWidth = step.status === "failed" ? 2 : 1.2;
+  context.setLineDash(isOpen || step.status === "waiting" ? [4, 3] : []);
+  context.strokeStyle = color;
+  context.stroke();
+  context.setLineDash([]);
+  context.lineWidth = 1;
+  if (step.is_global) {
+    context.fillStyle = theme.color.switch;
+    context.fillRect(from, y, 3, tall);
+  }
+  drawText(context, picture, row.step === null, label(run.title(index), step.visit, rows), from, to, next, top, isOpen ? "running" : duration(step.duration_ms));
+  context.globalAlpha = before;
+}
+
+function label(title: string, visit: number, rows: Rows): string {
+  return rows.grouping === "node" ? `#${visit}` : title;
+}
+
+/** In a group, what the bar is; for a step by itself, how long it took, behind it. */
+function drawText(
+  context: CanvasRenderingContext2D, picture: Picture, isGroup: boolean, name: string, from: number, to: number,
+  next: number | null, top: number, took: string,
+): void {
+  const { theme, gutter, width } = picture;
+  context.textAlign = "left";
+  context.font = `10.5px ${theme.font}`;
+  const middle = top + LANE / 2 + 0.5;
+  const left = Math.max(from, gutter);
+  const room = Math.min(to, width) - left - 8;
+  if (isGroup) {
+    if (room < 22) return;
+    context.fillStyle = theme.color.fg;
+    const text = fit(context, name, room);
+    if (text.length > 2 || text === name) context.fillText(text, left + 4, middle);
+    return;
+  }
+  const end = next === null ? width : gutter + picture.window.x(next);
+  if (to < gutter || to + 6 + context.measureText(took).width > end) return;
+  context.fillStyle = theme.color.soft;
+  context.fillText(took, to + 5, middle);
+}
+
+/** A selected step in a row of several. */
+function ring(context: CanvasRenderingContext2D, { rows, theme, window, gutter, width }: Picture, bar: number, top: number): void {
+  const from = Math.max(gutter + window.x(rows.from[bar] ?? 0), gutter - 20);
+  const to = Math.min(Math.max(gutter + window.x(rows.to[bar] ?? 0), from + 4), width + 20);
+  context.strokeStyle = theme.color.selected;
+  context.lineWidth = 2.5;
+  context.strokeRect(from - 1, top + 1.5, to - from + 2, LANE - 3);
+  context.lineWidth = 1;
+}
+
+/** A pattern for whoever cannot tell the colours: leaning lines, the other way round for failures. */
+function hatch(
+  context: CanvasRenderingContext2D, x: number, y: number, width: number, tall: number, color: string, status: string,
+): void {
+  context.save();
+  context.beginPath();
+  context.roundRect(x, y, width, tall, 3);
+  context.clip();
+  context.beginPath();
+  const lean = status === "failed" ? -tall : tall;
+  const gap = status === "failed" ? 5 : 8;
+  const right = x + width + tall;
+  for (let at = x - tall; at < right; at += gap) {
+    context.moveTo(at, y + (lean > 0 ? tall : 0));
+    context.lineTo(at + tall, y + (lean > 0 ? 0 : tall));
+  }
+  context.globalAlpha *= 0.4;
+  context.strokeStyle = color;
+  context.stroke();
+  context.restore();
+  // The outline of the bar is drawn next, and is the current path.
+  context.beginPath();
+  context.roundRect(x, y, width, tall, 3);
+}

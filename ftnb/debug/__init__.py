@@ -1,0 +1,10 @@
+"""Debugging in the cell: running a recorded step again, going on from one with another state, replaying many runs."""
+
+from __future__ import annotations
+
+from ._cassette import safe
+from ._fork import afork, fork
+from ._replay import areplay, replay
+from ._result import Replay
+
+__all__ = ["Replay", "afork", "areplay", "fork", "replay", "safe"]

@@ -1,0 +1,115 @@
+"""Recording what a replay does as an engagement of its own, beside the one that it branches off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import StoreError
+from ..core.marked import Marked
+from ..core.model import EngagementStatus
+from ..langgraph_adapter._drive import Drive
+from ..langgraph_adapter._runs import describe
+from ..langgraph_adapter._scope import Labels, Scope
+from ..langgraph_adapter.runner import recording
+from ..langgraph_adapter.topology import read_topology
+from ..recorder import Recorder
+from ..store.base import LogStore
+from ._cassette import Cassette
+from ._graphs import outer_tasks
+from ._recorded import Recorded, Task
+from ._serving import serving
+
+KIND, AT, CALLS = "ftnb_branch", "ftnb_branch_at", "ftnb_branch_calls"
+"""Metadata of a branch: `replay` or `fork`; where it branched off; how many calls were answered from the record."""
+
+
+@dataclass
+class Branch:
+    """A branch under way."""
+
+    scope: Scope
+    store: LogStore
+    cassette: Cassette
+    error: BaseException | None = None
+    is_paused: bool = False
+
+    @property
+    def engagement_id(self) -> str:
+        """Id of its engagement."""
+        return self.scope.engagement_id
+
+
+def place_of(task: Task) -> dict[str, Any]:
+    """Where a branch begins, as its metadata says it."""
+    return {
+        "step_id": task.step_id, "step": task.full, "visit": task.visit, "attempt": task.attempt, "turn": task.turn,
+        "superstep": task.superstep,
+    }  # fmt: skip
+
+
+def visits_before(recorded: Recorded, task: Task, keep: bool) -> dict[tuple[str, str], int]:
+    """How often nodes had run when `task` began; `keep`: counting what ran beside it, for it will not run again."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for one in recorded.tasks:
+        if one is task or one.place > task.place or (not keep and _beside(one, task)):
+            continue
+        counted[one.ns, one.name] = max(counted[one.ns, one.name], one.visit)
+    for one in (task, *outer_tasks(recorded, task)):
+        counted[one.ns, one.name] = min(counted[one.ns, one.name], one.visit - 1)
+    return dict(counted)
+
+
+def _beside(one: Task, task: Task) -> bool:
+    """Whether both ran in one superstep of one graph run."""
+    same = (one.parent_id, one.turn, one.superstep) == (task.parent_id, task.turn, task.superstep)
+    return same and not one.is_called
+
+
+def writable(store: LogStore) -> LogStore:
+    """`store` where it can be written to; else a new one in memory, for an export stays as it is."""
+    from ..store.parquet import ParquetStore
+
+    if not isinstance(store, ParquetStore):
+        return store
+    from ..store.memory import MemoryStore
+
+    return MemoryStore()
+
+
+@contextmanager
+def branch(
+    store: LogStore,
+    recorded: Recorded,
+    graph: Any,
+    cassette: Cassette,
+    *,
+    kind: str,
+    task: Task,
+    visits: Mapping[tuple[str, str], int],
+    details: Mapping[str, Any],
+    goals: bool = False,
+) -> Iterator[Branch]:
+    """Record the runs of this context as one branch. Its `error` and `is_paused` say how it ended."""
+    metadata = {**recorded.metadata, KIND: kind, AT: {**place_of(task), **details}}
+    metadata = {key: value for key, value in metadata.items() if not isinstance(value, Marked)}
+    labels = Labels.of(recorded.name, metadata, recorded.goals if goals else ())
+    drive = Drive(outcome=EngagementStatus.COMPLETED)
+    scope = Scope(labels, read_topology(graph), drive=drive, parent_id=recorded.id, visits=dict(visits))
+    made = Branch(scope, writable(store), cassette)
+    recorder = Recorder(made.store)
+    try:
+        with recording(recorder, labels, graph, scope), serving(cassette):
+            yield made
+            if made.error is not None:
+                drive.outcome, drive.error = EngagementStatus.FAILED, describe(made.error)
+            elif made.is_paused:
+                drive.outcome = EngagementStatus.PAUSED
+        recorder.label_engagement(made.engagement_id, metadata={CALLS: cassette.n_by_how()})
+    finally:
+        if not recorder.flush():
+            raise StoreError(f"the branch {made.engagement_id} could not be written to {made.store!r}")
+        recorder.close()

@@ -1,0 +1,319 @@
+"""Going on with the whole graph from a recorded step, with the state edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.errors import InvalidArgumentError, ReplayError
+from ..core.ids import new_id
+from ..store.base import LogStore
+from . import _edit
+from ._branch import Branch, branch, visits_before
+from ._cassette import USES, Cassette, Use
+from ._graphs import graph_with, live_graph, outer_tasks
+from ._rebuild import TASKS, Rebuild, Superstep, supersteps
+from ._recorded import Recorded, Task, load
+from ._run import Run, answers_of
+from ._saver import live_saver
+
+_PUSH = "__pregel_push"
+_CHECKPOINTER = "__pregel_checkpointer"
+
+
+class Forking:
+    """A fork that is checked and ready to run."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        engagement_id: str,
+        step_id: str,
+        *,
+        state: _edit.Edit | None = None,
+        graph: Any = None,
+        use: Use = "recorded",
+        model: Any = None,
+        safe_tools: Sequence[Any] | str = (),
+        config: Mapping[str, Any] | None = None,
+        context: Any = None,
+    ) -> None:
+        self.store = store
+        self.recorded = load(store, engagement_id)
+        self.task = self.recorded.task(step_id)
+        self.user_graph = live_graph(self.recorded, graph)
+        self.saver = live_saver()
+        self.graph = self.user_graph.copy(update={"checkpointer": self.saver})
+        self.use = use
+        self.changes: dict[str, Any] = {}
+        self._thread_id = self.recorded.thread_id or new_id()
+        self._prepare(state)
+        self.run = Run(self.graph, self.saver, self._thread_id, configured(self.recorded, config), context)
+        self.run.answers = {} if use == "live" else answers_of(self.recorded, self.task)
+        self.cassette = cassette_of(self.recorded, use, safe_tools, model)
+
+    # --- the checkpoints that it goes on from ---
+
+    def _prepare(self, state: _edit.Edit | None) -> None:
+        """Write the checkpoint of each graph around the step, the outermost first."""
+        chain = [*outer_tasks(self.recorded, self.task), self.task]
+        called = next((at for at, one in enumerate(chain) if one.is_called), None)
+        if called is not None and state is not None:
+            raise InvalidArgumentError(
+                f"{self.task} was called by the code of {chain[called - 1].full!r}, which gives it its arguments; "
+                f"replay it alone with other ones (step.replay(edit={{…}})), or fork at {chain[called - 1].full!r}"
+            )
+        graphs = chain if called is None else chain[:called]
+        namespace, task_id = "", ""
+        for level, task in enumerate(graphs):
+            graph = graph_with(self.user_graph, self.recorded, task)
+            if level:
+                namespace = self._inside(namespace, graphs[level - 1], task_id, graph, task)
+            is_last = level == len(graphs) - 1
+            config = self._config(namespace)
+            rebuilt, step = self._rebuilt(graph, task)
+            if is_last and state is not None:
+                self._edit(rebuilt, graph, task, state)
+            saved = rebuilt.save(self.saver, config, step.number)
+            if is_last and called is None:
+                return
+            scheduled = self._scheduled(graph, namespace)
+            task_id = self._id_of(task, scheduled)
+            self._keep(rebuilt, saved, [one for one in step.tasks if one is not task], scheduled)
+            if called is not None and is_last:
+                self._keep_called(rebuilt, saved, task, task_id)
+
+    def _config(self, namespace: str) -> dict[str, Any]:
+        return {"configurable": {"thread_id": self._thread_id, "checkpoint_ns": namespace}}
+
+    def _rebuilt(self, graph: Any, task: Task) -> tuple[Rebuild, Superstep]:
+        rebuilt = Rebuild(graph, self.recorded)
+        try:
+            steps = supersteps(self._run_of(task))
+            place = next(at for at, step in enumerate(steps) if any(one.key == task.key for one in step.tasks))
+            rebuilt.before(steps, place)
+        except ReplayError:
+            if not self._from_users_saver(rebuilt, task):
+                raise
+            return rebuilt, Superstep(task.superstep or 0, self._beside(task))
+        return rebuilt, steps[place]
+
+    def _beside(self, task: Task) -> list[Task]:
+        same = [one for one in self._run_of(task) if (one.turn, one.superstep) == (task.turn, task.superstep)]
+        return same or [task]
+
+    def _run_of(self, task: Task) -> list[Task]:
+        """The tasks of the graph run that `task` belongs to; at the top, those of all turns."""
+        inside = [one for one in self.recorded.inside(task.parent_id) if not one.is_called]
+        if task.parent_id is None:
+            return inside
+        runs = _runs(inside)
+        return next(run for run in runs if task in run)
+
+    def _from_users_saver(self, rebuilt: Rebuild, task: Task) -> bool:
+        """Take the checkpoint that the step began from out of the graph's own checkpointer, if it is there."""
+        from langgraph.pregel._checkpoint import channels_from_checkpoint
+
+        saver = getattr(self.user_graph, "checkpointer", None)
+        known = task.checkpoint_id and self.recorded.thread_id and task.parent_id is None
+        if not known or not hasattr(saver, "get_tuple"):
+            return False
+        config = self._config("")
+        config["configurable"]["checkpoint_id"] = task.checkpoint_id
+        try:
+            found = saver.get_tuple(config)
+        except Exception:  # a saver that is closed, or only async
+            return False
+        if found is None:
+            return False
+        channels: Any = channels_from_checkpoint
+        try:
+            made = channels(rebuilt.graph.channels, found.checkpoint, saver=saver, config=found.config)
+        except TypeError:  # before LangGraph 1.2
+            made = channels(rebuilt.graph.channels, found.checkpoint)
+        seen = {node: dict(versions) for node, versions in found.checkpoint["versions_seen"].items()}
+        versions = dict(found.checkpoint["channel_versions"])
+        rebuilt.checkpoint = {**found.checkpoint, "versions_seen": seen, "channel_versions": versions}
+        rebuilt.channels = made[0]
+        rebuilt.version = saver.get_next_version
+        return True
+
+    def _edit(self, rebuilt: Rebuild, graph: Any, task: Task, state: _edit.Edit) -> None:
+        packet = rebuilt.value(task.state, f"what {task} was given") if task.is_sent else None
+        current = {**rebuilt.values(), **packet} if isinstance(packet, dict) else rebuilt.values()
+        given = _edit.changes(state, current, "state")
+        keys = packet if isinstance(packet, dict) else ()
+        self.changes = _edit.checked(given, graph, task.name, keys, "state")
+        sent = {key: value for key, value in self.changes.items() if key in keys}
+        plain = {key: value for key, value in self.changes.items() if key not in keys}
+        if sent:
+            plain[TASKS] = _resent(rebuilt, task, packet, sent)
+        rebuilt.edit(plain)
+
+    # --- tasks that do not run again ---
+
+    def _scheduled(self, graph: Any, namespace: str) -> list[Any]:
+        config = self._config(namespace)
+        config["configurable"][_CHECKPOINTER] = self.saver
+        return list(graph.copy(update={"checkpointer": self.saver}).get_state(config).tasks)
+
+    def _id_of(self, task: Task, scheduled: Sequence[Any]) -> str:
+        for one in scheduled:
+            if one.name == task.name and (not task.is_sent or tuple(one.path[:2]) == tuple(task.path[:2])):
+                return str(one.id)
+        there = ", ".join(one.name for one in scheduled) or "nothing"
+        raise ReplayError(
+            f"after the recorded steps before it, today's graph would run {there}, not {task.name!r}; it no longer "
+            "matches what was recorded: pass the graph that ran (graph=…), or fork at an earlier step"
+        )
+
+    def _keep(self, rebuilt: Rebuild, saved: Any, beside: Sequence[Task], scheduled: Sequence[Any]) -> None:
+        """What ran beside an outer step, and had ended when the step inside began, is not run again."""
+        for task in beside:
+            if task.status == "completed" and task.end is not None and task.end < self.task.place:
+                writes = rebuilt.writes_of(task.writes or (), task.update, f"what {task} wrote")
+                self.saver.put_writes(saved, writes, self._id_of(task, scheduled))
+
+    def _keep_called(self, rebuilt: Rebuild, saved: Any, outer: Task, outer_id: str) -> None:
+        """Tasks that the code of `outer` called, and that had ended: their results are given again."""
+        from binascii import unhexlify
+
+        from langgraph.pregel._algo import _xxhash_str, task_path_str
+
+        checkpoint = unhexlify(str(saved["configurable"]["checkpoint_id"]).replace("-", ""))
+        namespace = str(saved["configurable"].get("checkpoint_ns") or "")
+        own = f"{outer.name}:{outer_id}"
+        inside = {outer.step_id: f"{namespace}|{own}" if namespace else own}
+        for task in self.recorded.tasks:
+            if not task.is_called or task.parent_id not in inside:
+                continue
+            name = f"{inside[task.parent_id]}|{task.name}"
+            place = (str(task.superstep), task.name, _PUSH, task_path_str(task.path[1]), str(task.path[2]))
+            task_id = _xxhash_str(checkpoint, name, *place)
+            inside[task.step_id] = f"{name}:{task_id}"
+            if task.status == "completed" and task.end is not None and task.end < self.task.place:
+                writes = rebuilt.writes_of(task.writes or (), task.update, f"what {task} returned")
+                self.saver.put_writes(saved, writes, task_id)
+
+    # --- graphs inside nodes ---
+
+    def _inside(self, namespace: str, outer: Task, outer_id: str, graph: Any, task: Task) -> str:
+        """The namespace of the run, inside `outer`, that `task` belongs to; earlier ones there are ended runs."""
+        if graph.checkpointer is False:
+            raise ReplayError(
+                f"the graph inside {outer.full!r} was compiled with checkpointer=False, so it cannot be taken up in the "
+                f"middle; fork at {outer.full!r}, or replay the step alone"
+            )
+        name = outer.name if graph.checkpointer is True else f"{outer.name}:{outer_id}"
+        base = f"{namespace}|{name}" if namespace else name
+        runs = _runs([one for one in self.recorded.inside(outer.step_id) if not one.is_called])
+        for at, run in enumerate(runs):
+            own = f"{base}|{at}" if at else base
+            if task in run:
+                return own
+            self._ended_run(graph_with(self.user_graph, self.recorded, run[0]), run, own)
+        raise ReplayError(f"step {task} lies in no graph run inside {outer}; the record is incomplete there")
+
+    def _ended_run(self, graph: Any, run: list[Task], namespace: str) -> None:
+        rebuilt = Rebuild(graph, self.recorded)
+        steps = supersteps(run)
+        rebuilt.before(steps, len(steps) - 1)
+        rebuilt.apply(steps[-1])
+        rebuilt.save(self.saver, self._config(namespace), steps[-1].number + 1)
+
+    # --- running ---
+
+    def start(self) -> Any:
+        """The context in which it runs, recorded as a branch."""
+        if self.use not in USES:
+            raise InvalidArgumentError(f"use={self.use!r} is unknown; known: {', '.join(USES)}")
+        keep = bool(outer_tasks(self.recorded, self.task))
+        reached = {one.full for one in self.recorded.tasks if one.end is not None and one.end < self.task.place}
+        return branch(
+            self.store,
+            self.recorded,
+            self.user_graph,
+            self.cassette,
+            kind="fork",
+            task=self.task,
+            visits=visits_before(self.recorded, self.task, keep),
+            details={"edited": sorted(self.changes), "use": self.use},
+            goals=not reached & set(self.recorded.goals),
+        )
+
+
+def fork(store: LogStore, engagement_id: str, step_id: str, **options: Any) -> Branch:
+    """Go on from a step in this process; see `EngagementHandle.fork`. What the agent raises ends the branch as failed."""
+    forking = Forking(store, engagement_id, step_id, **options)
+    with forking.start() as made:
+        try:
+            made.is_paused = forking.run.go()
+        except Exception as error:
+            made.error = error
+    return _ended(made)
+
+
+async def afork(store: LogStore, engagement_id: str, step_id: str, **options: Any) -> Branch:
+    """The async twin of `fork`: nodes run on the caller's event loop."""
+    forking = Forking(store, engagement_id, step_id, **options)
+    with forking.start() as made:
+        try:
+            made.is_paused = await forking.run.ago()
+        except Exception as error:
+            made.error = error
+    return _ended(made)
+
+
+def _ended(made: Branch) -> Branch:
+    if made.cassette.refused:
+        raise ReplayError(
+            f"{made.cassette.refused[0]}. The branch {made.engagement_id} was recorded up to there"
+        ) from made.error
+    return made
+
+
+def cassette_of(recorded: Recorded, use: Use, safe_tools: Sequence[Any] | str, model: Any = None) -> Cassette:
+    """The recorded calls of an engagement. Raises InvalidArgumentError."""
+    if use not in USES:
+        raise InvalidArgumentError(f"use={use!r} is unknown; known: {', '.join(USES)}")
+    if isinstance(safe_tools, str):
+        if safe_tools != "all":
+            raise InvalidArgumentError(f"safe_tools takes a list of tools or their names, or 'all'; got {safe_tools!r}")
+        return Cassette(recorded, use, all_safe=True, model=model)
+    names = frozenset(one if isinstance(one, str) else str(getattr(one, "name", one.__name__)) for one in safe_tools)
+    return Cassette(recorded, use, names, model=model)
+
+
+def configured(recorded: Recorded, config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The config of a replay: the caller's, over the recorded metadata, where LangChain notes what is configurable."""
+    given = dict(config or {})
+    known = {str(key): value for key, value in recorded.metadata.items() if isinstance(value, (str, int, float, bool))}
+    return {**given, "configurable": {**known, **(given.get("configurable") or {})}}
+
+
+def _runs(tasks: Sequence[Task]) -> list[list[Task]]:
+    """Tasks right inside one step, by the graph run that they belong to: each begins with its entry."""
+    runs: list[list[Task]] = []
+    for task in tasks:
+        if task.entry is not None or not runs:
+            runs.append([])
+        runs[-1].append(task)
+    return runs
+
+
+def _resent(rebuilt: Rebuild, task: Task, packet: Mapping[str, Any], sent: Mapping[str, Any]) -> list[Any]:
+    """The packets that wait to be worked on, with that of `task` edited."""
+    from langgraph.types import Send
+
+    place, packets = int(task.path[1]), list(rebuilt.channels[TASKS].get())
+    packets[place] = Send(task.name, {**packet, **sent})
+    return packets
+
+
+def supersteps_before(recorded: Recorded, graph: Any, task: Task) -> Rebuild:
+    """The channels of `graph` as they were when `task` began. Raises ReplayError."""
+    inside = [one for one in recorded.inside(task.parent_id) if not one.is_called]
+    own = inside if task.parent_id is None else next(run for run in _runs(inside) if task in run)
+    steps, rebuilt = supersteps(own), Rebuild(graph, recorded)
+    rebuilt.before(steps, next(at for at, step in enumerate(steps) if any(one.key == task.key for one in step.tasks)))
+    return rebuilt

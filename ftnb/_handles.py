@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,13 @@ from .store.blobs import Resolver
 if TYPE_CHECKING:
     import polars as pl
 
+    from .debug._inspect import StateDiff
+    from .debug._look import Look
+    from .debug._ran import Ran
+    from .debug._source import Source
+    from .debug._watch import Watch
+    from .debug._why import Why
     from .timeline import TimelineView
-
-_ABSENT = "(absent)"
 
 
 class _Forwarding:
@@ -47,6 +52,7 @@ class EngagementHandle(_Forwarding):
         self._store = store
         self.id = engagement_id
         self._read: tuple[tuple[int, int], Engagement] | None = None
+        self._looked: tuple[tuple[int, int], Look] | None = None
 
     def __repr__(self) -> str:
         model = self.model
@@ -128,6 +134,45 @@ class EngagementHandle(_Forwarding):
         where = None if step is None else step.id if isinstance(step, StepHandle) else self.step(step).id
         return annotate(self._store, self.load().id, label, value, by=by, note=note, step_id=where)
 
+    # --- debugging ---
+
+    def look(self) -> Look:
+        """What the questions of debugging are asked of; read once, and again when the store has changed."""
+        from .debug._look import Look
+
+        revision = self._store.revision()
+        if self._looked is None or self._looked[0] != revision:
+            self._looked = (revision, Look(self._store, self.id))
+        return self._looked[1]
+
+    def watch(self, key: str) -> Watch:
+        """Every write to a key of the state, or to a part of it (`"plan.title"`, `"items[3]"`), in order.
+
+        Raises UnknownKeyError.
+        """
+        from .debug._watch import watch
+
+        return watch(self.look(), key)
+
+    def who_wrote(self, key: str) -> Writers:
+        """The steps that changed a key of the state, or a part of it, in order; `.last` is the last of them.
+
+        Raises UnknownKeyError.
+        """
+        steps = {step.id: step for step in self.steps}
+        found = (write.step_id for write in self.watch(key) if write.changed)
+        return Writers(steps[step_id] for step_id in found if step_id in steps)
+
+    def first(self, predicate: Callable[[dict[str, Any]], Any], *, ns: str = "") -> StepHandle | None:
+        """The first step after which `predicate` (a function of the state, a plain dict) holds; None: it never does.
+
+        `ns` asks about the graph inside that node. Raises InvalidArgumentError when the predicate raises.
+        """
+        from .debug._watch import first
+
+        found = first(self.look(), predicate, ns)
+        return None if found is None else self.step(found.step_id)
+
     def timeline(self) -> TimelineView:
         """Its lanes and marks over time."""
         from .timeline import build_timeline
@@ -161,6 +206,41 @@ class EngagementHandle(_Forwarding):
             self.widget()._ipython_display_()
         except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
             display({"text/plain": repr(self)}, raw=True)  # type: ignore[no-untyped-call]
+
+    # --- running it again ---
+
+    def fork(
+        self,
+        at: StepHandle | str,
+        state: Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> EngagementHandle:
+        """Go on with the whole graph from the step `at` (or the last one of that name), with the state edited.
+
+        `state` gives new values of its keys, past reducers, or is a function of the state that returns them. Nothing
+        before the step runs again; the steps beside it do. The graph is the one that ran, or its namesake in the
+        notebook, and is not changed; it needs no checkpointer. Recorded answers of models, tools and people are given
+        where the same is asked again; else models are called, and tools that are marked safe.
+
+        `options`: `graph`, `use` ("recorded", "live", "refuse"), `model` (another chat model, or its name),
+        `safe_tools` (names, tools, or "all"), `config` and `context` as LangGraph takes them.
+
+        The branch comes back: an engagement whose `parent_id` is this one, failed where the agent raised, and paused
+        where it asks what nobody answered (`resume` goes on). Raises ReplayError, InvalidArgumentError.
+        """
+        from .debug import fork
+
+        step = self.step(at) if isinstance(at, str) else at
+        branch = fork(self._store, self.id, step.id, state=state, **options)
+        return EngagementHandle(branch.store, branch.engagement_id)
+
+    async def afork(self, at: StepHandle | str, state: Any = None, **options: Any) -> EngagementHandle:
+        """The async twin of `fork`: nodes run on this event loop."""
+        from .debug import afork
+
+        step = self.step(at) if isinstance(at, str) else at
+        branch = await afork(self._store, self.id, step.id, state=state, **options)
+        return EngagementHandle(branch.store, branch.engagement_id)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         try:
@@ -202,15 +282,68 @@ class StepHandle(_Forwarding):
         """running, waiting, completed, failed, skipped or cancelled."""
         return self.model.status.value
 
+    # --- debugging ---
+
+    def _ran(self) -> tuple[Look, Ran]:
+        look = self.engagement.look()
+        return look, look.step(self.id)
+
     @cached_property
     def input(self) -> Any:
-        """The state that the node was given; None when it was not captured."""
-        return self.engagement.resolve(self.model.state_ref)
+        """What the node was given. Large values show a part of themselves; `.value` is the whole.
+
+        Raises NotRecordedError when it was not captured, or is redacted.
+        """
+        from .debug._inspect import given
+
+        return given(*self._ran())
 
     @cached_property
     def output(self) -> Any:
-        """What the node returned; None when it returned nothing, or it was not captured."""
-        return self.engagement.resolve(self.model.update_ref)
+        """What the node returned; None when that was nothing. Raises NotRecordedError when it is redacted."""
+        from .debug._inspect import returned
+
+        return returned(*self._ran())
+
+    @property
+    def state_before(self) -> dict[str, Any]:
+        """The whole state of its graph when it began, as all steps beside it saw it. Raises NotRecordedError."""
+        from .debug._inspect import state_before
+
+        return state_before(*self._ran())
+
+    @property
+    def state_after(self) -> dict[str, Any]:
+        """The state after it and all that ran beside it, as the graph's reducers made it; where one of them failed,
+        the state as it was before. Raises NotRecordedError."""
+        from .debug._inspect import state_after
+
+        return state_after(*self._ran())
+
+    def diff(self) -> StateDiff:
+        """What it alone changed in the state: {key: (before, after)}, with `.patch` (RFC 6902) and `.frame()`.
+
+        A key that was not there is `(absent)` before. Raises NotRecordedError.
+        """
+        from .debug._inspect import diff
+
+        return diff(*self._ran())
+
+    def why(self) -> Why:
+        """Why it ran: which edge, what the router said, and which steps led to it; `.text`, `.frame()`."""
+        from .debug._why import why
+
+        return why(*self._ran(), self.engagement.model)
+
+    @property
+    def source(self) -> Source:
+        """The source of its node's function as it was when it ran, and whether today's differs.
+
+        Raises NotRecordedError when it is not on record.
+        """
+        from .debug._source import source
+
+        return source(*self._ran())
 
     @property
     def events(self) -> list[StepEvent]:
@@ -228,26 +361,43 @@ class StepHandle(_Forwarding):
         """What was said about this step, oldest first."""
         return [one for one in self.engagement.model.annotations if one.step_id == self.id]
 
+    def replay(
+        self, edit: Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]] | None = None, **options: Any
+    ) -> Replay:
+        """Call the node's function again, as it is in this process now, with the recorded input.
+
+        `edit` gives new values of keys of the input, or is a function of the input that returns them. Routers after
+        the node say where they would lead; nothing after it runs. Recorded answers of models and tools are given where
+        the same is asked again (`use="recorded"`); `"live"` calls models anew, `"refuse"` calls nothing that is not on
+        record. A tool is called only when it is marked safe (`ftnb.safe`, or `safe_tools=[…]`).
+
+        `options`: `model` (another chat model, or its name), `times` (repetitions, as rows of `.frame()`), `use`,
+        `safe_tools`, `graph`, `config`, `context`, `allow_masked` (run with text in which secrets were masked).
+
+        Each repetition is recorded as a branch. Raises ReplayError, which says what is missing, InvalidArgumentError.
+        """
+        from .debug import replay
+
+        return replay(self.engagement._store, self.engagement.id, self.id, EngagementHandle, edit=edit, **options)
+
+    async def areplay(self, edit: Any = None, **options: Any) -> Replay:
+        """The async twin of `replay`: the node runs on this event loop."""
+        from .debug import areplay
+
+        return await areplay(
+            self.engagement._store, self.engagement.id, self.id, EngagementHandle, edit=edit, **options
+        )
+
     @property
     def tokens(self) -> int:
         """Tokens of its events, those discarded by a pause left out."""
         return self.model.total_tokens
 
-    def diff(self) -> dict[str, tuple[Any, Any]]:
-        """The keys of the output that differ from the input: {key: (before, after)}.
 
-        The output is what the node returned, before reducers. A key that the input did not have is `(absent)` before.
-        """
-        before, after = self.input, self.output
-        if not isinstance(after, dict):
-            return {} if after is None else {"(output)": (before, after)}
-        known = before if isinstance(before, dict) else {}
-        pairs = {key: (known.get(key, _ABSENT), value) for key, value in after.items()}
-        return {key: pair for key, pair in pairs.items() if _differ(*pair)}
+class Writers(list[StepHandle]):
+    """Steps that wrote to a key, in order."""
 
-
-def _differ(before: Any, after: Any) -> bool:
-    try:
-        return bool(before != after)
-    except Exception:  # a value whose comparison raises, or gives an array, is shown
-        return True
+    @property
+    def last(self) -> StepHandle | None:
+        """The last of them; None when there is none."""
+        return self[-1] if self else None

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import ftnb
-from ftnb.core.errors import InvalidArgumentError, UnknownEngagementError, UnknownStepError
+from ftnb.core.errors import InvalidArgumentError, NotRecordedError, UnknownEngagementError, UnknownStepError
 from ftnb.core.ids import new_id
 from ftnb.core.model import EngagementStatus, EventKind, Extraction
 from ftnb.recorder import Recorder
@@ -139,9 +139,12 @@ def test_a_step_gives_back_its_input_and_output(store: SQLiteStore, engagement_i
     assert repr(step) == "<Step 'search' visit 2: completed, 3 events>"
 
 
-def test_a_step_without_captured_state_has_none(store: SQLiteStore, engagement_id: str) -> None:
+def test_a_step_without_captured_state_says_so(store: SQLiteStore, engagement_id: str) -> None:
     step = ftnb.open(store).engagement(engagement_id).step("greet")
-    assert (step.input, step.output, step.diff()) == (None, None, {})
+    assert step.output is None
+    for ask in (lambda: step.input, lambda: step.state_before, lambda: step.state_after, step.diff):
+        with pytest.raises(NotRecordedError, match=r"of step 'greet' of engagement .* was not captured"):
+            ask()
 
 
 def test_an_engagement_has_its_own_events_with_payloads(

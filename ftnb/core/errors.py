@@ -3,6 +3,8 @@
     FtnbError
     ├── UnknownEngagementError (KeyError)      no such engagement in this store
     ├── UnknownStepError (KeyError)            no such step in this engagement, graph or log
+    ├── UnknownKeyError (KeyError)             no such key in a recorded state
+    ├── NotRecordedError (LookupError)         not captured, redacted, or left out of an export
     ├── StoreError (OSError)                   a store cannot be opened, read or written
     │   └── NotOurFileError                    the file is there but is not a trace that ftnb can read
     ├── MissingPackageError (ImportError)      an optional package is not installed
@@ -57,6 +59,23 @@ class UnknownStepError(FtnbError, KeyError):
         text = f"no step {name!r} in {where}; steps: {shown or 'none'}"
         near = get_close_matches(name, names, n=1, cutoff=0.5)
         return cls(f"{text}. Did you mean {near[0]!r}?" if near else f"{text}.")
+
+
+class UnknownKeyError(FtnbError, KeyError):
+    """No such key in a recorded state."""
+
+    @classmethod
+    def of(cls, key: str, known: Iterable[str], where: str) -> UnknownKeyError:
+        """Build the message; `known` are the keys that exist, in any order."""
+        names = sorted(set(known))
+        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+        text = f"no key {key!r} in {where}; keys: {shown or 'none'}"
+        near = get_close_matches(key, names, n=1, cutoff=0.5)
+        return cls(f"{text}. Did you mean {near[0]!r}?" if near else f"{text}.")
+
+
+class NotRecordedError(FtnbError, LookupError):
+    """Something that was asked of the record is not in it: not captured, redacted, or left out of an export."""
 
 
 class StoreError(FtnbError, OSError):

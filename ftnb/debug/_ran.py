@@ -1,0 +1,264 @@
+"""The steps of an engagement as debugging needs them: in which superstep, led to by what, with references for values.
+
+Read from columns of the log, without the tree: ten thousand steps in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from ..core.canonical import Json
+from ..core.errors import UnknownEngagementError
+from ..store.base import LogStore
+from ..store.reconstruct import UNKNOWN_NAME
+from ._values import Values
+
+_HEAD = ("seq", "type", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt", "kind",
+         "status", "at_us", "duration_us", "error_type", "salt", "body", "commitment")  # fmt: skip
+_TYPES = (
+    "engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended", "step_started",
+    "step_ended",
+)  # fmt: skip
+_EVENT = ("turn", "stream_id", "n", "step_id", "kind", "name", "model", "tok_prompt", "tok_completion", "tok_total",
+          "duration_us", "error_type")  # fmt: skip
+
+
+@dataclass(slots=True, eq=False)
+class Ran:
+    """One step."""
+
+    place: int
+    """Its number among the engagement's steps, from 0."""
+    step_id: str
+    name: str
+    ns: str = ""
+    visit: int = 1
+    attempt: int = 1
+    turn: int = 1
+    parent_id: str | None = None
+    status: str = "running"
+    started_us: int = 0
+    ended_us: int | None = None
+    duration_us: int | None = None
+    triggers: list[str] = field(default_factory=list)
+    routes: dict[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, Json] = field(default_factory=dict)
+    error: str | None = None
+    error_type: str | None = None
+    superstep: int | None = None
+    path: list[Any] = field(default_factory=list)
+    """LangGraph's path of a task that was sent or called; empty for one that its edges led to."""
+    state: Json = None
+    update: Json = None
+    writes: list[Json] | None = None
+    entry: list[Json] | None = None
+    withheld: str | None = None
+    """Why its values cannot be read although they were recorded."""
+    dropped: str | None = None
+    """Why its values were not recorded."""
+    begun_at: int = 0
+    ended_at: int | None = None
+    """Its start's and its end's number among the records of the engagement: what came before what."""
+    tokens: int = 0
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def full(self) -> str:
+        """Its node's name, with the nodes around it."""
+        return f"{self.ns}/{self.name}" if self.ns else self.name
+
+    is_task: bool = False
+    """Known to be a task of the functional API by its graph's code, where its path is not on record."""
+
+    @property
+    def is_called(self) -> bool:
+        """Whether it is a task that a node of the functional API called."""
+        return self.is_task or (len(self.path) > 3 and self.path[-1] is True)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a `Send` started it."""
+        return bool(self.path) and not self.is_called
+
+    def label(self) -> str:
+        """`search`, or `search visit 2`, `search visit 2 attempt 3`."""
+        text = self.full + (f" visit {self.visit}" if self.visit > 1 else "")
+        return f"{text} attempt {self.attempt}" if self.attempt > 1 else text
+
+
+@dataclass(slots=True)
+class Call:
+    """A call of a model or a tool, without what it carried."""
+
+    kind: str
+    name: str
+    model: str | None
+    prompt: int
+    completion: int
+    total: int
+
+
+@dataclass(slots=True)
+class Code:
+    """From which step on which version of the code ran."""
+
+    place: int
+    version: str
+    text: Json = None
+    """The code itself, by reference; None where an earlier or later engagement has it."""
+
+
+class Story:
+    """What an engagement did, step by step."""
+
+    def __init__(self, engagement_id: str) -> None:
+        self.id = engagement_id
+        self.steps: list[Ran] = []
+        self.by_id: dict[str, Ran] = {}
+        self.name = UNKNOWN_NAME
+        self.status = "active"
+        self.error: str | None = None
+        self.dropped_at: str | None = None
+        self.topology: Json = None
+        self.codes: list[Code] = []
+        self.values = Values(lambda _: None)
+
+    @classmethod
+    def of(cls, store: LogStore, engagement_id: str) -> Story:
+        """Read an engagement. Raises UnknownEngagementError: it is not there, or was purged."""
+        story = cls(engagement_id)
+        story.values = Values.of(store, engagement_id)
+        table = store.scan(_HEAD, types=_TYPES, engagement_id=engagement_id)
+        if not table.num_rows:
+            newest = [summary.id for summary in store.list_engagements(limit=5, newest=True)]
+            raise UnknownEngagementError.of(engagement_id, newest)
+        story._take(table)
+        story._take_calls(store.scan(_EVENT, types=("event_recorded",), engagement_id=engagement_id))
+        return story
+
+    def _take(self, table: Any) -> None:
+        rows = [dict(zip(_HEAD, row, strict=True)) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
+        first: dict[str, int] = {}
+        for row in rows:
+            first.setdefault(row["stream_id"], row["seq"])
+        rows.sort(key=lambda row: (row["turn"] or 1, first[row["stream_id"]], row["n"]))
+        visits: Counter[tuple[str, str]] = Counter()
+        for at, row in enumerate(rows):
+            row["at"] = at
+            body, withheld = _body(row["body"], is_erased=row["salt"] is not None or row["commitment"] is not None)
+            kind = row["type"]
+            if kind == "step_started":
+                self._begin(row, body, withheld, visits)
+            elif kind == "step_ended":
+                self._end(row, body, withheld)
+            else:
+                self._header(kind, row, body)
+
+    def _begin(
+        self, row: Mapping[str, Any], body: Mapping[str, Json], withheld: str | None, visits: Counter[tuple[str, str]]
+    ) -> None:
+        name, ns = str(body.get("name") or row["name"] or UNKNOWN_NAME), row["ns"] or ""
+        counted = visits[ns, name] + 1 if row["visit"] is None else row["visit"]
+        visits[ns, name] = max(visits[ns, name], counted)
+        self._add(
+            Ran(
+                len(self.steps),
+                row["step_id"] or "",
+                name,
+                ns,
+                counted,
+                row["attempt"] or 1,
+                row["turn"] or 1,
+                row["parent_id"],
+                started_us=row["at_us"],
+                begun_at=row["at"],
+                triggers=body.get("triggers") or [],
+                routes=body.get("routes") or {},
+                superstep=body.get("superstep"),
+                path=body.get("path") or [],
+                state=body.get("@state", body.get("state")),
+                entry=body.get("@entry"),
+                withheld=withheld,
+                dropped=body.get("dropped"),
+            )
+        )
+
+    def _add(self, step: Ran) -> Ran:
+        self.steps.append(step)
+        self.by_id[step.step_id] = step
+        return step
+
+    def _end(self, row: Mapping[str, Any], body: Mapping[str, Json], withheld: str | None) -> None:
+        step = self.by_id.get(row["step_id"])
+        if step is None:  # its start was lost
+            name = str(body.get("name") or row["name"] or UNKNOWN_NAME)
+            step = self._add(Ran(len(self.steps), row["step_id"] or "", name, turn=row["turn"] or 1))
+            step.started_us, step.begun_at = row["at_us"], row["at"]
+        step.ended_at = row["at"]
+        step.status, step.ended_us, step.duration_us = row["status"] or "completed", row["at_us"], row["duration_us"]
+        step.error, step.error_type = body.get("error"), row["error_type"]
+        step.update, step.writes = body.get("@update", body.get("update")), body.get("@writes")
+        step.decisions = body.get("decisions") or {}
+        step.withheld = step.withheld or withheld
+        step.dropped = step.dropped or body.get("dropped")
+
+    def _header(self, kind: str, row: Mapping[str, Any], body: Mapping[str, Json]) -> None:
+        if kind in ("engagement_started", "engagement_labelled"):
+            self.name = str(body.get("name") or row["name"] or self.name)
+            self.topology = body.get("@topology", self.topology)
+            if "code" in body:
+                self.codes.append(Code(len(self.steps), body["code"], body.get("@code")))
+            return
+        self.status = row["status"] or self.status
+        if kind == "engagement_ended":
+            self.error, self.dropped_at = body.get("error"), row["name"]
+
+    def _take_calls(self, table: Any) -> None:
+        for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            _, _, _, step_id, kind, name, model, prompt, completion, total, _, _ = row
+            step = self.by_id.get(step_id)
+            if step is None or kind not in ("llm_call", "tool_call"):
+                continue
+            counted = total or (prompt or 0) + (completion or 0)
+            step.calls.append(Call(kind, name or "", model, prompt or 0, completion or 0, counted))
+            if step.status != "waiting":
+                step.tokens += counted
+
+    @cached_property
+    def inside(self) -> dict[str | None, list[Ran]]:
+        """The steps right inside each step, and at the top (None), in order."""
+        found: dict[str | None, list[Ran]] = {}
+        for step in self.steps:
+            found.setdefault(step.parent_id if step.parent_id in self.by_id else None, []).append(step)
+        return found
+
+    @cached_property
+    def leads_to(self) -> dict[str, list[Ran]]:
+        """The steps that each step led to."""
+        found: dict[str, list[Ran]] = {}
+        for step in self.steps:
+            for cause in step.triggers:
+                found.setdefault(cause, []).append(step)
+        return found
+
+    def code_of(self, step: Ran) -> Code | None:
+        """The code that ran when `step` did; None when none is on record before it."""
+        earlier = [code for code in self.codes if code.place <= step.place]
+        return earlier[-1] if earlier else None
+
+
+def _body(data: Any, *, is_erased: bool) -> tuple[Mapping[str, Json], str | None]:
+    """A record's body, and why it cannot be read; a record may also have none."""
+    if data is None:
+        return {}, "it was redacted after it was written; its commitment is left" if is_erased else None
+    try:
+        body = orjson.loads(data)
+    except ValueError:
+        return {}, "it is damaged"
+    return (body, None) if isinstance(body, dict) else ({}, "it is damaged")

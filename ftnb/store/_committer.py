@@ -171,6 +171,8 @@ class Committer:
     def _commit(self, batch: Batch, backlog: Callable[[], int]) -> None:
         """Commit, retrying for as long as the queue has room; the batch keeps its places: a retry writes no twins."""
         attempt = 0
+        stats = self.stats
+        batch.counts = (stats.accepted, stats.committed + len(batch.rows), stats.n_dropped)
         while True:
             try:
                 with self.gate:

@@ -17,12 +17,13 @@ import orjson
 from ..core import redact
 from ..core.canonical import dumps
 from ..core.errors import FtnbError, InvalidArgumentError, StoreError, UnknownEngagementError
-from ..core.ids import from_us, new_id, now_us
+from ..core.ids import from_us, new_id
 from ..core.model import Engagement
 from . import _barrier
+from ._entries import Entry, EntryRow, LogHead, Signer, receipt, seal, seals_of
 from ._forks import acquire_all, release
 from ._live import Feed, Subscription
-from ._writer import Batch, LogWriter, clean_id
+from ._writer import Batch, LogWriter, StreamHead, clean_id
 from .base import EngagementSummary
 from .blobs import Resolver
 from .draft import Draft, Stream, of_record
@@ -43,6 +44,8 @@ _TAIL_PAGE = 1_000
 class LogStoreBase(ABC):
     """The shared half of a store; see `store.base` for what it promises."""
 
+    has_proofs = True
+    """Whether the store's own log is a tree with a head, and turns are sealed."""
     client_error: type[Exception] = StoreError
     """What the backend's own client raises; `told` makes a StoreError of it."""
 
@@ -56,6 +59,8 @@ class LogStoreBase(ABC):
         self._feed = self._new_feed()
         self._own_streams: dict[str, Stream] = {}
         self._closed = False
+        self.signer: Signer | None = None
+        """Signs the head of the store's own log whenever that grows; None: it stays unsigned."""
 
     def _new_feed(self) -> Feed:
         wait = self._wait_for_others if self._shared else None
@@ -64,16 +69,18 @@ class LogStoreBase(ABC):
     # --- what a backend says ---
 
     @abstractmethod
-    def _commit(self, batch: Batch) -> dict[int, int]:
+    def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
         """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch.
 
         Rows of purged engagements are counted and not written, rows that are there already are left as they are.
-        Called under the write lock. Raises StoreError.
+        `entries` are seals of the batch's streams: they are added unless nothing else was new. Called under the write
+        lock. Raises StoreError.
         """
 
     @abstractmethod
-    def _purge(self, engagement_id: str) -> bool:
-        """Erase an engagement and bury it. Called under the write lock."""
+    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
+        """Erase an engagement, bury it, and add the receipt over its streams as they were, in one transaction. Called
+        under the write lock."""
 
     @abstractmethod
     def latest_turn(self, engagement_id: str) -> int:
@@ -130,11 +137,16 @@ class LogStoreBase(ABC):
     def _revision(self) -> tuple[int, int]: ...
 
     @abstractmethod
-    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None: ...
+    def _add_entries(self, entries: Sequence[Entry]) -> None:
+        """Add to the store's own log, in a transaction of its own. Called under the write lock."""
 
     @abstractmethod
-    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+    def _entries(self) -> Iterable[EntryRow]:
         """(seq, at_us, kind, body) of the store's own log."""
+
+    @abstractmethod
+    def _head(self) -> LogHead:
+        """Where the store's own log stands."""
 
     @abstractmethod
     def _close(self) -> None: ...
@@ -162,7 +174,7 @@ class LogStoreBase(ABC):
         batch = Batch()
         try:
             batch = self._log.encode(drafts)
-            return batch, self._commit(batch)
+            return batch, self._commit(batch, self._seals(batch))
         except BaseException:
             for stream, tree in before.values():
                 stream.tree = tree
@@ -177,8 +189,11 @@ class LogStoreBase(ABC):
     def commit(self, batch: Batch) -> None:
         """Write a batch, all of it or nothing. Committing a batch again writes nothing twice. Raises StoreError."""
         with self._write_lock:
-            seqs = self._commit(batch)
+            seqs = self._commit(batch, self._seals(batch))
         self._publish(batch, seqs)
+
+    def _seals(self, batch: Batch) -> list[Entry]:
+        return seals_of(batch) if self.has_proofs else []
 
     def abandon(self, batch: Batch) -> None:
         """Give up on a batch that `commit` could not write."""
@@ -210,13 +225,31 @@ class LogStoreBase(ABC):
         rules = redact.active()
         said = fields if rules is None else rules.value(dict(fields), "detail")
         with self._write_lock:
-            self._add_entry(now_us(), kind, dumps(dict(said)))
+            self._add_entries([Entry(kind, dumps(dict(said)))])
 
-    def purge(self, engagement_id: str) -> bool:
-        """Erase every copy of an engagement; late records of it will be counted, not kept."""
+    def purge(self, engagement_id: str, **why: Any) -> bool:
+        """Erase every copy of an engagement; late records of it will be counted, not kept.
+
+        A receipt stays in the store's own log: how many records there were, by which root hash, and `why`.
+        """
+        _barrier.wait(self.url)
+        key = clean_id(engagement_id)
+        with self._write_lock:
+            return self._purge(key, lambda heads: receipt(key, heads, why))
+
+    def seal(self, why: str = "asked") -> int:
+        """Seal every stream that has grown since its last seal; how many there were. Raises StoreError where a store
+        gives no proofs."""
+        if not self.has_proofs:
+            raise StoreError(f"{self.place} gives no proofs; record into SQLite or PostgreSQL to have them")
         _barrier.wait(self.url)
         with self._write_lock:
-            return self._purge(clean_id(engagement_id))
+            sealed = {(one["stream"], one["size"]) for one in self.store_entries() if one["type"] == "seal"}
+            heads = [StreamHead(**row) for row in self._scan_streams().to_pylist()]
+            entries = [seal(head, why) for head in heads if (head.stream_id, head.size) not in sealed and head.size]
+            if entries:
+                self._add_entries(entries)
+        return len(entries)
 
     # --- reading ---
 
@@ -285,13 +318,27 @@ class LogStoreBase(ABC):
         """Every blob of an engagement, by id: for whoever reads all of its values."""
         return self._blobs_of(clean_id(engagement_id))
 
-    def store_entries(self) -> list[dict[str, Any]]:
-        """The store's own log: dicts with seq, at, type and what was given, oldest first."""
+    def store_entries(self, *types: str) -> list[dict[str, Any]]:
+        """The store's own log: dicts with seq, at, type and what was given, oldest first; `types` keeps only those."""
         _barrier.wait(self.url)
         return [
-            {"seq": seq, "at": from_us(at), "type": kind, **orjson.loads(body)}
+            {**orjson.loads(body), "seq": seq, "at": from_us(at), "type": kind}
             for seq, at, kind, body in self._entries()
+            if not types or kind in types
         ]
+
+    def entry_rows(self) -> list[EntryRow]:
+        """The store's own log as it is hashed: (position + 1, at_us, type, body)."""
+        _barrier.wait(self.url)
+        return list(self._entries())
+
+    def log_head(self) -> LogHead:
+        """Where the store's own log stands, signed where somebody signs. Raises StoreError where a store gives no
+        proofs."""
+        if not self.has_proofs:
+            raise StoreError(f"{self.place} gives no proofs; record into SQLite or PostgreSQL to have them")
+        _barrier.wait(self.url)
+        return self._head()
 
     # --- live ---
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from ._entries import LogHead
 from ._log_store import DTYPES
 from ._postgres_schema import STORED
 from ._summary import HEADER_TYPES, Summary
@@ -69,6 +70,11 @@ class PostgresReader:
     def entries(self, connection: Any) -> list[tuple[int, int, str, bytes]]:
         """The store's own log."""
         return self._all(connection, f"SELECT seq, at_us, type, body FROM {self._t}_entry ORDER BY seq")
+
+    def head(self, connection: Any) -> LogHead:
+        """Where the store's own log stands."""
+        size, frontier, note = self._all(connection, f"SELECT log_size, log_frontier, log_note FROM {self._t}_meta")[0]
+        return LogHead(size, bytes(frontier), note)
 
     # --- summaries ---
 

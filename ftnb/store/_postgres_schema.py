@@ -26,8 +26,8 @@ _VIEW_COLUMNS = ", ".join(f"l.{name}" for name in STORED)
 
 # Without unique (sid, n): writers come one after the other, and know from the stream's size what is there.
 _V1 = f"""
-CREATE TABLE {{t}}_meta (id int PRIMARY KEY CHECK (id = 1), seq bigint NOT NULL, purges bigint NOT NULL)
-    WITH (fillfactor = 10);
+CREATE TABLE {{t}}_meta (id int PRIMARY KEY CHECK (id = 1), seq bigint NOT NULL, purges bigint NOT NULL,
+    log_size bigint NOT NULL DEFAULT 0, log_frontier bytea NOT NULL DEFAULT '', log_note text) WITH (fillfactor = 10);
 INSERT INTO {{t}}_meta VALUES (1, 0, 0);
 CREATE TABLE {{t}}_engagement (eid bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, engagement_id text NOT NULL UNIQUE);
 CREATE TABLE {{t}}_stream (sid bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, stream_id text NOT NULL UNIQUE,
@@ -42,7 +42,7 @@ CREATE TABLE {{t}}_blob (eid bigint NOT NULL, blob_id text NOT NULL, dedup bytea
 CREATE TABLE {{t}}_label (eid bigint NOT NULL, key text NOT NULL, value text NOT NULL, PRIMARY KEY (eid, key));
 CREATE INDEX {{t}}_label_value ON {{t}}_label (key, left(value, 200), eid);
 CREATE TABLE {{t}}_tombstone (engagement_id text PRIMARY KEY, at_us bigint NOT NULL, n_late bigint NOT NULL);
-CREATE TABLE {{t}}_entry (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at_us bigint NOT NULL,
+CREATE TABLE {{t}}_entry (seq bigint PRIMARY KEY, at_us bigint NOT NULL,
     type text NOT NULL, body bytea NOT NULL);
 """
 _MIGRATIONS = (_V1,)

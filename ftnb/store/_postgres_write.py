@@ -8,12 +8,13 @@ happens with a serial column.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.ids import now_us
+from ._entries import Entry, LogHead, Signer, extended
 from ._postgres_schema import STORED, TABLES
-from ._writer import Batch
+from ._writer import Batch, StreamHead
 
 _MAX_KNOWN = 10_000
 
@@ -25,8 +26,11 @@ class PostgresWriter:
         self._t = table
         self._eids: dict[str, int] = {}
 
-    def commit(self, connection: Any, batch: Batch) -> dict[int, int]:
-        """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch."""
+    def commit(self, connection: Any, batch: Batch, entries: Sequence[Entry], signer: Signer | None) -> dict[int, int]:
+        """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch.
+
+        `entries` go into the store's own log, unless no row was new.
+        """
         known = dict(self._eids)
         with connection.transaction():
             seq, purges = self._lock(connection)
@@ -38,6 +42,7 @@ class PostgresWriter:
             self._write_sides(connection, batch, eids, streams)
             if rows:
                 connection.execute(f"UPDATE {self._t}_meta SET seq = %s", (seq + len(rows),))
+                self._extend(connection, [entry for entry in entries if entry.engagement_id in eids], signer)
                 connection.execute("SELECT pg_notify(%s, '')", (self._t,))
             if again:
                 seqs = dict(sorted({**seqs, **self._known_seqs(connection, batch, again, streams)}.items()))
@@ -142,14 +147,44 @@ class PostgresWriter:
         found = connection.execute(find, ([sid for sid, _ in wanted],)).fetchall()
         return {wanted[sid, n]: seq for sid, n, seq in found if (sid, n) in wanted}
 
-    def purge(self, connection: Any, engagement_id: str) -> bool:
-        """Erase an engagement from every table and leave its tombstone; False when there was none."""
+    def add_entries(self, connection: Any, entries: Sequence[Entry], signer: Signer | None) -> None:
+        """Add to the store's own log."""
+        with connection.transaction():
+            self._lock(connection)
+            self._extend(connection, entries, signer)
+
+    def _extend(self, connection: Any, entries: Sequence[Entry], signer: Signer | None) -> None:
+        if not entries:
+            return
+        look = f"SELECT log_size, log_frontier, log_note FROM {self._t}_meta"
+        size, frontier, note = connection.execute(look).fetchone()
+        rows, head = extended(LogHead(size, bytes(frontier), note), now_us(), entries, signer)
+        with connection.cursor() as cursor:
+            cursor.executemany(f"INSERT INTO {self._t}_entry VALUES (%s, %s, %s, %s)", rows)
+        move = f"UPDATE {self._t}_meta SET log_size = %s, log_frontier = %s, log_note = %s"
+        connection.execute(move, (head.size, head.frontier, head.note))
+
+    def purge(
+        self,
+        connection: Any,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        signer: Signer | None,
+    ) -> bool:
+        """Erase an engagement from every table, leave its tombstone and its receipt; False when there was none."""
         with connection.transaction():
             self._lock(connection)
             find = f"SELECT eid FROM {self._t}_engagement WHERE engagement_id = %s"
             found = connection.execute(find, (engagement_id,)).fetchone()
             if found is None:
                 return False
+            look = f"""SELECT stream_id, turn, size, frontier FROM {self._t}_stream WHERE eid = %s
+                ORDER BY stream_id COLLATE "C\""""
+            heads = [
+                StreamHead(stream_id, engagement_id, turn, size, bytes(frontier))
+                for stream_id, turn, size, frontier in connection.execute(look, found).fetchall()
+            ]
+            self._extend(connection, [receipt(heads)], signer)
             for table in TABLES:
                 connection.execute(f"DELETE FROM {self._t}_{table} WHERE eid = %s", found)
             bury = f"INSERT INTO {self._t}_tombstone VALUES (%s, %s, 0) ON CONFLICT DO NOTHING"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..core.errors import FtnbError, StoreError
+from ._entries import LogHead
 from ._summary import HEADER_TYPES, Summary
 from ._writer import label_key, label_value
 from .base import EngagementSummary
@@ -173,6 +174,11 @@ class SQLiteReader:
     def entries(self) -> list[Row]:
         """The store's own log."""
         return self._rows("SELECT seq, at_us, type, body FROM store_log ORDER BY seq")
+
+    def head(self) -> LogHead:
+        """Where the store's own log stands."""
+        found = self._rows("SELECT size, frontier, note FROM store_head")
+        return LogHead(*found[0]) if found else LogHead()
 
     def scan_streams(self) -> pa.Table:
         """The stream table."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from ..core.ids import now_us
 from . import _sqlite_schema
-from ._writer import Batch
+from ._entries import Entry, LogHead, Signer, extended
+from ._writer import Batch, StreamHead
 from .leaf import COLUMNS, Row
 
 _STORED = [column.name for column in COLUMNS[2:]]
@@ -24,10 +26,11 @@ class SQLiteWriter:
         self._path = path
         self._stream_keys: dict[str, int] = {}
 
-    def commit(self, batch: Batch) -> dict[int, int]:
+    def commit(self, batch: Batch, entries: Sequence[Entry] = (), signer: Signer | None = None) -> dict[int, int]:
         """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch.
 
         Rows of purged engagements are counted and not written; rows that are there already are left as they are.
+        `entries` go into the store's own log, unless no row was new.
         """
         with _sqlite_schema.transaction(self._connection, self._path):
             buried = self._buried(batch)
@@ -37,8 +40,12 @@ class SQLiteWriter:
             rows = [
                 (engagement_keys[row[0]], stream_keys[row[1]], *row[2:]) for row in map(batch.rows.__getitem__, places)
             ]
+            before = self._connection.total_changes
             seqs = self._insert(rows)
+            is_new = self._connection.total_changes > before
             self._write_side_tables(batch, engagement_keys, stream_keys)
+            if is_new and entries:
+                self._extend([entry for entry in entries if entry.engagement_id not in buried], signer)
         if len(self._stream_keys) > _MAX_KNOWN:
             self._stream_keys.clear()
         self._stream_keys.update(stream_keys)
@@ -102,13 +109,33 @@ class SQLiteWriter:
         labels = [(engagements[e], key, value) for e, key, value in batch.labels if e in engagements]
         self._connection.executemany("INSERT OR REPLACE INTO label VALUES (?, ?, ?)", labels)
 
-    def purge(self, engagement_id: str) -> bool:
-        """Erase an engagement from every table and leave its tombstone; False when there was none."""
+    def add_entries(self, entries: Sequence[Entry], signer: Signer | None) -> None:
+        """Add to the store's own log."""
+        with _sqlite_schema.transaction(self._connection, self._path):
+            self._extend(entries, signer)
+
+    def _extend(self, entries: Sequence[Entry], signer: Signer | None) -> None:
+        rows, head = extended(self.head(), now_us(), entries, signer)
+        self._connection.executemany("INSERT INTO store_log VALUES (?, ?, ?, ?)", rows)
+        move = "UPDATE store_head SET size = ?, frontier = ?, note = ?"
+        self._connection.execute(move, (head.size, head.frontier, head.note))
+
+    def head(self) -> LogHead:
+        """Where the store's own log stands."""
+        return LogHead(*self._connection.execute("SELECT size, frontier, note FROM store_head").fetchone())
+
+    def purge(
+        self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry], signer: Signer | None
+    ) -> bool:
+        """Erase an engagement from every table, leave its tombstone and its receipt; False when there was none."""
         with _sqlite_schema.transaction(self._connection, self._path):
             find = "SELECT eid FROM engagement WHERE engagement_id = ?"
             found = self._connection.execute(find, (engagement_id,)).fetchone()
             if found is None:
                 return False
+            heads = "SELECT stream_id, ?, turn, size, frontier FROM stream WHERE eid = ? ORDER BY stream_id"
+            streams = self._connection.execute(heads, (engagement_id, *found)).fetchall()
+            self._extend([receipt([StreamHead(*row) for row in streams])], signer)
             for table in ("log", "blob", "stream", "label", "engagement"):
                 self._connection.execute(f"DELETE FROM {table} WHERE eid = ?", found)
             bury = "INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0)"

@@ -59,6 +59,8 @@ class Batch:
     heads: list[StreamHead] = field(default_factory=list)
     labels: list[tuple[str, str, str]] = field(default_factory=list)
     """(engagement id, metadata key, canonical JSON of the value), for the metadata index."""
+    counts: tuple[int, int, int] | None = None
+    """What the recorders of this process had accepted, written and dropped when it was handed over."""
 
 
 def clean_id(text: str) -> str:

@@ -153,8 +153,9 @@ class LogStore(Store, Protocol):
     def tail(self, *, timeout: float | None = None, after: int | None = None) -> Iterator[Record]:
         """The synchronous twin of `subscribe`; ends when nothing came for `timeout` seconds (None: never)."""
 
-    def store_entries(self) -> list[dict[str, Any]]:
-        """The store's own log: dicts with seq, at, type and what was given, oldest first."""
+    def store_entries(self, *types: str) -> list[dict[str, Any]]:
+        """The store's own log (gaps, seals, receipts …): dicts with seq, at, type and what was given, oldest first;
+        `types` keeps only those."""
 
     def close(self) -> None:
         """Release the backend. Closing twice is fine."""

@@ -5,11 +5,13 @@ Every other backend is tested against it. It is also the store to use where noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ..core.ids import now_us
+from ._entries import Entry, EntryRow, LogHead, extended
 from ._log_store import LogStoreBase
 from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, summarise, table_of
 from ._writer import Batch, StreamHead, label_key, label_value
@@ -33,7 +35,8 @@ class MemoryStore(LogStoreBase):
         self._blobs: dict[tuple[str, str], Blob] = {}
         self._labels: dict[str, dict[str, str]] = {}
         self._buried: dict[str, int] = {}
-        self._entry_log: list[tuple[int, int, str, bytes]] = []
+        self._entry_log: list[EntryRow] = []
+        self._entry_head = LogHead()
         super().__init__(f"memory:{uuid4().hex}", "the store in memory", shared=False)
 
     def __repr__(self) -> str:
@@ -44,8 +47,9 @@ class MemoryStore(LogStoreBase):
 
     # --- writing ---
 
-    def _commit(self, batch: Batch) -> dict[int, int]:
+    def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
         seqs: dict[int, int] = {}
+        before = self._seq
         for place, row in enumerate(batch.rows):
             if row[0] in self._buried:
                 self._buried[row[0]] += 1
@@ -66,13 +70,16 @@ class MemoryStore(LogStoreBase):
         for engagement_id, key_, value in batch.labels:
             if engagement_id not in self._buried:
                 self._labels.setdefault(engagement_id, {})[key_] = value
+        if self._seq > before:
+            self._add_entries([entry for entry in entries if entry.engagement_id not in self._buried])
         return seqs
 
-    def _purge(self, engagement_id: str) -> bool:
+    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
         before = len(self._log_rows)
         self._log_rows = [(seq, row) for seq, row in self._log_rows if row[0] != engagement_id]
         if len(self._log_rows) == before:
             return False
+        self._add_entries([receipt([s for _, s in sorted(self._streams.items()) if s.engagement_id == engagement_id])])
         for stream_id in [s.stream_id for s in self._streams.values() if s.engagement_id == engagement_id]:
             del self._streams[stream_id]
         for key in [key for key in self._blobs if key[0] == engagement_id]:
@@ -90,8 +97,13 @@ class MemoryStore(LogStoreBase):
         mine = (blob for blob in self._blobs.values() if blob.engagement_id == engagement_id)
         return {blob.dedup: blob.blob_id for blob in mine if blob.dedup is not None}
 
-    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
-        self._entry_log.append((len(self._entry_log) + 1, at_us, kind, body))
+    def _add_entries(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            rows, self._entry_head = extended(self._entry_head, now_us(), entries, self.signer)
+            self._entry_log += rows
+
+    def _head(self) -> LogHead:
+        return self._entry_head
 
     # --- reading ---
 
@@ -150,7 +162,7 @@ class MemoryStore(LogStoreBase):
         heads = [head for _, head in sorted(self._streams.items())]
         return table_of(STREAM_DTYPES, [(h.stream_id, h.engagement_id, h.turn, h.size, h.frontier) for h in heads])
 
-    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+    def _entries(self) -> Iterable[EntryRow]:
         return list(self._entry_log)
 
     def _close(self) -> None:

@@ -178,7 +178,7 @@ class ParquetStore:
         """Ends at once: nothing is ever added."""
         return iter(())
 
-    def store_entries(self) -> list[dict[str, Any]]:
+    def store_entries(self, *types: str) -> list[dict[str, Any]]:
         """An export holds engagements only."""
         return []
 

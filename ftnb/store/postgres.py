@@ -7,18 +7,19 @@ the server was gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core._optional import require
 from ..core.errors import StoreError
+from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase, told
 from ._postgres_connect import Connection, Listener
 from ._postgres_read import PostgresReader
 from ._postgres_schema import TABLES, check_name, migrate
 from ._postgres_write import PostgresWriter
-from ._writer import Batch
+from ._writer import Batch, StreamHead
 from .base import EngagementSummary
 from .leaf import Row
 
@@ -73,14 +74,14 @@ class PostgresStore(LogStoreBase):
     # --- writing ---
 
     @told
-    def _commit(self, batch: Batch) -> dict[int, int]:
+    def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
         with self._write.use() as connection:
-            return self._writer.commit(connection, batch)
+            return self._writer.commit(connection, batch, entries, self.signer)
 
     @told
-    def _purge(self, engagement_id: str) -> bool:
+    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
         with self._write.use() as connection:
-            return self._writer.purge(connection, engagement_id)
+            return self._writer.purge(connection, engagement_id, receipt, self.signer)
 
     @told
     def latest_turn(self, engagement_id: str) -> int:
@@ -95,10 +96,9 @@ class PostgresStore(LogStoreBase):
             return self._writer.blob_ids(connection, engagement_id)
 
     @told
-    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
-        with self._write.use() as connection, connection.transaction():
-            add = f"INSERT INTO {self.table}_entry (at_us, type, body) VALUES (%s, %s, %s)"
-            connection.execute(add, (at_us, kind, body))
+    def _add_entries(self, entries: Sequence[Entry]) -> None:
+        with self._write.use() as connection:
+            self._writer.add_entries(connection, entries, self.signer)
 
     @told
     def vacuum(self) -> None:
@@ -166,9 +166,14 @@ class PostgresStore(LogStoreBase):
             return self._reader.streams(connection)
 
     @told
-    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+    def _entries(self) -> Iterable[EntryRow]:
         with self._read.use() as connection:
             return self._reader.entries(connection)
+
+    @told
+    def _head(self) -> LogHead:
+        with self._read.use() as connection:
+            return self._reader.head(connection)
 
     @told
     def _wait_for_others(self, seconds: float) -> None:

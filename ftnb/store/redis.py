@@ -10,19 +10,21 @@ second of committed records, with no persistence a restart loses all. Needs Redi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..core._optional import require
 from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
+from ..core.ids import now_us
+from ._entries import Entry, EntryRow, LogHead
 from ._log_store import DTYPES, LogStoreBase, told
 from ._redis_codec import Keys
 from ._redis_read import RedisReader, seq_of
 from ._redis_write import RedisWriter
 from ._tables import BLOB_DTYPES, STREAM_DTYPES, table_of
-from ._writer import Batch
+from ._writer import Batch, StreamHead
 from .base import EngagementSummary
 from .leaf import Row
 from .records import SCHEMA_VERSION
@@ -37,6 +39,8 @@ class RedisStore(LogStoreBase):
     Raises StoreError when the server cannot be reached or refuses the password, SchemaVersionError when a newer ftnb
     wrote the store, MissingPackageError without the package `redis`.
     """
+
+    has_proofs = False
 
     def __init__(
         self, url: str | None = None, *, client: Any = None, async_client: Any = None, key_prefix: str = "ftnb"
@@ -87,12 +91,15 @@ class RedisStore(LogStoreBase):
     # --- writing ---
 
     @told
-    def _commit(self, batch: Batch) -> dict[int, int]:
+    def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
         return self._writer.commit(batch)
 
     @told
-    def _purge(self, engagement_id: str) -> bool:
-        return self._writer.purge(engagement_id)
+    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
+        done = self._writer.purge(engagement_id)
+        if done:
+            self._add_entries([receipt([])])
+        return done
 
     @told
     def latest_turn(self, engagement_id: str) -> int:
@@ -105,8 +112,13 @@ class RedisStore(LogStoreBase):
         return self._reader.blob_ids(engagement_id)
 
     @told
-    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
-        self._client.rpush(self._keys.entries, orjson.dumps([at_us, kind, body.decode()]))
+    def _add_entries(self, entries: Sequence[Entry]) -> None:
+        at_us = now_us()
+        said = [orjson.dumps([at_us, entry.kind, entry.body.decode()]) for entry in entries]
+        self._client.rpush(self._keys.entries, *said)
+
+    def _head(self) -> LogHead:
+        return LogHead()
 
     @told
     def vacuum(self) -> None:
@@ -171,7 +183,7 @@ class RedisStore(LogStoreBase):
         return table_of(STREAM_DTYPES, self._reader.streams())
 
     @told
-    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+    def _entries(self) -> Iterable[EntryRow]:
         return self._reader.entries()
 
     @told

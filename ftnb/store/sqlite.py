@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from uuid import uuid4
 
 from ..core.errors import NotOurFileError, StoreError
 from . import _sqlite_follow, _sqlite_schema
+from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase
 from ._sqlite_read import SQLiteReader
 from ._sqlite_seed import is_seed_database, migrate
 from ._sqlite_write import SQLiteWriter
-from ._writer import Batch, LogWriter
+from ._writer import Batch, LogWriter, StreamHead
 from .base import EngagementSummary
 from .leaf import Row
 
@@ -88,11 +89,11 @@ class SQLiteStore(LogStoreBase):
 
     # --- writing ---
 
-    def _commit(self, batch: Batch) -> dict[int, int]:
-        return self._writer.commit(batch)
+    def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
+        return self._writer.commit(batch, entries, self.signer)
 
-    def _purge(self, engagement_id: str) -> bool:
-        return self._writer.purge(engagement_id)
+    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
+        return self._writer.purge(engagement_id, receipt, self.signer)
 
     def latest_turn(self, engagement_id: str) -> int:
         """The engagement's highest turn; 0 when it is unknown."""
@@ -102,9 +103,8 @@ class SQLiteStore(LogStoreBase):
         """Dedup hash to blob id of the engagement's blobs."""
         return self._writer.blob_ids(engagement_id)
 
-    def _add_entry(self, at_us: int, kind: str, body: bytes) -> None:
-        with _sqlite_schema.transaction(self._write, self.path):
-            self._write.execute("INSERT INTO store_log (at_us, type, body) VALUES (?, ?, ?)", (at_us, kind, body))
+    def _add_entries(self, entries: Sequence[Entry]) -> None:
+        self._writer.add_entries(entries, self.signer)
 
     def vacuum(self) -> None:
         """Write the file anew, without the remains of what was purged. Needs as much space again for a moment."""
@@ -154,8 +154,11 @@ class SQLiteStore(LogStoreBase):
     def _scan_streams(self) -> pa.Table:
         return self._reader.scan_streams()
 
-    def _entries(self) -> Iterable[tuple[int, int, str, bytes]]:
+    def _entries(self) -> Iterable[EntryRow]:
         return self._reader.entries()
+
+    def _head(self) -> LogHead:
+        return self._reader.head()
 
     # --- other processes ---
 

@@ -201,7 +201,7 @@ def test_a_file_that_goes_away(tmp_path: Path, fate: str, caplog: pytest.LogCapt
     assert engagement.metadata == {"user": "u"}
     assert ended not in {s.id for s in again.list_engagements()}, "what had ended went with the file"
     assert len(again.list_engagements(where={"user": "u"})) == 1
-    assert [entry["reason"] for entry in again.store_entries()] == ["file_replaced"]
+    assert [entry["reason"] for entry in again.store_entries("gap")] == ["file_replaced"]
     whole(again)
     again.close()
     sound(path)

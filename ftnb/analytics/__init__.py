@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._durations import Durations, durations
     from ._flow_difference import FlowDifference
     from ._flows import DirectlyFollows, directly_follows
+    from ._funnel_spec import optional
     from ._funnels import Funnel, FunnelStep, funnel
     from ._journeys import group_by, journeys
     from ._loops import Loops, loops
@@ -36,6 +37,7 @@ __all__ = [
     "group_by",
     "journeys",
     "loops",
+    "optional",
     "sankey",
     "step_matrix",
     "variants",
@@ -59,6 +61,7 @@ _HOME = {
     "group_by": "_journeys",
     "journeys": "_journeys",
     "loops": "_loops",
+    "optional": "_funnel_spec",
     "sankey": "_sankey",
     "step_matrix": "_matrix",
     "variants": "_variants",

@@ -1,0 +1,50 @@
+"""Funnels against the plain reference: who reached what, with which execution, in every mode and on every engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ftnb.analytics._engines import PolarsSteps, Steps
+from ftnb.analytics._funnel_reach import reach_of
+from ftnb.analytics._funnel_spec import spec_of
+from tests.analytics.reference_funnel import Execution, Question, attempts_of
+from tests.analytics.strategies import engagement_id, executions, questions, spec_arguments, steps_frame
+
+Row = tuple[Any, ...]
+
+
+def expected_paths(engagements: list[list[Execution]], question: Question) -> list[Row]:
+    """By engagement and attempt: which steps were reached, when, how long each took, in which turn."""
+    rows = []
+    for i, steps in enumerate(engagements):
+        for attempt in attempts_of(steps, question):
+            told: list[Any] = []
+            for k in range(len(question.steps)):
+                step = attempt.reached.get(k)
+                told += [step is not None, attempt.at.get(k), step and step.duration_us]
+            rows.append((engagement_id(i), attempt.number, attempt.is_last, *told))
+    return sorted(rows)
+
+
+def found_paths(steps: Steps, question: Question) -> list[Row]:
+    """The same, as the package finds it."""
+    spec = spec_of(**spec_arguments(question))
+    paths = reach_of(steps, spec, by_engagement=False).paths
+    columns = [f"{what}{k}" for k in range(len(question.steps)) for what in "xtd"]
+    return sorted(paths.select("engagement_id", "attempt", "is_last", *columns).iter_rows())
+
+
+ABAC = [Execution("A", 0), Execution("B", 10), Execution("A", 15), Execution("C", 28)]
+A_B_C = [(("A",), False), (("B",), False), (("C",), False)]
+
+
+@given(engagements=st.lists(executions(), max_size=4), question=questions())
+@example(engagements=[ABAC], question=Question(A_B_C, within=20))
+@settings(max_examples=600)
+def test_polars_finds_what_the_reference_finds(engagements: list[list[Execution]], question: Question) -> None:
+    frame = steps_frame(engagements)
+    expected = expected_paths(engagements, question)
+    assert found_paths(PolarsSteps(frame), question) == expected

@@ -46,7 +46,7 @@ class FlowDifference(Result):
         """A matrix of the differences in share."""
         from ..figures import flow_difference_figure
 
-        return flow_difference_figure(self._edges, names=self.names, title=self._title(), theme=theme)
+        return flow_difference_figure(self._edges, self._nodes, names=self.names, title=self._title(), theme=theme)
 
     def _title(self) -> str:
         a, b = (f"{name} ({counted(n, 'engagement')})" for name, n in zip(self.names, self.totals, strict=True))
@@ -81,18 +81,19 @@ def _joined(
 ) -> pl.DataFrame:
     columns = [*counts, *rest]
     sides = [
-        frame.select(*keys, *(pl.col(name).alias(f"{name}_{side}") for name in columns))
+        frame.select(*keys, *(pl.col(name).alias(_sided(name, side)) for name in columns))
         for frame, side in ((before, "before"), (after, "after"))
     ]
     both = sides[0].join(sides[1], on=keys, how="full", coalesce=True, nulls_equal=True)
-    both = both.with_columns(pl.col(f"{name}_{side}").fill_null(0) for name in counts for side in ("before", "after"))
+    both = both.with_columns(pl.col(_sided(name, side)).fill_null(0) for name in counts for side in ("before", "after"))
     both = both.with_columns(
-        (pl.col(f"{name}_after") - pl.col(f"{name}_before")).alias(_changed(name)) for name in columns
+        (pl.col(_sided(name, "after")) - pl.col(_sided(name, "before"))).alias(_sided(name, "difference"))
+        for name in columns
     )
-    order = [*keys, *(f"{name}{end}" for name in columns for end in ("_before", "_after")), *map(_changed, columns)]
-    return both.select(order).sort(-pl.col("share_difference").abs(), *keys, nulls_last=True)
+    order = [_sided(name, side) for side in ("before", "after", "difference") for name in columns]
+    return both.select(*keys, *order).sort(-pl.col("share_difference").abs(), *keys, nulls_last=True)
 
 
-def _changed(name: str) -> str:
-    """`median_ms` → `median_difference_ms`: the unit stays last."""
-    return f"{name.removesuffix('_ms')}_difference_ms" if name.endswith("_ms") else f"{name}_difference"
+def _sided(name: str, side: str) -> str:
+    """`median_ms` of the side `before` is `median_before_ms`: the unit stays last."""
+    return f"{name.removesuffix('_ms')}_{side}_ms" if name.endswith("_ms") else f"{name}_{side}"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _MAX_WIDTH, _MIN_WIDTH = 9.0, 1.0
 _MARGIN = 40
+_MAX_COUNTED = 40
+"""Beyond this many edges numbers beside them would cover one another; hovering still tells them."""
 
 
 def flow_map_figure(
@@ -48,7 +50,7 @@ def flow_map_figure(
                 line={"width": width, "color": GREY, "shape": "spline", "smoothing": 0.9},
                 marker={
                     "symbol": "arrow", "angleref": "previous", "color": GREY,
-                    "size": [0] * (len(xs) - 1) + [8 + width],
+                    "size": [0] * (len(xs) - 1) + [9 + 1.6 * width],
                 },
             )
         )  # fmt: skip
@@ -56,7 +58,11 @@ def flow_map_figure(
         middles.append(
             (x, y, f"<b>{side(row['from_name'], 'start')} → {side(row['to_name'], 'end')}</b><br>{_edge_text(row)}")
         )
-    _add_hovers(figure, middles, {"size": 13, "color": PAPER[theme], "line": {"width": 1, "color": GREY}})
+    _add_hovers(figure, middles, {"size": 9, "color": PAPER[theme], "line": {"width": 1, "color": GREY}})
+    if len(rows) <= _MAX_COUNTED:
+        for (x, y, _), row in zip(middles, rows, strict=True):
+            count = {"size": 10, "color": INK[theme]}
+            figure.add_annotation(x=x, y=y, text=f"{row['n']:,}", showarrow=False, yshift=11, font=count)
     _add_nodes(figure, nodes, places, theme)
     width, tall = places["width"], places["height"]
     figure.update_xaxes(visible=False, range=[-_MARGIN, width + _MARGIN])

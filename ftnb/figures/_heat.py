@@ -30,6 +30,7 @@ def _heat(
     most: float = 1.0,
     least: float = 0.0,
     texts: Sequence[Sequence[str]] | None = None,
+    x_title: str = "",
 ) -> go.Figure:
     """Rows of `values` from the top; what is None stays empty."""
     figure = go.Figure()
@@ -58,10 +59,10 @@ def _heat(
             **options,
         )
     )
-    figure.update_xaxes(**axis(xs), side="top")
+    figure.update_xaxes(**axis(xs), side="top", title={"text": x_title, "font": {"size": 12}, "standoff": 4})
     figure.update_yaxes(**axis(ys), autorange="reversed")
     # Labels stand above the matrix, and the title above these.
-    figure.update_layout(margin={"t": 120 if any(len(x) > 4 for x in xs) else 90})
+    figure.update_layout(margin={"t": 120 if any(len(x) > 4 for x in xs) else 100})
     return figure
 
 
@@ -70,11 +71,14 @@ def step_matrix_figure(frame: pl.DataFrame, *, title: str = "Step matrix", theme
     rows = frame.to_dicts()
     places = sorted({row["index"] for row in rows})
     weight: dict[tuple[str, str | None], int] = {}
+    place: dict[tuple[str, str | None], int] = {}
     for row in rows:
         key = (row["state"], row["name"])
         weight[key] = weight.get(key, 0) + row["n"]
-    steps = sorted((key for key in weight if key[0] == "step"), key=lambda key: -weight[key])
-    keys = [*steps[:_MAX_NAMES], *(key for key in weight if key[0] != "step")]
+        place[key] = place.get(key, 0) + row["n"] * row["index"]
+    most = sorted((key for key in weight if key[0] == "step"), key=lambda key: -weight[key])[:_MAX_NAMES]
+    steps = sorted(most, key=lambda key: place[key] / weight[key])
+    keys = [*steps, *(key for key in weight if key[0] != "step")]
     cells = {((row["state"], row["name"]), row["index"]): row for row in rows}
     labels = [short(name) if name is not None else _STATES[state] for state, name in keys]
 
@@ -93,6 +97,7 @@ def step_matrix_figure(frame: pl.DataFrame, *, title: str = "Step matrix", theme
         labels,
         title=title,
         theme=theme,
+        x_title="step",
     )
 
 
@@ -133,6 +138,7 @@ def cohorts_figure(
         title=title,
         theme=theme,
         texts=[[text(row) for row in line] for line in table],
+        x_title=f"{period}s later",
     )
 
 
@@ -140,7 +146,7 @@ def flow_matrix_figure(
     edges: pl.DataFrame, nodes: pl.DataFrame, *, title: str = "Directly-follows graph", theme: Theme = "light"
 ) -> go.Figure:
     """Probabilities of what follows what, a row each step, from the frames of `analytics.DirectlyFollows`."""
-    names: list[str | None] = list(nodes.sort("n_visits", descending=True)["name"].head(_MAX_NAMES))
+    names: list[str | None] = list(_most(nodes, "n_visits"))
     cells = {(row["from_name"], row["to_name"]): row for row in edges.to_dicts()}
     sources, targets = [None, *names], [*names, None]
 
@@ -161,6 +167,16 @@ def flow_matrix_figure(
     )
 
 
+def _most(nodes: pl.DataFrame, column: str) -> list[str]:
+    """The names with most of `column`, in the order that they have."""
+    kept = set(nodes.sort(column, descending=True)["name"].head(_MAX_NAMES))
+    return [name for name in nodes["name"] if name in kept]
+
+
+def _signed(change: float) -> str:
+    return "" if abs(change) < 0.005 else f"{change:+.0%}"
+
+
 def _edge_text(row: dict[str, Any]) -> str:
     lines = [
         f"{row['n']:,} moves in {row['n_engagements']:,} engagements ({percent(row['share'])})",
@@ -173,16 +189,17 @@ def _edge_text(row: dict[str, Any]) -> str:
 
 
 def flow_difference_figure(
-    edges: pl.DataFrame, *, names: tuple[str, str], title: str = "Difference", theme: Theme = "light"
+    edges: pl.DataFrame,
+    nodes: pl.DataFrame,
+    *,
+    names: tuple[str, str],
+    title: str = "Difference",
+    theme: Theme = "light",
 ) -> go.Figure:
-    """Differences in the share of engagements that took an edge, from the frame of `analytics.FlowDifference`."""
+    """Differences in the share of engagements that took an edge, from the frames of `analytics.FlowDifference`."""
     rows = edges.to_dicts()
-    weight: dict[str, float] = {}
-    for row in rows:
-        for name in (row["from_name"], row["to_name"]):
-            if name is not None:
-                weight[name] = weight.get(name, 0.0) + row["share_before"] + row["share_after"]
-    steps: list[str | None] = list(sorted(weight, key=lambda name: -weight[name])[:_MAX_NAMES])
+    weight = (nodes["share_before"] + nodes["share_after"]).alias("weight")
+    steps: list[str | None] = list(nodes.select("name", weight).sort(-weight, "name")["name"].head(_MAX_NAMES))
     cells = {(row["from_name"], row["to_name"]): row for row in rows}
     sources, targets = [None, *steps], [*steps, None]
     a_name, b_name = (short(name) for name in names)
@@ -212,6 +229,6 @@ def flow_difference_figure(
         theme=theme,
         least=-most,
         most=most,
-        texts=[["" if row is None else f"{row['share_difference']:+.0%}" for row in line] for line in table],
+        texts=[["" if row is None else _signed(row["share_difference"]) for row in line] for line in table],
     )
     return figure

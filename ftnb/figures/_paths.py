@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from ._scales import PAPER, axis, colours, duration, height, nothing, on, percent, short
+from ._scales import PAPER, axis, colours, duration, hatches, height, nothing, on, percent, short
 from .theme import BLUE, GREY, VERMILION, YELLOW, Theme, plain, template
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def variants_figure(frame: pl.DataFrame, *, title: str = "Variants", theme: Them
         for x, name in enumerate(row["path"][:_MAX_STEPS]):
             boxes.setdefault(name, []).append((x, y, _variant_text(row, name, x)))
     longest = max(min(len(row["path"]), _MAX_STEPS) for row in rows)
-    palette = colours(boxes)
+    palette, patterns = colours(boxes), hatches(boxes)
     room = max(int(96 / max(longest, 1)), 3)
     for name, places in boxes.items():
         options: dict[str, Any] = {"customdata": [text for _, _, text in places]}
@@ -38,7 +38,7 @@ def variants_figure(frame: pl.DataFrame, *, title: str = "Variants", theme: Them
             go.Bar(
                 orientation="h", name=short(name), x=[0.94] * len(places), base=[x for x, _, _ in places],
                 y=[y for _, y, _ in places], width=0.8, **options,
-                hovertemplate="%{customdata}<extra></extra>", marker={"color": palette[name]},
+                hovertemplate="%{customdata}<extra></extra>", marker={"color": palette[name], "pattern": patterns[name]},
                 text=[short(name, room)] * len(places), textposition="inside", insidetextanchor="middle",
                 textfont={"size": 11, "color": on(palette[name])}, constraintext="inside", textangle=0,
             )
@@ -91,7 +91,7 @@ def sankey_figure(frame: pl.DataFrame, *, title: str = "Flows", theme: Theme = "
         go.Sankey(
             arrangement="snap",
             node={
-                "label": labels, "color": colour, "pad": 14, "thickness": 14, "line": {"width": 0},
+                "label": labels, "color": colour, "pad": 14, "thickness": 14, "line": {"width": 0}, "align": "left",
                 "customdata": [f"step {index}" for index, _, _ in places],
                 "hovertemplate": "<b>%{label}</b>, %{customdata}<br>%{value:,} engagements<extra></extra>",
             },

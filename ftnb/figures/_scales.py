@@ -31,8 +31,22 @@ def short(text: str, limit: int = _MAX_LABEL) -> str:
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, in the order given; names beyond the palette share colours, so labels tell them apart."""
+    """A colour for each name, in the order given; names beyond the palette share colours; see `hatches`."""
     return {name: COLORWAY[place % len(COLORWAY)] for place, name in enumerate(dict.fromkeys(names))}
+
+
+def hatches(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A pattern for each name, so that names that share a colour still differ."""
+    shapes = ("", "/", ".", "x", "-")
+    return {
+        name: {
+            "shape": shapes[place // len(COLORWAY) % len(shapes)],
+            "fillmode": "overlay",
+            "fgopacity": 0.25,
+            "size": 6,
+        }
+        for place, name in enumerate(dict.fromkeys(names))
+    }
 
 
 def on(colour: str) -> str:

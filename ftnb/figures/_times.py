@@ -20,12 +20,18 @@ def loops_figure(
     nodes: pl.DataFrame, cycles: pl.DataFrame, *, title: str = "Rework", theme: Theme = "light"
 ) -> go.Figure:
     """Repeat visits by node beside the cycles behind them, from the frames of `analytics.Loops`."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["visits after the first", "times round a cycle"],
-                           horizontal_spacing=0.22)  # fmt: skip
-    n_rows = max(nodes.height, cycles.height)
-    figure.update_layout(
-        template=template(theme), title={"text": plain(title)}, height=height(n_rows), showlegend=False
+    share = max(nodes.height, 1) / max(nodes.height + cycles.height, 2)
+    figure = make_subplots(
+        rows=2,
+        cols=1,
+        subplot_titles=["visits after the first, by step", "times round a cycle"],
+        row_heights=[share, 1 - share],
+        vertical_spacing=min(90 / height(nodes.height + cycles.height, row=28, frame=200), 0.4),
     )
+    tall = height(nodes.height + cycles.height, row=28, frame=200)
+    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=tall, showlegend=False)
+    figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
+    figure.update_layout(margin={"t": 90})
     if nodes.is_empty():
         figure.layout.annotations = ()
         return nothing(figure, "no step was visited twice")
@@ -33,27 +39,27 @@ def loops_figure(
     _bars(figure, 1, [short(row["name"]) for row in rows], [row["n_repeats"] for row in rows],
           [_loop_text(row) for row in rows], [percent(row["rework_rate"], 0) for row in rows], BLUE)  # fmt: skip
     rounds = cycles.to_dicts()
-    _bars(figure, 2, [_round(row["path"], 34) for row in rounds], [row["n"] for row in rounds],
+    _bars(figure, 2, [_round(row["path"], 60) for row in rounds], [row["n"] for row in rounds],
           [_cycle_text(row) for row in rounds], [percent(row["share"], 0) for row in rounds], ORANGE)  # fmt: skip
     return figure
 
 
 def _bars(
-    figure: go.Figure, column: int, labels: list[str], values: list[int], hovers: list[str], texts: list[str], hue: str
+    figure: go.Figure, row: int, labels: list[str], values: list[int], hovers: list[str], texts: list[str], hue: str
 ) -> None:
     options: dict[str, Any] = {"customdata": hovers}
     bar = go.Bar(
         orientation="h", x=values, y=list(range(len(values))), marker={"color": hue}, **options,
-        hovertemplate="%{customdata}<extra></extra>", text=texts, textposition="auto", cliponaxis=False,
+        hovertemplate="%{customdata}<extra></extra>", text=texts, textposition="auto", cliponaxis=False, width=0.7,
     )  # fmt: skip
-    figure.add_trace(bar, row=1, col=column)
-    figure.update_yaxes(**axis(labels), autorange="reversed", row=1, col=column)
+    figure.add_trace(bar, row=row, col=1)
+    figure.update_yaxes(**axis(labels), autorange="reversed", row=row, col=1)
 
 
 def _round(path: list[str], limit: int) -> str:
     steps = [*path, path[0]]
-    if len(steps) > 4:
-        steps = [*steps[:2], f"+{len(steps) - 3}", steps[-1]]
+    if len(steps) > 6:
+        steps = [*steps[:4], f"+{len(steps) - 5}", steps[-1]]
     each = max(limit // len(steps), 6)
     return " → ".join(short(step, each) for step in steps)
 

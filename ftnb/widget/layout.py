@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from ._layers import LayeredGraph, place_layers
-from .protocol import Edge, Layout, Node, Placement
+from .protocol import Layout, NodeKind, Placement
 
 NODE_HEIGHT = 36.0
 _DOT = 14.0
@@ -24,14 +25,34 @@ _TITLE = 18.0
 _GAP_MAIN_ACROSS, _GAP_MAIN_DOWN = 26.0, 26.0
 _GAP_CROSS_ACROSS, _GAP_CROSS_DOWN = 28.0, 24.0
 _BOW = 26.0
+_MANY = 400
+"""From here on a second layout costs more time than its better shape is worth."""
 
 
-def layout_graph(nodes: Sequence[Node], edges: Sequence[Edge]) -> Layout:
-    """Positions of all nodes and bends of all edges, in both directions."""
-    return Layout(across=place_graph(nodes, edges, across=True), down=place_graph(nodes, edges, across=False))
+class Box(TypedDict):
+    """What the layout asks of a node; `protocol.Node` and its kin have more."""
+
+    label: str
+    kind: NodeKind
+    parent: int | None
+    declared: bool
 
 
-def place_graph(nodes: Sequence[Node], edges: Sequence[Edge], *, across: bool) -> Placement:
+class Way(TypedDict):
+    """What the layout asks of an edge."""
+
+    source: int
+    target: int
+    declared: bool
+
+
+def layout_graph(nodes: Sequence[Box], edges: Sequence[Way]) -> Layout:
+    """Positions of all nodes and bends of all edges, in both directions; of a very large graph in one, for both."""
+    across = place_graph(nodes, edges, across=True)
+    return Layout(across=across, down=across if len(nodes) > _MANY else place_graph(nodes, edges, across=False))
+
+
+def place_graph(nodes: Sequence[Box], edges: Sequence[Way], *, across: bool) -> Placement:
     """One layout; `across` runs left to right, otherwise top to bottom."""
     return _Placer(nodes, edges, across).place()
 
@@ -53,7 +74,7 @@ class _Block:
 
 
 class _Placer:
-    def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge], across: bool) -> None:
+    def __init__(self, nodes: Sequence[Box], edges: Sequence[Way], across: bool) -> None:
         self._nodes, self._edges, self._across = nodes, edges, across
         self._children: defaultdict[int | None, list[int]] = defaultdict(list)
         for index, node in enumerate(nodes):
@@ -142,7 +163,7 @@ class _Placer:
             result.append((part, {i: ends for i, ends in lifted.items() if ends[0] in own}))
         return result
 
-    def _moves_nodes(self, edge: Edge) -> bool:
+    def _moves_nodes(self, edge: Way) -> bool:
         ends = self._nodes[edge["source"]], self._nodes[edge["target"]]
         return edge["declared"] or not all(node["declared"] for node in ends)
 
@@ -196,7 +217,7 @@ class _Placer:
         return block
 
 
-def _leaf_size(node: Node) -> tuple[float, float]:
+def _leaf_size(node: Box) -> tuple[float, float]:
     if node["kind"] != "step":
         return _DOT, _DOT
     width = len(node["label"]) * _CHAR_WIDTH + _LABEL_MARGIN

@@ -510,6 +510,7 @@ class MapNumbers(TypedDict):
     n_engagements: int
     n_dropped: int
     duration_ms: float | None
+    total_tokens: int
     cost: float | None
 
 

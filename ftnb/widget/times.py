@@ -89,7 +89,10 @@ def idle_of(engagement: Engagement, times: Times) -> list[list[float]]:
     """What of `engagement` is drawn short."""
     if engagement.status is EngagementStatus.ACTIVE and len(engagement.steps) < 2:
         return []
-    return find_idle((a, a + d) for a, d in zip(times.offsets, times.durations, strict=True))
+    spans = [(a, a + d) for a, d in zip(times.offsets, times.durations, strict=True)]
+    # The time after the last step (a kernel that was left open) is idle too; a run that goes on has no end yet.
+    end = [] if engagement.status is EngagementStatus.ACTIVE or not spans else [(times.total_ms, times.total_ms)]
+    return find_idle([*spans, *end])
 
 
 def is_open(step: Step) -> bool:

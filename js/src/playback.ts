@@ -11,6 +11,9 @@ export interface NodeState {
   visits: number;
   failing: number;
   running: number;
+  duration_ms: number;
+  total_tokens: number;
+  cost: number | null;
 }
 
 export interface Moment {
@@ -26,7 +29,7 @@ export interface Moment {
 export function momentAt(run: Run, ms: number): Moment {
   const { nodes, steps, edges } = run.payload;
   const moment: Moment = {
-    nodes: nodes.map(() => ({ status: null, steps: 0, visits: 0, failing: 0, running: 0 })),
+    nodes: nodes.map(() => ({ status: null, steps: 0, visits: 0, failing: 0, running: 0, duration_ms: 0, total_tokens: 0, cost: null })),
     taken: new Uint32Array(edges.length),
     begun: 0, running: 0, failing: 0,
   };
@@ -39,6 +42,11 @@ export function momentAt(run: Run, ms: number): Moment {
     moment.begun++;
     node.steps++;
     if (step.attempt <= 1 || node.visits === 0) node.visits++;
+    node.duration_ms += isOver ? step.duration_ms : ms - step.offset_ms;
+    if (isOver) {
+      node.total_tokens += step.total_tokens;
+      if (step.cost !== null) node.cost = (node.cost ?? 0) + step.cost;
+    }
     if (!isOver) {
       node.running++;
       moment.running++;

@@ -447,6 +447,7 @@ export interface MapNumbers {
   n_engagements: number;
   n_dropped: number;
   duration_ms: number | null;
+  total_tokens: number;
   cost: number | null;
 }
 

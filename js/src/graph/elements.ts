@@ -15,6 +15,8 @@ export const indexOf = (id: string): number => Number(id.slice(1));
 // As the layout reckons (ftnb/widget/layout.py): a label of average letters fits its node, unless it is too long for any.
 const CHAR_WIDTH = 7.2;
 const ICON_ROOM = 32;
+/** Of more edges no label could be told to which it belongs. */
+const MANY_LABELS = 80;
 /** Heights of a node that is sized by a value. */
 const [LEAST, MOST] = [24, 56];
 
@@ -61,7 +63,8 @@ function nodeElement(scene: Scene, shown: ShownNode, isMany: boolean): ElementDe
   if (!node) throw new RangeError(`no node ${shown.index}`);
   const isGroup = shown.kind === "group";
   const label = isGroup ? [node.label, node.badge].filter(Boolean).join(" ") : shown.hides ? `${node.label} (${shown.hides})` : node.label;
-  const room = isGroup || isMany || label.length * CHAR_WIDTH <= shown.width - ICON_ROOM ? shown.width : shown.width - ICON_ROOM;
+  const isFolded = shown.kind === "folded";
+  const room = isFolded ? shown.width - 52 : isGroup || isMany || label.length * CHAR_WIDTH <= shown.width - ICON_ROOM ? shown.width : shown.width - ICON_ROOM;
   const data: NodeData = {
     id: nodeId(shown.index),
     label,
@@ -77,7 +80,7 @@ function nodeElement(scene: Scene, shown: ShownNode, isMany: boolean): ElementDe
   const classes = [
     ...node.classes,
     isGroup ? "group" : "leaf",
-    shown.kind === "folded" && "folded",
+    isFolded && "folded",
     node.heat !== null && "heat",
     node.badge && !isGroup && "repeated",
     isMany ? "plain" : "rich",
@@ -98,7 +101,7 @@ function edgeElement(scene: Scene, shown: ShownEdge, places: ReadonlyMap<number,
     id: edgeId(shown.members[0] ?? 0),
     source: nodeId(shown.source),
     target: nodeId(shown.target),
-    label: members.length === 1 ? (first?.label ?? "") : "",
+    label: members.length === 1 && scene.edges.length <= MANY_LABELS ? (first?.label ?? "") : "",
     weight: members.length === 1 ? (first?.weight ?? 1) : Math.max(...members.map((edge) => edge.weight), weightOf(1)),
     heat: first?.heat ?? 0,
     ...bends,

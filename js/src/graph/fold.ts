@@ -4,7 +4,7 @@ import type { Placement } from "../protocol.gen";
 import type { Scene } from "./scene";
 
 /** As the layout reckons (ftnb/widget/layout.py). */
-const [CHAR_WIDTH, LABEL_MARGIN, MIN_WIDTH, MAX_WIDTH, HEIGHT] = [7.2, 44, 84, 200, 40];
+const [CHAR_WIDTH, LABEL_MARGIN, MIN_WIDTH, MAX_WIDTH, HEIGHT] = [7.2, 62, 84, 220, 40];
 /** What stays of a stretch in which nothing stands any more, and the border of an open group. */
 const GAP = 30;
 const BORDER = 14;
@@ -54,7 +54,7 @@ export function fold(scene: Scene, placement: Placement, folded: ReadonlySet<num
     if (standsFor[index] !== index) return;
     const [x = 0, y = 0, width = 64, height = 34] = placement.nodes[index] ?? [];
     const kind = !groups.has(index) ? "leaf" : folded.has(index) ? "folded" : "group";
-    const size = kind === "folded" ? foldedSize(node.label) : [width, height];
+    const size = kind === "folded" ? foldedSize(`${node.label} (${hides.get(index) ?? 0})`) : [width, height];
     nodes.push({ index, x, y, width: size[0] ?? width, height: size[1] ?? height, kind, parent: node.parent, hides: hides.get(index) ?? 0 });
   });
   const edges = liftEdges(scene, placement, standsFor);

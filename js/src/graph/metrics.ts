@@ -15,7 +15,9 @@ export interface GraphState {
 
 export const METRIC_WORDS: Record<Metric, string> = { duration: "duration", tokens: "tokens", cost: "cost", visits: "visits" };
 
-export function valueOf(node: Node, metric: Metric): number | null {
+export type Measured = Pick<Node, "duration_ms" | "total_tokens" | "cost" | "n_visits" | "n_steps" | "kind">;
+
+export function valueOf(node: Measured, metric: Metric): number | null {
   if (node.kind !== "step" || !node.n_steps) return null;
   if (metric === "duration") return node.duration_ms;
   if (metric === "tokens") return node.total_tokens;
@@ -33,9 +35,9 @@ export function metricsOf(nodes: readonly Node[]): Metric[] {
   return METRICS.filter((metric) => nodes.some((node) => (valueOf(node, metric) ?? 0) > 0));
 }
 
-/** Each value as a share of the largest, 0 … 1; null stays null. */
-export function shares(values: ReadonlyArray<number | null>): Array<number | null> {
-  const most = values.reduce<number>((a, b) => Math.max(a, b ?? 0), 0);
+/** Each value as a share of the largest of `among`, 0 … 1; null stays null. */
+export function shares(values: ReadonlyArray<number | null>, among = values): Array<number | null> {
+  const most = among.reduce<number>((a, b) => Math.max(a, b ?? 0), 0);
   return values.map((value) => (value === null ? null : most > 0 ? Math.max(value, 0) / most : 0));
 }
 

@@ -4,7 +4,7 @@ import { plural } from "../format";
 import { type Moment } from "../playback";
 import type { Run } from "../run";
 import { statusLook } from "../status";
-import { type GraphState, METRIC_WORDS, shares, valueOf, writeValue } from "./metrics";
+import { type GraphState, type Measured, type Metric, METRIC_WORDS, shares, valueOf, writeValue } from "./metrics";
 import { clip, type LegendItem, type Scene, type SceneEdge, type SceneNode, weightOf } from "./scene";
 
 /** `moment` null: the whole run. */
@@ -33,15 +33,21 @@ function shapeOf({ payload }: Run): string {
 function nodesOf(run: Run, state: Pick<GraphState, "color" | "size">, moment: Moment | null): SceneNode[] {
   const { nodes } = run.payload;
   const isParent = new Set(nodes.map((node) => node.parent));
-  const heats = state.color ? shares(nodes.map((node) => valueOf(node, state.color ?? "visits"))) : null;
-  const sizes = state.size ? shares(nodes.map((node) => valueOf(node, state.size ?? "visits"))) : null;
+  // As of a moment, the values grow towards those of the whole run.
+  const measured = nodes.map((node, index): Measured => {
+    const then = moment?.nodes[index];
+    return then ? { ...then, kind: node.kind, n_visits: then.visits, n_steps: then.steps } : node;
+  });
+  const sharesOf = (metric: Metric) => shares(measured.map((one) => valueOf(one, metric)), nodes.map((one) => valueOf(one, metric)));
+  const heats = state.color ? sharesOf(state.color) : null;
+  const sizes = state.size ? sharesOf(state.size) : null;
   const metric = state.color ?? state.size;
   return nodes.map((node, index): SceneNode => {
     const then = moment?.nodes[index];
     const [visits, steps] = then ? [then.visits, then.steps] : [node.n_visits, node.n_steps];
     const failing = then ? then.failing : node.n_failing;
     const status = (then ? then.status : node.status) ?? "none";
-    const value = metric ? valueOf(node, metric) : null;
+    const value = metric ? valueOf(measured[index] ?? node, metric) : null;
     const retries = steps - visits;
     return {
       label: node.label,

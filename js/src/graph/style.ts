@@ -47,14 +47,14 @@ export function graphStyle(theme: Theme): StylesheetJson {
       },
     },
     { selector: "node.leaf.visited", style: { "font-weight": 500 } },
-    { selector: "node.leaf.visited.rich, node.folded.rich", style: { "text-margin-x": 9 } },
+    { selector: "node.leaf.visited.rich", style: { "text-margin-x": 9 } },
     {
       selector: "node.group",
       style: { "text-valign": "top", "text-margin-y": 17, "background-opacity": 0.45, padding: "14px", "font-size": 11.5 },
     },
     { selector: "node.unvisited", style: { color: color.soft, "border-color": faint, "border-width": 1.2 } },
     { selector: "node.global", style: { shape: "cut-rectangle" } },
-    { selector: "node.folded", style: { "border-width": 3, "border-style": "double", "text-margin-x": 0 } },
+    { selector: "node.folded", style: { "border-width": 3, "border-style": "double", "text-margin-x": -2 } },
     { selector: "node.undeclared", style: { "border-style": "dashed" } },
     {
       selector: "node.start, node.end",

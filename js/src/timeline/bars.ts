@@ -58,10 +58,26 @@ function drawCrowd(context: CanvasRenderingContext2D, picture: Picture, at: numb
     const status = rows.tracks[track]?.run.step(rows.step[cell.bar] ?? 0).status ?? "completed";
     const own = rows.tracks.length > 1 ? sideColor(theme, track) : colorOf(theme, statusLook(status).color);
     context.fillStyle = cell.failing ? theme.color.failed : mix(own, theme.color.bg, theme.dark ? 0.5 : 0.42);
-    // A failure is also taller: it must not vanish among thousands.
-    context.fillRect(gutter + cell.from, cell.failing ? y - 2 : y, cell.to - cell.from, cell.failing ? tall + 4 : tall);
+    context.fillRect(gutter + cell.from, y, cell.to - cell.from, tall);
   }
   context.globalAlpha = 1;
+}
+
+/** Failures of a crowded row, over its marks: they must not vanish among thousands. */
+export function drawFailures(context: CanvasRenderingContext2D, { rows, columns, window, theme, gutter }: Picture, at: number, top: number): void {
+  const [a, b] = rows.barsIn(at, columns[0] ?? 0, columns.at(-1) ?? 0);
+  if (b - a <= window.width * CROWDED || rows.failing[b] === rows.failing[a]) return;
+  context.fillStyle = theme.color.failed;
+  for (const cell of cellsOf(rows, columns, a, b)) {
+    if (!cell.failing) continue;
+    const x = gutter + cell.from;
+    context.fillRect(x - 0.5, top + 1, Math.max(cell.to - cell.from, 2), LANE - 2);
+    context.beginPath();
+    context.moveTo(x - 3, top);
+    context.lineTo(x + 4, top);
+    context.lineTo(x + 0.5, top + 6);
+    context.fill();
+  }
 }
 
 function drawBar(
@@ -97,36 +113,36 @@ function drawBar(
     context.fillStyle = theme.color.switch;
     context.fillRect(from, y, 3, tall);
   }
-  drawText(context, picture, row.step === null, label(run.title(index), step.visit, rows), from, to, next, top, isOpen ? "running" : duration(step.duration_ms));
+  if (row.step !== null) drawTook(context, picture, isOpen ? "running" : duration(step.duration_ms), to, next, top);
+  else drawTitle(context, picture, at, rows.grouping === "node" ? `#${step.visit}` : run.title(index), from, to, top);
   context.globalAlpha = before;
 }
 
-function label(title: string, visit: number, rows: Rows): string {
-  return rows.grouping === "node" ? `#${visit}` : title;
+/** How long a step took, behind its bar. */
+function drawTook(context: CanvasRenderingContext2D, { theme, gutter, width, window }: Picture, took: string, to: number, next: number | null, top: number): void {
+  context.font = `10.5px ${theme.font}`;
+  const end = next === null ? width : gutter + window.x(next);
+  if (to < gutter || to + 6 + context.measureText(took).width > end) return;
+  context.textAlign = "left";
+  context.fillStyle = theme.color.soft;
+  context.fillText(took, to + 5, top + LANE / 2 + 0.5);
 }
 
-/** In a group, what the bar is; for a step by itself, how long it took, behind it. */
-function drawText(
-  context: CanvasRenderingContext2D, picture: Picture, isGroup: boolean, name: string, from: number, to: number,
-  next: number | null, top: number, took: string,
+/** Which step of the group it is, where no mark is in the way. */
+function drawTitle(
+  context: CanvasRenderingContext2D, { rows, theme, gutter, width, window }: Picture, at: number, title: string, from: number, to: number, top: number,
 ): void {
-  const { theme, gutter, width } = picture;
-  context.textAlign = "left";
-  context.font = `10.5px ${theme.font}`;
-  const middle = top + LANE / 2 + 0.5;
   const left = Math.max(from, gutter);
   const room = Math.min(to, width) - left - 8;
-  if (isGroup) {
-    if (room < 22) return;
-    context.fillStyle = theme.color.fg;
-    const text = fit(context, name, room);
-    if (text.length > 2 || text === name) context.fillText(text, left + 4, middle);
-    return;
-  }
-  const end = next === null ? width : gutter + picture.window.x(next);
-  if (to < gutter || to + 6 + context.measureText(took).width > end) return;
-  context.fillStyle = theme.color.soft;
-  context.fillText(took, to + 5, middle);
+  if (room < 22) return;
+  const [a, b] = rows.marksIn(at, window.ms(from - gutter - 4), window.ms(left - gutter + room));
+  if (b > a) return;
+  context.font = `10.5px ${theme.font}`;
+  const text = fit(context, title, room);
+  if (text.length <= 2 && text !== title) return;
+  context.textAlign = "left";
+  context.fillStyle = theme.color.fg;
+  context.fillText(text, left + 4, top + LANE / 2 + 0.5);
 }
 
 /** A selected step in a row of several. */

@@ -3,7 +3,7 @@
 import { duration, plural, tick } from "../format";
 import { kindLook, statusLook } from "../status";
 import { type ColorName, mix, type Theme } from "../theme";
-import { drawBars } from "./bars";
+import { drawBars, drawFailures } from "./bars";
 import { drawMarks } from "./marks";
 import type { Rows, Track } from "./rows";
 import type { Window } from "./scale";
@@ -151,6 +151,7 @@ function drawRow(context: CanvasRenderingContext2D, picture: Picture, at: number
   context.clip();
   drawBars(context, picture, at, top);
   drawMarks(context, picture, at, top);
+  drawFailures(context, picture, at, top);
   context.restore();
   context.globalAlpha = 1;
 }

@@ -11,6 +11,7 @@
     ├── SchemaVersionError (ValueError)        written by a newer ftnb
     ├── InvalidArgumentError (ValueError)      an argument that cannot be used, with what can
     │   └── WorkflowError                       a workflow whose graph cannot be compiled
+    ├── VerificationError (ValueError)         a trace was altered, or its proof is not what it should be
     ├── ReplayError (RuntimeError)              a recorded step or run cannot be run again as asked
     ├── LLMError (RuntimeError)                 a language model, or the client of one, gave no usable answer
     └── ResumeError (RuntimeError)              a conversation cannot be resumed as asked
@@ -100,6 +101,15 @@ class WorkflowError(InvalidArgumentError):
 
 class ReplayError(FtnbError, RuntimeError):
     """A recorded step or run cannot be run again as asked; the message says what is missing, and what to do."""
+
+
+class VerificationError(FtnbError, ValueError):
+    """A trace does not verify: it was altered, parts are missing, or it is signed by another key."""
+
+    def __init__(self, message: str, report: object = None) -> None:
+        """`report` is all that the verification found (`ftnb.audit.Report`); None where it could not begin."""
+        super().__init__(message)
+        self.report = report
 
 
 class LLMError(FtnbError, RuntimeError):

@@ -18,7 +18,7 @@ import orjson
 
 from ..core.canonical import MARK, Json, encode_json
 from ..store.base import LogStore
-from ..store.blobs import Resolver, _heights
+from ..store.blobs import Resolver, heights
 
 _MESSAGE = ("Message", "MessageChunk")
 _MESSAGE_NOISE = frozenset(("id", "tool_call_id", "response_metadata", "usage_metadata"))
@@ -102,7 +102,7 @@ class Values:
         if kind == "ref":
             return self._printed(value["id"], -1)
         if kind == "list":
-            chunks = zip(value["chunks"], _heights(value["n"]), strict=True)
+            chunks = zip(value["chunks"], heights(value["n"]), strict=True)
             return [
                 value["n"],
                 [self._printed(chunk, height) for chunk, height in chunks],
@@ -225,7 +225,7 @@ def _nodes(opened: Json) -> list[tuple[int, Json]]:
     """A recorded list as (height, chunk id) and (0, item), in order."""
     if isinstance(opened, list):
         return [(0, item) for item in opened]
-    chunks = list(zip(_heights(opened["n"]), opened["chunks"], strict=True))
+    chunks = list(zip(heights(opened["n"]), opened["chunks"], strict=True))
     return [*chunks, *((0, item) for item in opened["tail"])]
 
 

@@ -195,7 +195,7 @@ class Resolver:
     def _items(self, mark: dict[str, Json]) -> list[Any]:
         """The items of a chunked list; a chunk that is not there is one withheld item."""
         items: list[Any] = []
-        for chunk, height in zip(mark["chunks"], _heights(mark["n"]), strict=True):
+        for chunk, height in zip(mark["chunks"], heights(mark["n"]), strict=True):
             self._open(chunk, height, items)
         return items + [self(item) for item in mark["tail"]]
 
@@ -220,13 +220,13 @@ def _damaged(blob_id: str, error: Exception) -> Marked:
     return Marked(marker("damaged", id=blob_id, why=f"{type(error).__name__}: {error}"[:200]))
 
 
-def _heights(n: int) -> list[int]:
+def heights(n: int) -> list[int]:
     """Heights of the chunks of a list of n items, highest first: the digits of n in base FANOUT."""
-    heights: list[int] = []
+    found: list[int] = []
     height = 0
     while n:
         if height:
-            heights = [height] * (n % FANOUT) + heights
+            found = [height] * (n % FANOUT) + found
         n //= FANOUT
         height += 1
-    return heights
+    return found

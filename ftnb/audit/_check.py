@@ -1,0 +1,305 @@
+"""Checking a log against its seals, its own log and a head that was kept: nothing that is read is trusted.
+
+Leaf hashes are computed anew from the stored columns, trees from them, and compared with the roots in the seals; the
+entries of the store's own log likewise with its head. Sources: RFC 9162 (trees), CONTRACTS of the log in `store.leaf`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from ..core.errors import InvalidArgumentError
+from ..store._entries import EntryRow, LogHead, entry_hash
+from ..store.blobs import blob_id_of
+from ..store.leaf import INDEX, NAMES, Row, Tree, leaf_hash
+from . import _note
+from ._needed import needed
+from ._report import Covered, Finding, Report
+
+_N, _TYPE = INDEX["n"], INDEX["type"]
+_BODY, _COMMITMENT = INDEX["body"], INDEX["commitment"]
+
+
+class Evidence(Protocol):
+    """What is needed of a store, or of an export of one."""
+
+    def scan(self, columns: Sequence[str]) -> Any: ...
+    def scan_blobs(self) -> Any: ...
+    def entry_rows(self) -> list[EntryRow]: ...
+    def log_head(self) -> LogHead: ...
+
+
+@dataclass(slots=True)
+class Told:
+    """What the store's own log says."""
+
+    seals: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    """By stream, in order."""
+    purged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By engagement."""
+    redacted: set[tuple[str, int]] = field(default_factory=set)
+    """(stream, position) of records whose body was taken out."""
+    redacted_blobs: set[tuple[str, str]] = field(default_factory=set)
+    """(engagement, blob)."""
+    gaps: int = 0
+
+
+def check(source: Evidence, name: str, *, vkey: str | None = None, since: str | None = None) -> Report:
+    """Verify everything in `source`; never raises for what it finds. Raises InvalidArgumentError for a `vkey` or
+    `since` that is none."""
+    entries, head = source.entry_rows(), source.log_head()
+    report = Report(name, head.size, head.root.hex() if _is_whole(head) else "")
+    told = _check_log(report, entries, head)
+    _check_note(report, head, vkey)
+    if since is not None:
+        _check_since(report, entries, since, vkey)
+    streams = _streams(source)
+    for stream_id, rows in streams.items():
+        _check_stream(report, stream_id, rows, told)
+    _check_absent(report, streams, told)
+    _check_blobs(report, source, told)
+    return report
+
+
+def _is_whole(head: LogHead) -> bool:
+    return len(head.frontier) == 32 * head.size.bit_count()
+
+
+# --- the store's own log ---
+
+
+def _check_log(report: Report, entries: list[EntryRow], head: LogHead) -> Told:
+    tree, told = Tree(), Told()
+    for place, (seq, at_us, kind, body) in enumerate(entries):
+        if seq != place + 1:
+            report.findings.append(
+                Finding("entry_missing", f"entry {place + 1} of the log", "an entry", f"entry {seq}")
+            )
+            break
+        tree.append(entry_hash(at_us, kind, body))
+        _take(told, kind, body, report, seq)
+    if tree.size != head.size or not _is_whole(head) or tree.to_bytes() != head.frontier:
+        got = f"{tree.size} entries with root {tree.root().hex()[:16]}…"
+        report.findings.append(
+            Finding("head_changed", "the store's own log", f"{head.size} entries, root {report.root[:16]}…", got)
+        )
+    return told
+
+
+def _take(told: Told, kind: str, body: bytes, report: Report, seq: int) -> None:
+    try:
+        said = orjson.loads(body)
+        if kind == "seal":
+            told.seals[said["stream"]].append(said)
+        elif kind == "purge":
+            told.purged[said["engagement"]] = said
+        elif kind == "redaction":
+            told.redacted.update((stream, int(n)) for stream, n in said.get("records", ()))
+            told.redacted_blobs.update((said["engagement"], blob) for blob in said.get("blobs", ()))
+        elif kind == "gap":
+            told.gaps += int(said.get("count", 0))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        report.findings.append(Finding("bad_entry", f"entry {seq} of the log", f"a {kind}", f"{error!r}"))
+
+
+def _check_note(report: Report, head: LogHead, vkey: str | None) -> None:
+    if vkey is None:
+        report.notes.append("no verifier key was given: whoever can write to the store could have written it anew")
+        return
+    origin, _ = _note.parse_verifier_key(vkey)
+    if head.note is None:
+        report.findings.append(Finding("head_unsigned", "the head of the log", f"a signature of {origin}", "none"))
+        return
+    try:
+        signed = _note.parse(head.note)
+    except InvalidArgumentError as error:
+        report.findings.append(Finding("head_unsigned", "the head of the log", "a signed note", str(error)))
+        return
+    if not _note.is_signed(signed, vkey):
+        got = f"a note of {signed.origin} by {', '.join(name for name, _ in signed.signatures)}"
+        report.findings.append(Finding("bad_signature", "the head of the log", f"a signature of {origin}", got))
+    elif (signed.size, signed.root.hex()) != (report.size, report.root):
+        expected = f"{signed.size} entries, root {signed.root.hex()[:16]}…"
+        got = f"{report.size} entries, root {report.root[:16]}…"
+        report.findings.append(Finding("head_changed", "the signed head of the log", expected, got))
+    else:
+        report.signed_by = origin
+
+
+def _check_since(report: Report, entries: list[EntryRow], since: str, vkey: str | None) -> None:
+    kept = _note.parse(since)
+    if vkey is not None and not _note.is_signed(kept, vkey):
+        origin, _ = _note.parse_verifier_key(vkey)
+        report.findings.append(
+            Finding("bad_signature", "the head that was kept", f"a signature of {origin}", f"one of {kept.origin}")
+        )
+    if kept.size > len(entries):
+        got = f"{len(entries)} entries: the store was set back"
+        report.findings.append(Finding("history_changed", "the log", f"at least {kept.size} entries", got))
+        return
+    tree = Tree()
+    for _, at_us, kind, body in entries[: kept.size]:
+        tree.append(entry_hash(at_us, kind, body))
+    if tree.root() != kept.root:
+        report.findings.append(
+            Finding(
+                "history_changed",
+                f"the first {kept.size} entries of the log",
+                f"root {kept.root.hex()[:16]}…",
+                f"{tree.root().hex()[:16]}…",
+            )
+        )
+    else:
+        report.since = kept.size
+
+
+# --- streams ---
+
+
+def _streams(source: Evidence) -> dict[str, list[Row]]:
+    """Every row by stream, in order of position."""
+    table = source.scan(list(NAMES))
+    streams: dict[str, list[Row]] = defaultdict(list)
+    for row in _rows(table):
+        streams[row[1]].append(row)
+    for rows in streams.values():
+        rows.sort(key=lambda row: row[_N])
+    return streams
+
+
+def _rows(table: Any) -> Iterator[Row]:
+    for batch in table.to_batches(max_chunksize=20_000):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _check_stream(report: Report, stream_id: str, rows: list[Row], told: Told) -> None:
+    engagement_id = rows[0][0]
+    covered = report.engagements.setdefault(engagement_id, Covered(engagement_id))
+    before = len(report.findings)
+
+    def broken(kind: str, where: str, expected: str, got: str, n: int | None = None) -> None:
+        report.findings.append(Finding(kind, where, expected, got, engagement_id, stream_id, n))
+
+    if engagement_id in told.purged:
+        broken("not_purged", f"engagement {engagement_id}", "nothing: its purge is on record", f"{len(rows)} records")
+    seals = {seal["size"]: seal for seal in told.seals.get(stream_id, ())}
+    tree, last_sealed = Tree(), 0
+    for place, row in enumerate(rows):
+        if row[_N] != place:
+            kind = "record_twice" if row[_N] < place else "record_missing"
+            broken(kind, f"record {place} of stream {stream_id}", f"position {place}", f"position {row[_N]}", place)
+            break
+        if row[0] != engagement_id:
+            broken("record_moved", f"record {place} of stream {stream_id}", engagement_id, str(row[0]), place)
+        covered.n_redacted += _check_body(row, told, broken)
+        tree.append(_leaf(row))
+        seal = seals.get(place + 1)
+        if seal is not None:
+            if tree.root().hex() != seal["root"] or seal["engagement"] != engagement_id:
+                where = f"records {last_sealed} to {place} of stream {stream_id}"
+                broken("record_changed", where, f"root {seal['root'][:16]}…", f"{tree.root().hex()[:16]}…")
+                break
+            last_sealed = place + 1
+    latest = max(seals, default=0)
+    if latest > len(rows):
+        broken("record_missing", f"stream {stream_id}", f"{latest} sealed records", f"{len(rows)}", len(rows))
+    covered.n_records += len(rows)
+    covered.n_sealed += last_sealed
+    covered.is_broken = covered.is_broken or len(report.findings) > before
+    if rows[0][_TYPE] == "gap" or any(row[_TYPE] == "gap" for row in rows):
+        covered.n_missing += sum(_gap_count(row) for row in rows if row[_TYPE] == "gap")
+
+
+def _leaf(row: Row) -> bytes:
+    try:
+        return leaf_hash(row)
+    except Exception:  # a column of another type than it has: whatever it is, it is not what was hashed
+        return b"\x00" * 32
+
+
+def _gap_count(row: Row) -> int:
+    try:
+        return int(orjson.loads(row[_BODY]).get("count", 1))
+    except (ValueError, TypeError, AttributeError):
+        return 1
+
+
+def _check_body(row: Row, told: Told, broken: Any) -> bool:
+    """Whether the record's body was taken out; a finding where that is not on record."""
+    is_gone = row[_BODY] is None and row[_COMMITMENT] is not None
+    is_told = (row[1], row[_N]) in told.redacted
+    where = f"record {row[_N]} of stream {row[1]}"
+    if is_gone and not is_told:
+        broken("content_missing", where, "its content, or the receipt of a redaction", "neither", row[_N])
+    if is_told and row[_BODY] is not None:
+        broken("content_present", where, "no content: its redaction is on record", "content", row[_N])
+    return is_gone and is_told
+
+
+def _check_absent(report: Report, streams: dict[str, list[Row]], told: Told) -> None:
+    """Streams that were sealed and are not there: purged with a receipt that fits, or missing."""
+    for engagement_id in told.purged:
+        report.engagements.setdefault(engagement_id, Covered(engagement_id)).is_purged = True
+    for stream_id, seals in told.seals.items():
+        if stream_id in streams:
+            continue
+        last = seals[-1]
+        receipt = told.purged.get(last["engagement"])
+        if receipt is None:
+            report.findings.append(
+                Finding(
+                    "stream_missing",
+                    f"stream {stream_id} of engagement {last['engagement']}",
+                    f"{last['size']} sealed records, or the receipt of a purge",
+                    "neither",
+                    last["engagement"],
+                    stream_id,
+                )
+            )
+            covered = report.engagements.setdefault(last["engagement"], Covered(last["engagement"]))
+            covered.is_broken = True
+        elif not any(one[0] == stream_id and one[1] >= last["size"] for one in receipt.get("streams", ())):
+            report.findings.append(
+                Finding(
+                    "receipt_short",
+                    f"the purge of engagement {last['engagement']}",
+                    f"stream {stream_id} with {last['size']} records",
+                    "it is not in the receipt",
+                    last["engagement"],
+                    stream_id,
+                )
+            )
+
+
+def _check_blobs(report: Report, source: Evidence, told: Told) -> None:
+    """Blobs commit to their content by their id; every one that is referred to is there, or redacted."""
+    there: dict[str, dict[str, bytes]] = defaultdict(dict)
+    columns = ["engagement_id", "blob_id", "salt", "media", "data"]
+    for engagement_id, blob_id, salt, media, data in _rows(source.scan_blobs().select(columns)):
+        there[engagement_id][blob_id] = data
+        if blob_id_of(salt, media, data) != blob_id:
+            _blob_finding(report, "blob_changed", engagement_id, blob_id, "content that its id commits to", "another")
+        if (engagement_id, blob_id) in told.redacted_blobs:
+            _blob_finding(report, "content_present", engagement_id, blob_id, "nothing: it was redacted", "content")
+    bodies: dict[str, list[bytes]] = defaultdict(list)
+    for engagement_id, body in _rows(source.scan(["engagement_id", "body"])):
+        if body is not None and b'"$ftnb"' in body:
+            bodies[engagement_id].append(body)
+    for engagement_id, said in bodies.items():
+        for blob_id in sorted(needed(said, there[engagement_id]) - there[engagement_id].keys()):
+            if (engagement_id, blob_id) in told.redacted_blobs:
+                report.engagements.setdefault(engagement_id, Covered(engagement_id)).n_redacted += 1
+            else:
+                expected = "its content, or the receipt of a redaction"
+                _blob_finding(report, "blob_missing", engagement_id, blob_id, expected, "neither")
+
+
+def _blob_finding(report: Report, kind: str, engagement_id: str, blob_id: str, expected: str, got: str) -> None:
+    where = f"value {blob_id} of engagement {engagement_id}"
+    report.findings.append(Finding(kind, where, expected, got, engagement_id))
+    report.engagements.setdefault(engagement_id, Covered(engagement_id)).is_broken = True

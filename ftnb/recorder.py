@@ -304,6 +304,11 @@ class Recorder:
         self._release()
         return done
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more."""
+        return self._closed
+
     def is_writer_thread(self) -> bool:
         """Whether the calling thread is this recorder's own writer."""
         return self._pipeline.is_writer_thread()

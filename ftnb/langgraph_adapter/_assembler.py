@@ -40,6 +40,9 @@ class Assembler:
         self._runs: dict[Any, Run] = {}
         self._calls = CallRuns(self._emit, self.turns, self._runs, self._roots)
         self.code = CodeSteps(self._emit, self.turns, self._runs, self._calls.unended)
+        self._calls.found = self.code.found
+        self.before_stop: list[Callable[[], None]] = []
+        """What parts above this package do before recording stops."""
         self._pending: dict[Any, tuple[int, str, GraphStart]] = {}
         """Root runs of which the tap has yet to tell what they loaded."""
         self._ended: OrderedDict[Any, None] = OrderedDict()
@@ -85,6 +88,10 @@ class Assembler:
         except Exception as error:
             return _then(self._out, error)
         return self._out
+
+    def take(self, event: Any) -> None:
+        """Another event, from within one: for parts above this package."""
+        self._on[event[0]](event)
 
     def _emit(self, draft: Draft) -> None:
         self._out.append(draft)
@@ -178,6 +185,8 @@ class Assembler:
     def _stopped(self, event: Any) -> None:
         """Recording stops: what is under way will not be seen to its end."""
         _, perf, is_final = event
+        for settle in self.before_stop:
+            settle()
         for run_id in list(self._pending):
             self._begin(run_id, None)
         self._end_all(perf, [root.turn for root in self._roots()], Stopped())
@@ -243,6 +252,7 @@ class Assembler:
                 self._calls.end_plain(run, perf, None)
             else:
                 self._steps.end(run, perf, outputs)
+            self.code.remember(run_id, run)
         elif isinstance(run, GraphRun):
             self._steps.release(run)
             if run.is_root:
@@ -263,6 +273,7 @@ class Assembler:
                 self._calls.end_plain(run, perf, error)
             else:
                 self._steps.fail(run, perf, error)
+            self.code.remember(run_id, run)
         elif isinstance(run, GraphRun):
             self._steps.release(run)
             if run.is_root:

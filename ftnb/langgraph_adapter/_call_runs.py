@@ -37,6 +37,8 @@ class CallRuns:
         self._runs = runs
         self._roots = roots
         self.unended = self._calls.unended
+        self.found: Callable[[Any], Run | None] = runs.get
+        """A run under way, or a step that ended a while ago."""
         self._passed_over: OrderedDict[Any, bool] = OrderedDict()
         """Runs of models under way of which nothing is recorded, as they lie in no step."""
 
@@ -57,7 +59,7 @@ class CallRuns:
         self, parent_id: Any, scope: Scope | Alone | None, perf: int, name: str
     ) -> tuple[StepRun | None, bool]:
         """The step that a call belongs to, and whether it was made for this call; None: the call is not recorded."""
-        parent = self._runs.get(parent_id)
+        parent = self.found(parent_id)
         if parent is not None:
             if parent.step is not None:
                 return parent.step, False
@@ -170,7 +172,7 @@ class CallRuns:
     def custom(self, event: Any) -> None:
         """User code told something: a custom event, or a write to the stream."""
         _, perf, run_id, name, data, subtype = event
-        run = self._runs.get(run_id)
+        run = self.found(run_id)
         step = None if run is None else run.step
         if run_id is None and (roots := self._roots()):
             step = self._unattached(roots[-1].turn, perf)

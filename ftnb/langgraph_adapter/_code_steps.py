@@ -58,11 +58,18 @@ class CodeSteps:
         self._blocks: dict[str, Block] = {}
         """By engagement."""
         self._strands: dict[str, Strand] = {}
-        self._ended: OrderedDict[str, StepRun] = OrderedDict()
+        self._ended: OrderedDict[Any, StepRun] = OrderedDict()
 
     def found(self, run_id: Any) -> Run | None:
         """A run under way, or a step of plain code that ended a while ago."""
         return self._runs.get(run_id) or self._ended.get(run_id)
+
+    def remember(self, run_id: Any, step: StepRun) -> None:
+        """A step ended: what is told about it late still finds it."""
+        step.calls, step.held = [], []
+        self._ended[run_id] = step
+        if len(self._ended) > _MAX_ENDED:
+            self._ended.popitem(last=False)
 
     # --- steps ---
 
@@ -209,9 +216,7 @@ class CodeSteps:
         strand = self._strands.pop(step.step_id)
         block.causes.pop(step.step_id, None)
         self._of(block, step.outer).ended(step.step_id, strand)
-        self._ended[step.step_id] = step
-        if len(self._ended) > _MAX_ENDED:
-            self._ended.popitem(last=False)
+        self.remember(step.step_id, step)
         if step.outer is None:
             block.n_open -= 1
             self._pause_if_done(block, wall)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.ids import new_id
 from ..core.model import Topology
+from ..store.draft import Stream
 from ._drive import Drive, Resumed
 
 
@@ -64,6 +65,8 @@ class Scope:
     """Set where somebody else than its root run says how the engagement ends."""
     resumed: Resumed | None = None
     """The engagement that goes on in this block; None: a new one begins, or `drive` tells."""
+    after: Stream | None = None
+    """The stream of its turn before, where this process has it."""
     parent_id: str | None = None
     """The engagement that this one branches off."""
     visits: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -316,7 +316,7 @@ class Turns:
 
     def _go_on(self, wall: int, scope: Scope, resumed: Resumed) -> Engaged:
         """Begin the next turn of an engagement that is in the store."""
-        stream = Stream(new_id(), scope.engagement_id, new_turn=True)
+        stream = Stream(new_id(), scope.engagement_id, new_turn=True, after=scope.after)
         engaged = Engaged(scope.engagement_id, stream, scope.labels, resumed.name, resumed.topology)
         engaged.drive = scope.drive
         _recall(engaged, resumed, scope.labels.goal_nodes)

@@ -1,0 +1,1 @@
+"""Formats of other tools, and what their fields mean here."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         UnknownStepError,
     )
     from ftnb.core.redact import Redaction, redact
+    from ftnb.live.alerts import alert, alerts
+    from ftnb.live.monitor import monitor
     from ftnb.plain import current_step, step
     from ftnb.recorder import Recorder
     from ftnb.session import engagement, last, record, start, stop
@@ -46,11 +48,14 @@ __all__ = [
     "UnknownEngagementError",
     "UnknownStepError",
     "__version__",
+    "alert",
+    "alerts",
     "current_step",
     "engagement",
     "funnel",
     "last",
     "load_ipython_extension",
+    "monitor",
     "open",
     "record",
     "redact",
@@ -73,10 +78,13 @@ _HOME = {
     "StoreError": "ftnb.core.errors",
     "UnknownEngagementError": "ftnb.core.errors",
     "UnknownStepError": "ftnb.core.errors",
+    "alert": "ftnb.live.alerts",
+    "alerts": "ftnb.live.alerts",
     "current_step": "ftnb.plain",
     "engagement": "ftnb.session",
     "funnel": "ftnb.analytics",
     "last": "ftnb.session",
+    "monitor": "ftnb.live.monitor",
     "open": "ftnb.traces",
     "record": "ftnb.session",
     "redact": "ftnb.core.redact",

@@ -191,7 +191,7 @@ class EngagementHandle(_Forwarding):
 
         `options` as of `EngagementView`.
         """
-        from ._follow import LIVE, follow_run
+        from .live.follow import LIVE, follow_run
         from .widget.view import EngagementView
 
         model = self.model

@@ -555,3 +555,76 @@ class ProcessMapPayload(TypedDict):
     nodes: list[MapNode]
     edges: list[MapEdge]
     layout: Layout
+
+
+class ActivityRow(TypedDict):
+    """One engagement in the monitor. `spark` counts records in the last stretches of time, oldest first."""
+
+    id: str
+    name: str
+    status: EngagementStatusName
+    started_at: str
+    duration_ms: float
+    steps: int
+    running: list[str]
+    last_step: str
+    tokens: int
+    tokens_per_s: float
+    errors: int
+    llm_calls: int
+    tool_calls: int
+    turns: int
+    dropped: int
+    spark: list[int]
+
+
+class AlertRow(TypedDict):
+    """A condition that is watched; `n` counts how often it came true."""
+
+    key: int
+    name: str
+    condition: str
+    n: int
+    error: str | None
+
+
+class AlarmRow(TypedDict):
+    """It came true."""
+
+    alert: int
+    name: str
+    engagement: str
+    engagement_name: str
+    step: str | None
+    text: str
+    at: str
+
+
+class MonitorPayload(TypedDict):
+    """Everything the monitor shows."""
+
+    v: int
+    kind: Literal["monitor"]
+    store: str
+    rows: list[ActivityRow]
+    n_more: int
+    alerts: list[AlertRow]
+    alarms: list[AlarmRow]
+    following: Following | None
+
+
+class OpenMessage(TypedDict):
+    """Browser to kernel: show this engagement, and select this step."""
+
+    op: Literal["open"]
+    engagement: str | None
+    step: str | None
+    seq: int
+
+
+class RemoveAlertMessage(TypedDict):
+    """Browser to kernel: watch this alert no longer."""
+
+    op: Literal["remove_alert"]
+    key: int
+    seq: int

@@ -162,6 +162,8 @@ export class App {
       this.notice.clear();
     } catch (error) {
       // Better a reason than a blank: whoever looks at a broken trace looks for exactly this.
+      this.content.hidden = true;
+      this.head.showTitle(String(payload.engagement?.name ?? "Engagement"));
       this.notice.fail("This run cannot be drawn", error instanceof Error ? `${error.name}: ${error.message}` : String(error));
       console.error(error);
     }

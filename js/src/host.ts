@@ -4,6 +4,7 @@ import { applyPatch } from "./patch";
 import type {
   AnnotateMessage,
   AnswerMessage,
+  DetailMessage,
   DetailPart,
   EngagementPayload,
   FetchMessage,
@@ -13,6 +14,7 @@ import type {
   SearchMessage,
   SelectMessage,
   StateMessage,
+  StepDetail,
   ValueMessage,
   ViewState,
 } from "./protocol.gen";
@@ -52,6 +54,8 @@ export interface Host {
   fetch: ((part: DetailPart, step: string | null, event: number | null) => Promise<Preview>) | null;
   /** Ids of the steps in whose whole values a text occurs. */
   search: ((text: string) => Promise<string[]>) | null;
+  /** The details of a step, where they were left out of the payload. */
+  detail: ((step: string) => Promise<StepDetail>) | null;
   /** Put a judgement on record. */
   annotate: ((judgement: Judgement) => Promise<void>) | null;
 }
@@ -118,7 +122,8 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
     fetch: (part, step, event) =>
       calls.ask<Preview>((seq) => ({ op: "fetch", part, step, event, seq }) satisfies FetchMessage),
     search: (text) => calls.ask<string[]>((seq) => ({ op: "search", text, seq }) satisfies SearchMessage),
-    annotate: (judgement) =>
+    detail: (step) => calls.ask<StepDetail>((seq) => ({ op: "detail", step, seq }) satisfies DetailMessage),
+    annotate: !((model.get("_can") as string[] | null) ?? []).includes("annotate") ? null : (judgement) =>
       calls.ask<void>((seq) => ({ op: "annotate", ...judgement, seq }) satisfies AnnotateMessage),
   };
 }
@@ -200,6 +205,7 @@ export function staticHost(payload: EngagementPayload): Host {
     connected: () => true,
     fetch: null,
     search: null,
+    detail: null,
     annotate: null,
   };
 }

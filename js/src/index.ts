@@ -2,6 +2,9 @@
 
 import { App } from "./app";
 import { type AnyModel, type Host, modelHost, staticHost } from "./host";
+import { isOther, type OtherPayload, startOther } from "./other";
+import { type GetModel, monitorHost } from "./monitor/host";
+import { MonitorApp } from "./monitor/view";
 import type { EngagementPayload } from "./protocol.gen";
 
 interface Mounting {
@@ -24,7 +27,23 @@ function start(host: Host, el: HTMLElement, controller: AbortController): () => 
 
 function mount({ model, el, signal }: Mounting): () => void {
   const controller = new AbortController();
-  const stop = start(modelHost(model, el, controller.signal), el, controller);
+  const payload = model.get("_payload");
+  const stop = isOther(payload) ? startOther(payload, el, controller) : start(modelHost(model, el, controller.signal), el, controller);
+  signal?.addEventListener("abort", stop, { once: true });
+  return stop;
+}
+
+/** The monitor; a run that is opened in it is a view of its own inside. */
+function mountMonitor({ model, el, signal, getModel }: Mounting & { getModel: GetModel }): () => void {
+  const controller = new AbortController();
+  const host = monitorHost(model, getModel, el, controller.signal);
+  const app = new MonitorApp(host, (own, place) => mount({ model: own, el: place }), controller.signal);
+  app.mount(el);
+  Object.assign(app.root, { ftnb: app });
+  const stop = () => {
+    controller.abort();
+    app.root.remove();
+  };
   signal?.addEventListener("abort", stop, { once: true });
   return stop;
 }
@@ -35,10 +54,12 @@ function mountPage(): void {
     const text = document.getElementById(el.dataset.ftnbPayload ?? "")?.textContent;
     if (!text) continue;
     el.replaceChildren();
-    start(staticHost(JSON.parse(text) as EngagementPayload), el, new AbortController());
+    const payload = JSON.parse(text) as EngagementPayload | OtherPayload;
+    if (isOther(payload)) startOther(payload, el, new AbortController());
+    else start(staticHost(payload), el, new AbortController());
   }
 }
 
 if (typeof document !== "undefined" && document.documentElement.hasAttribute("data-ftnb-page")) mountPage();
 
-export default { initialize: () => ({ mount }) };
+export default { initialize: () => ({ mount, mountMonitor }) };

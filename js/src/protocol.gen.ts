@@ -489,3 +489,70 @@ export interface ProcessMapPayload {
   edges: Array<MapEdge>;
   layout: Layout;
 }
+
+/** One engagement in the monitor. `spark` counts records in the last stretches of time, oldest first. */
+export interface ActivityRow {
+  id: string;
+  name: string;
+  status: "active" | "paused" | "completed" | "failed" | "abandoned";
+  started_at: string;
+  duration_ms: number;
+  steps: number;
+  running: Array<string>;
+  last_step: string;
+  tokens: number;
+  tokens_per_s: number;
+  errors: number;
+  llm_calls: number;
+  tool_calls: number;
+  turns: number;
+  dropped: number;
+  spark: Array<number>;
+}
+
+/** A condition that is watched; `n` counts how often it came true. */
+export interface AlertRow {
+  key: number;
+  name: string;
+  condition: string;
+  n: number;
+  error: string | null;
+}
+
+/** It came true. */
+export interface AlarmRow {
+  alert: number;
+  name: string;
+  engagement: string;
+  engagement_name: string;
+  step: string | null;
+  text: string;
+  at: string;
+}
+
+/** Everything the monitor shows. */
+export interface MonitorPayload {
+  v: number;
+  kind: "monitor";
+  store: string;
+  rows: Array<ActivityRow>;
+  n_more: number;
+  alerts: Array<AlertRow>;
+  alarms: Array<AlarmRow>;
+  following: Following | null;
+}
+
+/** Browser to kernel: show this engagement, and select this step. */
+export interface OpenMessage {
+  op: "open";
+  engagement: string | null;
+  step: string | null;
+  seq: number;
+}
+
+/** Browser to kernel: watch this alert no longer. */
+export interface RemoveAlertMessage {
+  op: "remove_alert";
+  key: number;
+  seq: number;
+}

@@ -65,3 +65,4 @@ export const ICON_UNPLUGGED = "M3 3 L13 13 M5.5 6.5 V8.5 A2.5 2.5 0 0 0 8 11 V13
 export const ICON_LOCK = "M4 7.5 H12 V13 H4 Z M5.7 7.5 V5.5 A2.3 2.3 0 0 1 10.3 5.5 V7.5";
 export const ICON_TAG = "M2.5 2.5 H8 L13.5 8 L8 13.5 L2.5 8 Z M5.2 5.2 V5.3";
 export const ICON_NOTE = "M3 3 H13 V10.5 H8 L5 13 V10.5 H3 Z";
+export const ICON_BELL = "M3.5 11.5 H12.5 C11 10 11.5 8 11.3 6.5 A3.3 3.3 0 0 0 4.7 6.5 C4.5 8 5 10 3.5 11.5 M7 13.6 H9";

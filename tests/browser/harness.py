@@ -29,11 +29,12 @@ class Model {
   fire(name, ...args) { for (const [n, f] of this.listeners) if (n === name) f(...args); }
   change(name, value) { this.state[name] = value; this.fire("change:" + name); }
 }
-window.show = (payload, { width = null, shadow = false, hidden = false, selection = [] } = {}) => {
+window.show = (payload, { width = null, shadow = false, hidden = false, selection = [], state = {}, can = [], gone = false } = {}) => {
   const out = document.getElementById("out");
   out.style.width = width ? width + "px" : "";
   out.style.display = hidden ? "none" : "";
-  window.model = new Model({ _payload: payload, selection });
+  out.classList.toggle("jupyter-widgets-disconnected", gone);
+  window.model = new Model({ _payload: payload, selection, _state: state, _can: can });
   window.controller = new AbortController();
   const el = document.createElement("div");
   (shadow ? out.attachShadow({ mode: "open" }) : out).append(el);
@@ -59,7 +60,7 @@ class Widget:
         self.wait("window.ready")
 
     def show(self, engagement: Engagement, **options: Any) -> Widget:
-        """Mount a view of `engagement`; options are width, shadow, hidden and selection."""
+        """Mount a view of `engagement`; options are width, shadow, hidden, selection, state, can and gone."""
         self.show_payload(engagement_payload(engagement), **options)
         return self
 
@@ -114,7 +115,14 @@ class Widget:
 
     @property
     def sent(self) -> list[dict[str, Any]]:
-        return list(self.eval("model.sent"))
+        """Messages to the kernel, without the one with which each view begins."""
+        return [message for message in self.eval("model.sent") if message["op"] != "hello"]
+
+    def answer(self, **fields: Any) -> None:
+        """Answer the last message as the kernel would."""
+        seq = self.eval("model.sent.at(-1).seq")
+        self.eval("model.fire('msg:custom', argument)", {"seq": seq, "error": None, **fields})
+        self.settle()
 
     @property
     def panel(self) -> Locator:

@@ -63,7 +63,7 @@ function summary(context: Context, detail: StepDetail): Child[] {
   if (last) parts.push(context.section("Said last", null, true, chatElement([last], () => false, context.query)));
   if (detail.extraction) parts.push(context.section(`Extraction · ${detail.extraction.schema_name}`, extractionNote(detail), true, value(context, detail.extraction.values, "extraction")));
   if (detail.events.length) parts.push(context.section("Events", countKinds(detail.events), false, ...detail.events.map((one, number) => eventElement(context, one, number))));
-  if (!run.payload.details[index]) parts.push(note("States and payloads were left out of this view."));
+  if (!run.payload.details[index]) parts.push(note(host.detail ? "Asking the kernel for states and events (it answers when it is free) …" : "States and payloads were left out of this view."));
   else if (!detail.state && !detail.update && !detail.events.length && !detail.extraction) parts.push(note("No state and no event was captured in this step."));
   const judged = run.payload.annotations.filter((one) => one.step === index);
   if (judged.length || host.annotate) parts.push(context.section("Judgements", judged.length ? count(judged.length) : null, true, judgeElement(host, judged, idOf(context), context.onSay)));

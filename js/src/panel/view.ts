@@ -43,6 +43,8 @@ export class PanelView {
   /** What is drawn, to leave it alone while a run goes on and this step does not change. */
   private drawn = "";
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** The step whose details were asked for last, by payload. */
+  private readonly asked = new WeakMap<object, string>();
 
   constructor(private readonly host: Host, private readonly events: PanelEvents) {
     this.find = h("input", { attrs: { type: "search", placeholder: "Find in this step", "aria-label": "Find in this step", spellcheck: "false" } });
@@ -127,6 +129,7 @@ export class PanelView {
     this.drawn = key;
     const scroll = toTop ? 0 : this.body.scrollTop;
     const context = this.context();
+    if (step !== null) this.askDetail(run, step);
     const tabs = context ? tabsOf(context) : [];
     const tab = this.chosen(tabs);
     this.showNav(run, step);
@@ -136,6 +139,21 @@ export class PanelView {
     const event = this.body.querySelector<HTMLElement>(".ftnb-event.chosen");
     // Not scrollIntoView: that would also scroll the notebook.
     this.body.scrollTop = event && toTop ? event.offsetTop - this.body.offsetTop - 30 : scroll;
+  }
+
+  /** Details of long runs come step by step, when a step is looked at. */
+  private askDetail(run: Run, step: number): void {
+    const { detail } = this.host;
+    const { id } = run.step(step);
+    if (!detail || run.payload.details[step] || this.asked.get(run.payload) === id) return;
+    this.asked.set(run.payload, id);
+    detail(id).then(
+      (answer) => {
+        run.payload.details[step] = answer;
+        if (this.step === step) this.draw(false);
+      },
+      (error: unknown) => this.events.onSay(`Details cannot be had: ${String(error)}`),
+    );
   }
 
   /** Differs whenever what is to be drawn does. */

@@ -13,14 +13,14 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from .core.errors import FtnbError
-from .core.model import EngagementStatus
-from .store._pipeline import stats_of
-from .store.base import LogStore
-from .store.reconstruct import Folding, in_order
-from .store.records import BaseRecord, EngagementEnded, EngagementStatusChanged, EventRecorded, GapRecorded
-from .widget.news import News
-from .widget.protocol import Following
+from ..core.errors import FtnbError
+from ..core.model import EngagementStatus
+from ..store._pipeline import stats_of
+from ..store.base import LogStore
+from ..store.reconstruct import Folding, in_order
+from ..store.records import BaseRecord, EngagementEnded, EngagementStatusChanged, EventRecorded, GapRecorded
+from ..widget.news import News
+from ..widget.protocol import Following
 
 logger = logging.getLogger("ftnb")
 

@@ -86,8 +86,11 @@ def transitions_from(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataF
 def is_chain(transitions: pl.DataFrame, places: pl.DataFrame) -> bool:
     """Whether each step was caused by the one before it and by no other, so that order tells all.
 
-    False where that cannot be told quickly, as after retries; causes are then looked at one by one.
+    False where that cannot be told quickly; causes are then looked at one by one.
     """
+    # After a retry, what follows may have been caused by any of its attempts.
+    if not places["again"].not_().all():
+        return False
     moves = transitions.filter(pl.col("to_step_id").is_not_null())
     if moves.height != places.height or not (moves["to_step_id"] == places["step_id"]).all():
         return False
@@ -104,14 +107,21 @@ def _causal(transitions: pl.DataFrame, visits: Visits) -> Moves:
         known = visits.places.unique(["engagement_id", "step_id"], keep="last")
         for side in ("from", "to"):
             step_id = pl.col("step_id").alias(f"{side}_step_id")
-            place = known.select("engagement_id", step_id, pl.col("place").alias(side))
+            place = known.select("engagement_id", step_id, pl.col("place").alias(side), again=pl.col("again"))
+            pairs = pairs.drop("again", strict=False)
             pairs = pairs.join(place, on=["engagement_id", f"{side}_step_id"], how="left", maintain_order="left")
     is_end = pl.col("to_step_id").is_null()
     pairs = pairs.filter(
         (is_end | pl.col("to").is_not_null())
-        # A resume of the same visit is no move.
+        # What led to a visit led to its first attempt.
+        & (is_end | ~pl.col("again").fill_null(False))
         & (pl.col("from") != pl.col("to")).fill_null(True)
     )
+    # Attempts of one visit that led to the same are one move, and a visit that went on with any attempt is no end.
+    known = pairs["from"].is_not_null()
+    pairs = pl.concat([pairs.filter(known).unique(["from", "to"], maintain_order=True), pairs.filter(~known)])
+    went_on = pairs["from"].filter(pairs["to"].is_not_null()).drop_nulls().unique()
+    pairs = pairs.filter(pl.col("to_step_id").is_not_null() | ~pl.col("from").is_in(went_on.implode()))
     lost = pairs["from_step_id"].is_not_null() & pairs["from"].is_null()
     names = [*visits.names, *sorted(set(pairs["from_name"].filter(lost)) - set(visits.names))]
     rows = visits.rows

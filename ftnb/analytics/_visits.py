@@ -29,7 +29,8 @@ class Visits:
     engagements: pl.DataFrame
     """`eng` and the source's columns."""
     places: pl.DataFrame | None
-    """`engagement_id`, `step_id`, `place`: the row of `rows` that each recorded execution belongs to."""
+    """`engagement_id`, `step_id`, `place` (the row of `rows` that an execution belongs to), `again` (it is no visit's
+    first)."""
 
     def code_of(self, name: str) -> int:
         """The code of a step's name. Raises UnknownStepError."""
@@ -66,7 +67,8 @@ def visits_of(tables: Tables, *, level: Level = "top", times: bool = False, plac
         rows, place = _folded(steps.select(kept), first)
     at = None
     if places and "step_id" in steps.columns:
-        at = steps.select("engagement_id", "step_id").with_columns(place.alias("place"))
+        again = pl.lit(False) if first is None else first != pl.int_range(steps.height, dtype=first.dtype, eager=True)
+        at = steps.select("engagement_id", "step_id", place.alias("place"), again=again)
     return Visits(rows, names, engagements, at)
 
 
@@ -101,13 +103,18 @@ def _first_attempts(steps: pl.DataFrame) -> pl.Series | None:
     again = steps["attempt"] > 1
     if not again.any():
         return None
-    node = ["eng", "ns", "code", *(["visit"] if "visit" in steps.columns else [])]
-    rows = steps.select(*node, "attempt").with_row_index("row")
+    node = ["eng", "ns", "code"]
+    rows = steps.select(*node, "attempt", *(["visit"] if "visit" in steps.columns else [])).with_row_index("row")
     repeated = rows.join(rows.filter(again), on=node, how="semi", nulls_equal=True, maintain_order="left")
     # The first attempt may be lost: what is left of that visit stands for it.
     begins = (pl.col("attempt") <= 1) | (pl.col("row") == pl.col("row").min().over(node))
-    base = pl.when(begins).then("row").forward_fill().over(node)
-    found = repeated.with_columns(base.alias("base"))
+    repeated = repeated.with_columns(pl.when(begins).then("row").alias("base"))
+    base = pl.col("base").forward_fill()
+    bases = [base.over(node)]
+    if "visit" in rows.columns:
+        # Of several that run at once, the number of the visit tells which; a plain recorder counts retries as visits.
+        bases.insert(0, base.over(*node, "visit"))
+    found = repeated.with_columns(pl.coalesce(bases).alias("base"))
     return rows["row"].scatter(found["row"], found["base"])
 
 

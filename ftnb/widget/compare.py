@@ -41,12 +41,12 @@ def comparison_payload(
         alignment=_complete(pairs, len(a["steps"]), len(b["steps"])),
         nodes=nodes,
         edges=edges,
-        layout=layout_graph(nodes, edges),
+        layout=layout_graph(nodes, edges, spread=1.3),
     )
 
 
 def align_steps(a: Sequence[StepRow], b: Sequence[StepRow]) -> list[Pair]:
-    """Pairs of steps of the same node, visit and attempt, in the order of `a`; those of `b` alone stand where they ran."""
+    """Pairs of steps of the same node, visit and attempt, in the order of `a`; of `b` alone: where they ran."""
     known = {_key(step): index for index, step in enumerate(a)}
     partner = {known[_key(step)]: index for index, step in enumerate(b) if _key(step) in known}
     matched = {index: place for place, index in partner.items()}

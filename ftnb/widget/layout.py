@@ -46,15 +46,20 @@ class Way(TypedDict):
     declared: bool
 
 
-def layout_graph(nodes: Sequence[Box], edges: Sequence[Way]) -> Layout:
-    """Positions of all nodes and bends of all edges, in both directions; of a very large graph in one, for both."""
-    across = place_graph(nodes, edges, across=True)
-    return Layout(across=across, down=across if len(nodes) > _MANY else place_graph(nodes, edges, across=False))
+def layout_graph(nodes: Sequence[Box], edges: Sequence[Way], *, spread: float = 1.0) -> Layout:
+    """Positions of all nodes and bends of all edges, in both directions; of a very large graph in one, for both.
+
+    `spread` makes the gaps wider, as for labels on edges.
+    """
+    across = place_graph(nodes, edges, across=True, spread=spread)
+    if len(nodes) > _MANY:
+        return Layout(across=across, down=across)
+    return Layout(across=across, down=place_graph(nodes, edges, across=False, spread=spread))
 
 
-def place_graph(nodes: Sequence[Box], edges: Sequence[Way], *, across: bool) -> Placement:
+def place_graph(nodes: Sequence[Box], edges: Sequence[Way], *, across: bool, spread: float = 1.0) -> Placement:
     """One layout; `across` runs left to right, otherwise top to bottom."""
-    return _Placer(nodes, edges, across).place()
+    return _Placer(nodes, edges, across, spread).place()
 
 
 @dataclass
@@ -74,8 +79,8 @@ class _Block:
 
 
 class _Placer:
-    def __init__(self, nodes: Sequence[Box], edges: Sequence[Way], across: bool) -> None:
-        self._nodes, self._edges, self._across = nodes, edges, across
+    def __init__(self, nodes: Sequence[Box], edges: Sequence[Way], across: bool, spread: float) -> None:
+        self._nodes, self._edges, self._across, self._spread = nodes, edges, across, spread
         self._children: defaultdict[int | None, list[int]] = defaultdict(list)
         for index, node in enumerate(nodes):
             self._children[node["parent"]].append(index)
@@ -179,8 +184,8 @@ class _Placer:
             main=[self._sizes[m][0 if self._across else 1] for m in members],
             cross=[self._sizes[m][1 if self._across else 0] for m in members],
             edges=[],
-            gap_main=_GAP_MAIN_ACROSS if self._across else _GAP_MAIN_DOWN,
-            gap_cross=_GAP_CROSS_ACROSS if self._across else _GAP_CROSS_DOWN,
+            gap_main=self._spread * (_GAP_MAIN_ACROSS if self._across else _GAP_MAIN_DOWN),
+            gap_cross=self._spread * (_GAP_CROSS_ACROSS if self._across else _GAP_CROSS_DOWN),
             last={at for at, member in enumerate(members) if self._nodes[member]["kind"] == "end"},
         )
         position = {member: at for at, member in enumerate(members)}

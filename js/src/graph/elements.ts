@@ -64,7 +64,9 @@ function nodeElement(scene: Scene, shown: ShownNode, isMany: boolean): ElementDe
   const isGroup = shown.kind === "group";
   const label = isGroup ? [node.label, node.badge].filter(Boolean).join(" ") : shown.hides ? `${node.label} (${shown.hides})` : node.label;
   const isFolded = shown.kind === "folded";
-  const room = isFolded ? shown.width - 52 : isGroup || isMany || label.length * CHAR_WIDTH <= shown.width - ICON_ROOM ? shown.width : shown.width - ICON_ROOM;
+  // A sign for the status stands before the label.
+  const isSigned = node.heat === null && !node.classes.includes("side");
+  const room = isFolded ? shown.width - 52 : !isSigned ? shown.width - 10 : isGroup || isMany || label.length * CHAR_WIDTH <= shown.width - ICON_ROOM ? shown.width : shown.width - ICON_ROOM;
   const data: NodeData = {
     id: nodeId(shown.index),
     label,

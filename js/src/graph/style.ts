@@ -1,6 +1,6 @@
 // How the graph looks in a theme. Pure.
 
-import type { NodeSingular, StylesheetJson } from "cytoscape";
+import type { EdgeSingular, NodeSingular, StylesheetJson } from "cytoscape";
 import { statusLook } from "../status";
 import { type ColorName, mix, type Theme } from "../theme";
 import { makePictures, PICTURE_PROPERTIES, type Pictured } from "./pictures";
@@ -104,7 +104,7 @@ export function graphStyle(theme: Theme): StylesheetJson {
     { selector: "edge.plain", style: { "curve-style": "straight", width: 1.2, "arrow-scale": 0.7 } },
     { selector: "node.plain", style: { "min-zoomed-font-size": 7, "border-width": 2 } },
     { selector: "edge.level", style: { "text-margin-y": 10, "text-background-opacity": 0 } },
-    { selector: "edge.upright", style: { "text-margin-x": 14, "text-background-opacity": 0 } },
+    { selector: "edge.upright", style: { "text-margin-x": (edge: EdgeSingular) => 6 + String(edge.data("label")).length * 3.2, "text-background-opacity": 0 } },
     {
       selector: "edge.bent",
       style: {
@@ -167,7 +167,7 @@ function heats({ color }: Theme): unknown[] {
     return mix(full, color.bg, Math.sqrt(Math.abs(heat)) * HEAT_MOST + (heat ? 0.04 : 0));
   };
   return [
-    { selector: "node.step.heat", style: { "background-color": shade, "border-color": color.soft, "border-style": "solid", "border-width": 1.5 } },
+    { selector: "node.step.heat", style: { "background-color": shade, "border-color": color.soft, "border-style": "solid", "border-width": 1.5, "text-margin-x": 0 } },
   ];
 }
 
@@ -175,6 +175,7 @@ function heats({ color }: Theme): unknown[] {
 function sides({ color }: Theme): unknown[] {
   const soft = (own: string) => mix(own, color.bg, 0.2);
   return [
+    { selector: "node.step.side", style: { "text-margin-x": 0 } },
     { selector: "node.step.side.both", style: { "border-color": color.soft, "border-width": 2, "background-color": color.panel } },
     { selector: "node.step.side.first", style: { "border-color": color.done, "border-width": 2.6, "background-color": soft(color.done) } },
     { selector: "node.step.side.second", style: { "border-color": color.switch, "border-width": 2.6, "border-style": "dashed", "background-color": soft(color.switch) } },

@@ -174,12 +174,12 @@ function drawName(context: CanvasRenderingContext2D, picture: Picture, at: numbe
     if (row.step !== null || failingIn(rows, at)) stroke(context, look.path, 6, top + 3, 12, colorOf(theme, look.color), 2);
     else left = 8;
   }
-  if (!row.leads) return;
+  if (!row.opens || (!row.leads && row.step !== null)) return;
   left += Math.min(row.depth, 4) * 8;
   context.font = `${isChosen ? 600 : 400} 12px ${theme.font}`;
   const suffix = row.step === null ? groupSuffix(rows, at) : stepSuffix(track, row.step);
   const room = gutter - 8 - left - context.measureText(suffix).width;
-  const name = fit(context, row.label, room);
+  const name = row.leads ? fit(context, row.label, room) : "";
   context.fillStyle = theme.color.fg;
   context.fillText(name, left, middle);
   context.fillStyle = theme.color.soft;
@@ -196,17 +196,17 @@ function stepSuffix({ run }: Track, index: number): string {
   return run.isRepeated(index) ? ` #${step.visit}${step.attempt > 1 ? `.${step.attempt}` : ""}` : "";
 }
 
-/** How many steps the group has, over all its rows. */
+/** How many steps the group has, over all its rows of one run. */
 function groupSuffix(rows: Rows, at: number): string {
   let last = at + 1;
-  while (last < rows.length && !rows.rows[last]?.leads) last++;
+  while (last < rows.length && !rows.rows[last]?.opens) last++;
   const n = (rows.start[last] ?? 0) - (rows.start[at] ?? 0);
   return n > 1 ? ` ×${n}` : "";
 }
 
 function failingIn(rows: Rows, at: number): boolean {
   let last = at + 1;
-  while (last < rows.length && !rows.rows[last]?.leads) last++;
+  while (last < rows.length && !rows.rows[last]?.opens) last++;
   return (rows.failing[rows.start[last] ?? 0] ?? 0) > (rows.failing[rows.start[at] ?? 0] ?? 0);
 }
 

@@ -23,8 +23,9 @@ export interface Row {
   label: string;
   /** How deep in subgraphs. */
   depth: number;
-  /** First row of its group. */
+  /** First row of its group, and of its group and track. */
   leads: boolean;
+  opens: boolean;
   /** The only step, where a row is one step. */
   step: number | null;
 }
@@ -174,12 +175,14 @@ function groupedRows(tracks: readonly Track[], grouping: Grouping): Stacked {
   });
   const rows: Stacked = [];
   for (const { label, depth, lanes } of groups.values()) {
+    let isFirst = true;
     lanes.forEach((own, track) => {
       const run = tracks[track]?.run;
       if (!run) return;
       stack(run, own).forEach((row, index) => {
         const step = grouping === "step" ? (run.payload.timeline.lanes[row[0] ?? 0]?.step ?? null) : null;
-        rows.push([{ track, label, depth, leads: index === 0, step }, row]);
+        rows.push([{ track, label, depth, leads: isFirst, opens: index === 0, step }, row]);
+        isFirst = false;
       });
     });
   }
@@ -222,7 +225,7 @@ function pairedRows(tracks: readonly Track[], pairs: ReadonlyArray<readonly (num
       const lane = run.laneOfStep[step] ?? -1;
       if (lane < 0) return;
       const { label, depth } = groupOf(run, step, "step");
-      rows.push([{ track, label, depth, leads, step }, [lane]]);
+      rows.push([{ track, label, depth, leads, opens: true, step }, [lane]]);
       leads = false;
     });
   }

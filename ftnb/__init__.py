@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ftnb.analytics import funnel
+    from ftnb.audit import Audit
     from ftnb.core.errors import (
         FtnbError,
         InvalidArgumentError,
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from ftnb.live.monitor import monitor
     from ftnb.plain import current_step, step
     from ftnb.recorder import Recorder
+    from ftnb.sdk import capture, captured, uncapture
     from ftnb.session import engagement, last, record, start, stop
     from ftnb.store.sqlite import SQLiteStore
     from ftnb.traces import open
 
 __all__ = [
+    "Audit",
     "FtnbError",
     "InvalidArgumentError",
     "MissingPackageError",
@@ -50,6 +53,8 @@ __all__ = [
     "__version__",
     "alert",
     "alerts",
+    "capture",
+    "captured",
     "current_step",
     "engagement",
     "funnel",
@@ -62,10 +67,12 @@ __all__ = [
     "start",
     "step",
     "stop",
+    "uncapture",
     "unload_ipython_extension",
 ]
 
 _HOME = {
+    "Audit": "ftnb.audit",
     "FtnbError": "ftnb.core.errors",
     "InvalidArgumentError": "ftnb.core.errors",
     "MissingPackageError": "ftnb.core.errors",
@@ -81,6 +88,8 @@ _HOME = {
     "alert": "ftnb.live.alerts",
     "alerts": "ftnb.live.alerts",
     "current_step": "ftnb.plain",
+    "capture": "ftnb.sdk",
+    "captured": "ftnb.sdk",
     "engagement": "ftnb.session",
     "funnel": "ftnb.analytics",
     "last": "ftnb.session",
@@ -91,6 +100,7 @@ _HOME = {
     "start": "ftnb.session",
     "step": "ftnb.plain",
     "stop": "ftnb.session",
+    "uncapture": "ftnb.sdk",
 }
 
 

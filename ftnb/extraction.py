@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from .core import _call_scope
 from .core._optional import require
 from .core.errors import InvalidArgumentError
 from .core.model import EventKind, Extraction, TokenUsage
@@ -112,7 +113,8 @@ class Extractor:
         """Extract, and record the model calls and the result with the step; a failure is recorded and then raised."""
         attempts: list[Attempt] = []
         try:
-            result = self._extract(schema, messages, model, kwargs, attempts)
+            with _call_scope.claim(SUBTYPE):
+                result = self._extract(schema, messages, model, kwargs, attempts)
         except Exception as error:
             _record(recorder, step_id, attempts, invalid_extraction(schema, error, attempts))
             raise
@@ -132,7 +134,8 @@ class Extractor:
         """As `extract_and_record`, without blocking."""
         attempts: list[Attempt] = []
         try:
-            result = await self._aextract(schema, messages, model, kwargs, attempts)
+            with _call_scope.claim(SUBTYPE):
+                result = await self._aextract(schema, messages, model, kwargs, attempts)
         except Exception as error:
             _record(recorder, step_id, attempts, invalid_extraction(schema, error, attempts))
             raise

@@ -43,6 +43,7 @@ class Call(CallScope, Seen):
         "is_stream",
         "known",
         "model",
+        "n_tries",
         "owner",
         "perf",
         "provider",
@@ -71,8 +72,10 @@ class Call(CallScope, Seen):
         self.status: int | None = None
         self.attempts = 0
         """How often it was tried again."""
+        self.n_tries = 0
+        """How often it was tried, where that is counted instead."""
         self.causes: list[Any] = []
-        """Why: a status, or an exception."""
+        """What each failed attempt came to: a status, or what there was instead."""
         self.error: BaseException | None = None
         self.base_url: Any = None
         self.is_done = False
@@ -174,11 +177,13 @@ class Call(CallScope, Seen):
 
     def _about_the_way(self, reply: Reply) -> dict[str, Any]:
         more: dict[str, Any] = {}
-        n_retries = max(self.attempts, len(self.causes))
+        n_retries = max(self.attempts, self.n_tries - 1)
+        causes = self.causes[:n_retries] if self.n_tries else self.causes
+        n_retries = max(n_retries, len(causes))
         if n_retries:
             more["retries"] = n_retries
-            more["retried_after"] = [one if isinstance(one, (int, str)) else type(one).__name__ for one in self.causes]
-        status = getattr(self.error, "status_code", None) or self.status
+            more["retried_after"] = causes
+        status = getattr(self.error, "status_code", None) or getattr(self.error, "code", None) or self.status
         if isinstance(status, int) and (status >= _OK or self.error is not None):
             more["http_status"] = status
         if self.is_stream and not reply.is_complete and self.error is None and reply.error is None and self.is_done:
@@ -206,4 +211,7 @@ def _plain(body: Any) -> Any:
     if isinstance(body, (bytes, str)):
         return _wire.parse(body)
     dump = getattr(body, "model_dump", None)
-    return dump(mode="json", warnings=False) if callable(dump) else body
+    if not callable(dump):
+        return body
+    # Google's objects have the names of their JSON as aliases.
+    return dump(mode="json", warnings=False, by_alias=type(body).__module__.startswith("google."))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core._call_scope import CALL
+from ..langgraph_adapter import _place
 from ._call import Call
 from ._patch import AttributePatch, Patch, Switch
 from ._tee import tee
@@ -48,13 +49,12 @@ def _begin(client: Any, args: Any, kwargs: Any, apis: Mapping[str, Api], provide
         call = Call(api, provider(client), model if isinstance(model, str) else None, given, client)
         return call if call.begin() else None
     except Exception as error:
-        _count(error)
+        count(error)
         return None
 
 
-def _count(error: Exception) -> None:
-    from ..langgraph_adapter import _place
-
+def count(error: Exception) -> None:
+    """Something of ours went wrong before a call was begun: its recorder counts it."""
     target = _place.target()
     if target is not None:
         target.drop("capture of an SDK", error)

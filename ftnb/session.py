@@ -24,6 +24,7 @@ from .recorder import Recorder, RecorderStats
 from .store.base import Store
 
 if TYPE_CHECKING:
+    from .audit import Audit
     from .traces import EngagementHandle
 
 __all__ = ["Recording", "Session", "current", "engagement", "last", "record", "start", "stop"]
@@ -92,6 +93,11 @@ class Session:
         self.recorder.flush()
         return self._capture.assembler.turns.n_begun
 
+    def peek(self) -> tuple[int, str | None]:
+        """How many turns began, and the engagement of the last, as far as is written: it waits for nothing."""
+        turns = self._capture.assembler.turns
+        return turns.n_begun, turns.newest
+
     def n_engagements(self) -> int:
         """How many engagements began in this session."""
         self.recorder.flush()
@@ -123,20 +129,24 @@ class Session:
             close()
 
 
-def start(store: str | PathLike[str] | Store = DEFAULT_STORE) -> Session:
+def start(store: str | PathLike[str] | Store = DEFAULT_STORE, *, audit: Audit | None = None) -> Session:
     """Record every LangGraph run of this process into `store`: a path, a URL, or a store object.
 
     URLs are `sqlite:///path`, `redis://host/0#prefix` and `postgresql://host/db#table`.
 
-    Starting again with the same store changes nothing; another store takes its place from now on. Raises StoreError
-    when the store cannot be opened; what was recorded into before is then still recorded into.
+    With `audit` the store's head is signed from now on; without, it is kept all the same, and nobody has signed it.
+
+    Starting again with the same store changes nothing else; another store takes its place from now on. Raises
+    StoreError when the store cannot be opened; what was recorded into before is then still recorded into.
     """
     global _session
     if _session is not None and _same(_session, store):
         _session.resume()
+        _sign(_session.store, audit)
         logger.info("ftnb: already %s", _session.describe())
         return _session
     opened, owns = _open(store)
+    _sign(opened, audit)
     if _session is not None:
         _session._close()
     _session = Session(opened, owns_store=owns)
@@ -144,6 +154,13 @@ def start(store: str | PathLike[str] | Store = DEFAULT_STORE) -> Session:
     atexit.unregister(stop)
     atexit.register(stop)
     return _session
+
+
+def _sign(store: Store, audit: Audit | None) -> None:
+    if audit is not None:
+        from .audit import Trail
+
+        Trail(store).sign_with(audit)
 
 
 def stop() -> None:

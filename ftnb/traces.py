@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         StepMatrix,
         Variants,
     )
+    from .audit import Trail
     from .frames import Frames
     from .store.base import EngagementSummary
 
@@ -157,6 +158,15 @@ class Traces:
         if not newest:
             raise UnknownEngagementError(f"{self.store!r} holds no engagement yet; run the agent first")
         return EngagementHandle(self.store, newest[0].id)
+
+    # --- proofs ---
+
+    @property
+    def audit(self) -> Trail:
+        """What the store can prove. Raises StoreError for one that gives no proofs."""
+        from .audit import Trail
+
+        return Trail(self.store)
 
     # --- questions and sharing ---
 

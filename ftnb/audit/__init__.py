@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ._keys import Audit
+from ._report import Finding, Report
+from ._trail import Head, Trail
 from .digest import engagement_digest, verify
 
-__all__ = ["engagement_digest", "verify"]
+__all__ = ["Audit", "Finding", "Head", "Report", "Trail", "engagement_digest", "verify"]

@@ -48,12 +48,12 @@ def parse(note: str) -> TreeHead:
     text, separator, rest = note.partition("\n\n")
     lines = text.split("\n")
     try:
-        if not separator or len(lines) < 3 or not rest.endswith("\n"):
+        if not separator or len(lines) < 3 or (rest and not rest.endswith("\n")):
             raise ValueError("it has no three lines and signatures after an empty one")
         root = _base64(lines[2])
         if len(root) != 32 or not lines[1].isascii() or not lines[1].isdigit() or str(int(lines[1])) != lines[1]:
             raise ValueError("its second line is no size, or its third no root hash")
-        signatures = tuple(_signature(line) for line in rest[:-1].split("\n"))
+        signatures = tuple(_signature(line) for line in rest[:-1].split("\n")) if rest else ()
     except ValueError as error:
         raise InvalidArgumentError(f"{note[:80]!r} is no signed tree head: {error}") from error
     return TreeHead(lines[0], int(lines[1]), root, text + "\n", signatures)

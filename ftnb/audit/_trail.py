@@ -1,0 +1,119 @@
+"""What a store can prove: its head, whether everything under it still holds, and that one engagement belongs to it."""
+
+from __future__ import annotations
+
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import InvalidArgumentError, StoreError
+from . import _note
+from ._check import check
+from ._report import Report
+
+if TYPE_CHECKING:
+    from ._keys import Audit
+
+_NO_HEAD = "the store's own log is empty: nothing is sealed before a first turn ends"
+
+
+class Trail:
+    """The audit trail of one store."""
+
+    def __init__(self, store: Any) -> None:
+        """`store` must keep a log of its own with a head, as SQLite, PostgreSQL and memory do."""
+        if not getattr(store, "has_proofs", False):
+            raise StoreError(f"{store!r} gives no proofs; record into SQLite or PostgreSQL to have them")
+        self._store = store
+
+    def __repr__(self) -> str:
+        head = self._store.log_head()
+        signed = "signed" if head.note else "not signed"
+        return f"<audit trail: {head.size} entries, root {head.root.hex()[:16]}…, {signed}>"
+
+    def sign_with(self, audit: Audit) -> Trail:
+        """Sign the head from now on, beginning with it as it is. Raises as `Audit.signer` does."""
+        self._store.signer = audit.signer()
+        self._store.append_entry("signer", {"vkey": self._store.signer.vkey})
+        return self
+
+    @property
+    def vkey(self) -> str | None:
+        """The verifier key of whoever signs in this process; None: nobody does. Give it to whoever checks, by another
+        way than the store."""
+        return getattr(self._store.signer, "vkey", None)
+
+    def seal(self) -> int:
+        """Seal what is not yet: turns that still go on. How many streams were sealed."""
+        sealed: int = self._store.seal()
+        return sealed
+
+    def head(self) -> Head:
+        """The head of the store's own log, which covers every seal and receipt so far. Keep it outside the store."""
+        head = self._store.log_head()
+        return Head(head.size, head.root.hex(), head.note)
+
+    def verify(self, *, vkey: str | None = None, since: str | PathLike[str] | Head | None = None) -> Report:
+        """Check everything: records against seals, seals against the head, the head against its signature and against
+        `since`, a head that was kept (its text, or a file with it). Never raises for what it finds; see `Report`.
+
+        `vkey` None: that of whoever signs in this process. Raises InvalidArgumentError for what is no key or head.
+        """
+        return check(self._store, repr(self._store), vkey=vkey or self.vkey, since=_note_of(since))
+
+    def _repr_html_(self) -> str:
+        head = self.head()
+        rows = [("entries", str(head.size)), ("root hash", head.root), ("signed by", head.signed_by or "nobody")]
+        cells = "".join(f"<tr><th>{name}</th><td><code>{escape(value)}</code></td></tr>" for name, value in rows)
+        kinds: dict[str, int] = {}
+        for entry in self._store.store_entries():
+            kinds[entry["type"]] = kinds.get(entry["type"], 0) + 1
+        said = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or _NO_HEAD
+        return f"<table>{cells}<tr><th>holds</th><td>{escape(said)}</td></tr></table>"
+
+
+class Head:
+    """A head of a store's own log. Its text is what to keep; printed, it is that text."""
+
+    def __init__(self, size: int, root: str, note: str | None) -> None:
+        self.size = size
+        """Entries of the log."""
+        self.root = root
+        """Root hash, hex."""
+        self.note = note
+        """The signed note; None: nobody signs."""
+
+    @property
+    def text(self) -> str:
+        """The signed note, or, unsigned, the same lines without a signature."""
+        return self.note or _note.text_of("unsigned", self.size, bytes.fromhex(self.root)) + "\n"
+
+    @property
+    def signed_by(self) -> str | None:
+        """The origin that it is signed for; None: it is not signed."""
+        return None if self.note is None else _note.parse(self.note).origin
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the text to a file, outside the store. Raises StoreError."""
+        try:
+            Path(path).write_text(self.text, encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"cannot write the tree head to {str(path)!r}: {error}") from error
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _note_of(since: str | PathLike[str] | Head | None) -> str | None:
+    if since is None or isinstance(since, Head):
+        return None if since is None else since.text
+    if isinstance(since, str) and "\n" in since:
+        return since
+    try:
+        return Path(since).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"since= is a head that was kept: its text, or a file with it; {str(since)!r} cannot be read: {error}"
+        ) from error

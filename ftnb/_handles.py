@@ -242,6 +242,24 @@ class EngagementHandle(_Forwarding):
         branch = await afork(self._store, self.id, step.id, state=state, **options)
         return EngagementHandle(branch.store, branch.engagement_id)
 
+    def resume(self, answer: Any) -> EngagementHandle:
+        """Go on with this fork, which paused in this process, giving `answer` to what it asks.
+
+        Several open questions take a dict of their ids, as `Command(resume=…)` does. Raises ReplayError where this is
+        no paused fork of this process.
+        """
+        from .debug import resume
+
+        resume(self.id, answer)
+        return self
+
+    async def aresume(self, answer: Any) -> EngagementHandle:
+        """The async twin of `resume`."""
+        from .debug import aresume
+
+        await aresume(self.id, answer)
+        return self
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         try:
             return self.widget()._repr_mimebundle_(include=include, exclude=exclude)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ._cassette import safe
-from ._fork import afork, fork
+from ._fork import afork, aresume, fork, resume
 from ._replay import areplay, replay
 from ._result import Replay
 
-__all__ = ["Replay", "afork", "areplay", "fork", "replay", "safe"]
+__all__ = ["Replay", "afork", "areplay", "aresume", "fork", "replay", "resume", "safe"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import StoreError
+from ..core.errors import ReplayError, StoreError
 from ..core.marked import Marked
 from ..core.model import EngagementStatus
-from ..langgraph_adapter._drive import Drive
+from ..langgraph_adapter._drive import Drive, read
 from ..langgraph_adapter._runs import describe
 from ..langgraph_adapter._scope import Labels, Scope
 from ..langgraph_adapter.runner import recording
@@ -51,22 +51,18 @@ def place_of(task: Task) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def visits_before(recorded: Recorded, task: Task, keep: bool) -> dict[tuple[str, str], int]:
-    """How often nodes had run when `task` began; `keep`: counting what ran beside it, for it will not run again."""
+def visits_before(recorded: Recorded, task: Task, again: Collection[Task]) -> dict[tuple[str, str], int]:
+    """How often nodes had run when `task` began, without those that run `again`, and all inside them."""
+    left = {one.step_id for one in again}
     counted: Counter[tuple[str, str]] = Counter()
     for one in recorded.tasks:
-        if one is task or one.place > task.place or (not keep and _beside(one, task)):
-            continue
-        counted[one.ns, one.name] = max(counted[one.ns, one.name], one.visit)
-    for one in (task, *outer_tasks(recorded, task)):
+        if one.parent_id in left:
+            left.add(one.step_id)
+        elif one.step_id not in left and one.place < task.place:
+            counted[one.ns, one.name] = max(counted[one.ns, one.name], one.visit)
+    for one in (*again, task, *outer_tasks(recorded, task)):
         counted[one.ns, one.name] = min(counted[one.ns, one.name], one.visit - 1)
     return dict(counted)
-
-
-def _beside(one: Task, task: Task) -> bool:
-    """Whether both ran in one superstep of one graph run."""
-    same = (one.parent_id, one.turn, one.superstep) == (task.parent_id, task.turn, task.superstep)
-    return same and not one.is_called
 
 
 def writable(store: LogStore) -> LogStore:
@@ -99,16 +95,37 @@ def branch(
     labels = Labels.of(recorded.name, metadata, recorded.goals if goals else ())
     drive = Drive(outcome=EngagementStatus.COMPLETED)
     scope = Scope(labels, read_topology(graph), drive=drive, parent_id=recorded.id, visits=dict(visits))
-    made = Branch(scope, writable(store), cassette)
+    with _recorded_as(Branch(scope, writable(store), cassette), drive, graph) as made:
+        yield made
+
+
+@contextmanager
+def next_turn(
+    store: LogStore, recorded: Recorded, graph: Any, cassette: Cassette, engagement_id: str
+) -> Iterator[Branch]:
+    """Record the runs of this context as the next turn of a branch that paused."""
+    topology, where = read_topology(graph), writable(store)
+    found = read(where, engagement_id, topology)
+    if found is None:
+        raise ReplayError(f"the branch {engagement_id} is no longer in {where!r}")
+    labels = Labels.of(recorded.name)
+    drive = Drive(resumed=found[1], outcome=EngagementStatus.COMPLETED)
+    scope = Scope(labels, topology, engagement_id, drive)
+    with _recorded_as(Branch(scope, where, cassette), drive, graph) as made:
+        yield made
+
+
+@contextmanager
+def _recorded_as(made: Branch, drive: Drive, graph: Any) -> Iterator[Branch]:
     recorder = Recorder(made.store)
     try:
-        with recording(recorder, labels, graph, scope), serving(cassette):
+        with recording(recorder, made.scope.labels, graph, made.scope), serving(made.cassette):
             yield made
             if made.error is not None:
                 drive.outcome, drive.error = EngagementStatus.FAILED, describe(made.error)
             elif made.is_paused:
                 drive.outcome = EngagementStatus.PAUSED
-        recorder.label_engagement(made.engagement_id, metadata={CALLS: cassette.n_by_how()})
+        recorder.label_engagement(made.engagement_id, metadata={CALLS: made.cassette.n_by_how()})
     finally:
         if not recorder.flush():
             raise StoreError(f"the branch {made.engagement_id} could not be written to {made.store!r}")

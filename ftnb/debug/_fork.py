@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from ..core.errors import InvalidArgumentError, ReplayError
 from ..core.ids import new_id
 from ..store.base import LogStore
 from . import _edit
-from ._branch import Branch, branch, visits_before
+from ._branch import KIND, Branch, branch, next_turn, visits_before
 from ._cassette import USES, Cassette, Use
 from ._graphs import graph_with, live_graph, outer_tasks
 from ._rebuild import TASKS, Rebuild, Superstep, supersteps
@@ -19,6 +20,7 @@ from ._saver import live_saver
 
 _PUSH = "__pregel_push"
 _CHECKPOINTER = "__pregel_checkpointer"
+_MAX_KEPT = 50
 
 
 class Forking:
@@ -41,15 +43,20 @@ class Forking:
         self.store = store
         self.recorded = load(store, engagement_id)
         self.task = self.recorded.task(step_id)
-        self.user_graph = live_graph(self.recorded, graph)
+        self.origin = _origin(self.recorded)
+        known = None if self.origin is None else self.origin.user_graph
+        self.user_graph = live_graph(self.recorded, graph or known)
         self.saver = live_saver()
         self.graph = self.user_graph.copy(update={"checkpointer": self.saver})
         self.use = use
         self.changes: dict[str, Any] = {}
+        self.is_paused = False
+        self.again: list[Task] = []
+        """Recorded tasks, beside the step, that run again with it."""
         self._thread_id = self.recorded.thread_id or new_id()
         self._prepare(state)
         self.run = Run(self.graph, self.saver, self._thread_id, configured(self.recorded, config), context)
-        self.run.answers = {} if use == "live" else answers_of(self.recorded, self.task)
+        self.run.answers = {} if use == "live" else answers_of(self.recorded, self.task, self.again)
         self.cassette = cassette_of(self.recorded, use, safe_tools, model)
 
     # --- the checkpoints that it goes on from ---
@@ -76,10 +83,12 @@ class Forking:
                 self._edit(rebuilt, graph, task, state)
             saved = rebuilt.save(self.saver, config, step.number)
             if is_last and called is None:
+                keys = {one.key for one in step.tasks}
+                self.again += [one for one in self.recorded.tasks if one.key in keys]
                 return
             scheduled = self._scheduled(graph, namespace)
             task_id = self._id_of(task, scheduled)
-            self._keep(rebuilt, saved, [one for one in step.tasks if one is not task], scheduled)
+            self._keep(rebuilt, saved, [one for one in step.tasks if one.key != task.key], scheduled)
             if called is not None and is_last:
                 self._keep_called(rebuilt, saved, task, task_id)
 
@@ -88,38 +97,33 @@ class Forking:
 
     def _rebuilt(self, graph: Any, task: Task) -> tuple[Rebuild, Superstep]:
         rebuilt = Rebuild(graph, self.recorded)
+        if self.origin is not None and task.parent_id is None:
+            if self._from_saver(rebuilt, task, self.origin.saver, self.origin.run.thread_id):
+                return rebuilt, Superstep(task.superstep or 0, self._beside(task))
+            raise ReplayError(f"the checkpoint before {task} of the fork {self.recorded.id} was not kept")
         try:
-            steps = supersteps(self._run_of(task))
+            steps = supersteps(self.recorded.run_of(task))
             place = next(at for at, step in enumerate(steps) if any(one.key == task.key for one in step.tasks))
             rebuilt.before(steps, place)
         except ReplayError:
-            if not self._from_users_saver(rebuilt, task):
+            saver = getattr(self.user_graph, "checkpointer", None)
+            if task.parent_id is not None or not self._from_saver(rebuilt, task, saver, self.recorded.thread_id):
                 raise
             return rebuilt, Superstep(task.superstep or 0, self._beside(task))
         return rebuilt, steps[place]
 
     def _beside(self, task: Task) -> list[Task]:
-        same = [one for one in self._run_of(task) if (one.turn, one.superstep) == (task.turn, task.superstep)]
+        same = [one for one in self.recorded.run_of(task) if (one.turn, one.superstep) == (task.turn, task.superstep)]
         return same or [task]
 
-    def _run_of(self, task: Task) -> list[Task]:
-        """The tasks of the graph run that `task` belongs to; at the top, those of all turns."""
-        inside = [one for one in self.recorded.inside(task.parent_id) if not one.is_called]
-        if task.parent_id is None:
-            return inside
-        runs = _runs(inside)
-        return next(run for run in runs if task in run)
-
-    def _from_users_saver(self, rebuilt: Rebuild, task: Task) -> bool:
-        """Take the checkpoint that the step began from out of the graph's own checkpointer, if it is there."""
+    def _from_saver(self, rebuilt: Rebuild, task: Task, saver: Any, thread_id: str | None) -> bool:
+        """Take the checkpoint that the step began from out of a checkpointer, if it is there."""
         from langgraph.pregel._checkpoint import channels_from_checkpoint
 
-        saver = getattr(self.user_graph, "checkpointer", None)
-        known = task.checkpoint_id and self.recorded.thread_id and task.parent_id is None
-        if not known or not hasattr(saver, "get_tuple"):
+        if not task.checkpoint_id or not thread_id or not hasattr(saver, "get_tuple"):
             return False
-        config = self._config("")
-        config["configurable"]["checkpoint_id"] = task.checkpoint_id
+        place = {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": task.checkpoint_id}
+        config: Any = {"configurable": place}
         try:
             found = saver.get_tuple(config)
         except Exception:  # a saver that is closed, or only async
@@ -170,7 +174,9 @@ class Forking:
     def _keep(self, rebuilt: Rebuild, saved: Any, beside: Sequence[Task], scheduled: Sequence[Any]) -> None:
         """What ran beside an outer step, and had ended when the step inside began, is not run again."""
         for task in beside:
-            if task.status == "completed" and task.end is not None and task.end < self.task.place:
+            if not self._had_ended(task):
+                self.again.append(task)
+            else:
                 writes = rebuilt.writes_of(task.writes or (), task.update, f"what {task} wrote")
                 self.saver.put_writes(saved, writes, self._id_of(task, scheduled))
 
@@ -183,7 +189,7 @@ class Forking:
         checkpoint = unhexlify(str(saved["configurable"]["checkpoint_id"]).replace("-", ""))
         namespace = str(saved["configurable"].get("checkpoint_ns") or "")
         own = f"{outer.name}:{outer_id}"
-        inside = {outer.step_id: f"{namespace}|{own}" if namespace else own}
+        inside = dict.fromkeys(self.recorded.attempts(outer.step_id), f"{namespace}|{own}" if namespace else own)
         for task in self.recorded.tasks:
             if not task.is_called or task.parent_id not in inside:
                 continue
@@ -191,9 +197,14 @@ class Forking:
             place = (str(task.superstep), task.name, _PUSH, task_path_str(task.path[1]), str(task.path[2]))
             task_id = _xxhash_str(checkpoint, name, *place)
             inside[task.step_id] = f"{name}:{task_id}"
-            if task.status == "completed" and task.end is not None and task.end < self.task.place:
+            if self._had_ended(task):
                 writes = rebuilt.writes_of(task.writes or (), task.update, f"what {task} returned")
                 self.saver.put_writes(saved, writes, task_id)
+            else:
+                self.again.append(task)
+
+    def _had_ended(self, task: Task) -> bool:
+        return task.status == "completed" and task.end is not None and task.end < self.task.place
 
     # --- graphs inside nodes ---
 
@@ -206,8 +217,7 @@ class Forking:
             )
         name = outer.name if graph.checkpointer is True else f"{outer.name}:{outer_id}"
         base = f"{namespace}|{name}" if namespace else name
-        runs = _runs([one for one in self.recorded.inside(outer.step_id) if not one.is_called])
-        for at, run in enumerate(runs):
+        for at, run in enumerate(self.recorded.runs(outer.step_id)):
             own = f"{base}|{at}" if at else base
             if task in run:
                 return own
@@ -227,7 +237,6 @@ class Forking:
         """The context in which it runs, recorded as a branch."""
         if self.use not in USES:
             raise InvalidArgumentError(f"use={self.use!r} is unknown; known: {', '.join(USES)}")
-        keep = bool(outer_tasks(self.recorded, self.task))
         reached = {one.full for one in self.recorded.tasks if one.end is not None and one.end < self.task.place}
         return branch(
             self.store,
@@ -236,21 +245,25 @@ class Forking:
             self.cassette,
             kind="fork",
             task=self.task,
-            visits=visits_before(self.recorded, self.task, keep),
+            visits=visits_before(self.recorded, self.task, self.again),
             details={"edited": sorted(self.changes), "use": self.use},
             goals=not reached & set(self.recorded.goals),
         )
 
+    def go_on(self, engagement_id: str) -> Any:
+        """The context in which it goes on after a pause, as the next turn of its branch."""
+        return next_turn(self.store, self.recorded, self.user_graph, self.cassette, engagement_id)
+
 
 def fork(store: LogStore, engagement_id: str, step_id: str, **options: Any) -> Branch:
-    """Go on from a step in this process; see `EngagementHandle.fork`. What the agent raises ends the branch as failed."""
+    """Go on from a step in this process; see `EngagementHandle.fork`. What the agent raises fails the branch."""
     forking = Forking(store, engagement_id, step_id, **options)
     with forking.start() as made:
         try:
             made.is_paused = forking.run.go()
         except Exception as error:
             made.error = error
-    return _ended(made)
+    return _ended(made, forking)
 
 
 async def afork(store: LogStore, engagement_id: str, step_id: str, **options: Any) -> Branch:
@@ -261,10 +274,70 @@ async def afork(store: LogStore, engagement_id: str, step_id: str, **options: An
             made.is_paused = await forking.run.ago()
         except Exception as error:
             made.error = error
-    return _ended(made)
+    return _ended(made, forking)
 
 
-def _ended(made: Branch) -> Branch:
+def resume(engagement_id: str, answer: Any) -> Branch:
+    """Go on with a fork that paused, in the process that made it; see `EngagementHandle.resume`."""
+    forking = _paused(engagement_id)
+    with forking.go_on(engagement_id) as made:
+        try:
+            made.is_paused = forking.run.go(_answering(answer))
+        except Exception as error:
+            made.error = error
+    return _ended(made, forking)
+
+
+async def aresume(engagement_id: str, answer: Any) -> Branch:
+    """The async twin of `resume`."""
+    forking = _paused(engagement_id)
+    with forking.go_on(engagement_id) as made:
+        try:
+            made.is_paused = await forking.run.ago(_answering(answer))
+        except Exception as error:
+            made.error = error
+    return _ended(made, forking)
+
+
+def _answering(answer: Any) -> Any:
+    from langgraph.types import Command
+
+    return Command(resume=answer)
+
+
+_kept: OrderedDict[str, Forking] = OrderedDict()
+"""The latest forks of this process, by their engagement, with the checkpoints that they made."""
+
+
+def _paused(engagement_id: str) -> Forking:
+    forking = _kept.get(engagement_id)
+    if forking is None or not forking.is_paused:
+        raise ReplayError(
+            f"engagement {engagement_id} is no fork that is paused in this process; an ordinary conversation goes on "
+            "with its own graph: app.invoke(Command(resume=…), config)"
+        )
+    return forking
+
+
+def _origin(recorded: Recorded) -> Forking | None:
+    """The fork that made an engagement; None: it is no branch. Raises ReplayError."""
+    kind = recorded.metadata.get(KIND)
+    if kind == "replay":
+        raise ReplayError(f"{recorded.id} is the replay of one step; fork the engagement {recorded.parent_id} there")
+    if kind == "fork" and recorded.id not in _kept:
+        raise ReplayError(
+            f"{recorded.id} is a fork, and the state that it began from is gone with the process that made it (or "
+            f"{_MAX_KEPT} forks later); fork the engagement {recorded.parent_id} again"
+        )
+    return _kept[recorded.id] if kind == "fork" else None
+
+
+def _ended(made: Branch, forking: Forking) -> Branch:
+    forking.is_paused = made.is_paused and made.error is None
+    _kept[made.engagement_id] = forking
+    _kept.move_to_end(made.engagement_id)
+    while len(_kept) > _MAX_KEPT:
+        _kept.popitem(last=False)
     if made.cassette.refused:
         raise ReplayError(
             f"{made.cassette.refused[0]}. The branch {made.engagement_id} was recorded up to there"
@@ -291,16 +364,6 @@ def configured(recorded: Recorded, config: Mapping[str, Any] | None) -> dict[str
     return {**given, "configurable": {**known, **(given.get("configurable") or {})}}
 
 
-def _runs(tasks: Sequence[Task]) -> list[list[Task]]:
-    """Tasks right inside one step, by the graph run that they belong to: each begins with its entry."""
-    runs: list[list[Task]] = []
-    for task in tasks:
-        if task.entry is not None or not runs:
-            runs.append([])
-        runs[-1].append(task)
-    return runs
-
-
 def _resent(rebuilt: Rebuild, task: Task, packet: Mapping[str, Any], sent: Mapping[str, Any]) -> list[Any]:
     """The packets that wait to be worked on, with that of `task` edited."""
     from langgraph.types import Send
@@ -312,8 +375,6 @@ def _resent(rebuilt: Rebuild, task: Task, packet: Mapping[str, Any], sent: Mappi
 
 def supersteps_before(recorded: Recorded, graph: Any, task: Task) -> Rebuild:
     """The channels of `graph` as they were when `task` began. Raises ReplayError."""
-    inside = [one for one in recorded.inside(task.parent_id) if not one.is_called]
-    own = inside if task.parent_id is None else next(run for run in _runs(inside) if task in run)
-    steps, rebuilt = supersteps(own), Rebuild(graph, recorded)
+    steps, rebuilt = supersteps(recorded.run_of(task)), Rebuild(graph, recorded)
     rebuilt.before(steps, next(at for at, step in enumerate(steps) if any(one.key == task.key for one in step.tasks)))
     return rebuilt

@@ -45,7 +45,7 @@ class Call:
     """prompt, completion, total."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Task:
     """One execution of a node."""
 
@@ -140,8 +140,32 @@ class Recorded:
         return found
 
     def inside(self, parent_id: str | None) -> list[Task]:
-        """The tasks right inside a step, or at the top (None), in order."""
-        return [task for task in self.tasks if task.parent_id == parent_id]
+        """The tasks right inside a step, or at the top (None), in order; of all attempts of that step."""
+        if parent_id is None:
+            return [task for task in self.tasks if task.parent_id is None]
+        attempts = self.attempts(parent_id)
+        return [task for task in self.tasks if task.parent_id in attempts]
+
+    def attempts(self, step_id: str) -> set[str]:
+        """Ids of all attempts of a step."""
+        task = self.by_id.get(step_id)
+        return {step_id} if task is None else {one.step_id for one in self.tasks if one.key == task.key}
+
+    def runs(self, parent_id: str | None) -> list[list[Task]]:
+        """The tasks right inside a step, by the graph run that they belong to; at the top, those of all turns as one."""
+        inside = [task for task in self.inside(parent_id) if not task.is_called]
+        if parent_id is None:
+            return [inside]
+        runs: list[list[Task]] = []
+        for task in inside:
+            if task.entry is not None or not runs:
+                runs.append([])
+            runs[-1].append(task)
+        return runs
+
+    def run_of(self, task: Task) -> list[Task]:
+        """The tasks of the graph run that `task` belongs to."""
+        return next((run for run in self.runs(task.parent_id) if task in run), [task])
 
     # --- reading ---
 

@@ -199,7 +199,7 @@ class Replaying:
             self._cassette(),
             kind="replay",
             task=self.task,
-            visits=_as_alone(visits_before(self.recorded, self.task, True), self.task),
+            visits=_as_alone(visits_before(self.recorded, self.task, ()), self.task),
             details={"edited": sorted(map(str, self.changes)), "use": self.use},
         )
 

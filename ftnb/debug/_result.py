@@ -47,7 +47,7 @@ class Replay:
         """The step of the last repetition."""
         return self.branch.step(self._task_at(-1).step_id)
 
-    def _task(self, place: int = -1) -> Task:
+    def _found(self, place: int) -> Task:
         """The step of a repetition, the last attempt of it."""
         found = [task for task in self._runs[place].tasks if task.name == self._task.name]
         top = [task for task in found if self._task.is_called or task.parent_id is None]
@@ -64,7 +64,7 @@ class Replay:
 
     def _task_at(self, place: int) -> Task:
         if place not in self._tasks:
-            self._tasks[place] = self._task(place)
+            self._tasks[place] = self._found(place)
         return self._tasks[place]
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,13 +84,14 @@ class Run:
         )
 
 
-def answers_of(recorded: Recorded, since: Task) -> dict[str, list[Any]]:
-    """What people answered from the first attempt of a task on, by what they were asked."""
+def answers_of(recorded: Recorded, since: Task, beside: Sequence[Task] = ()) -> dict[str, list[Any]]:
+    """What people answered from the first attempt of a task, and of those beside it, on, by what they were asked."""
     found: dict[str, list[Any]] = defaultdict(list)
-    first = min((one.place for one in recorded.tasks if one.key == since.key), default=since.place)
-    outers = {one.step_id for one in outer_tasks(recorded, since)}
+    keys = {one.key for one in (since, *beside)}
+    first = min(one.place for one in recorded.tasks if one.key in keys)
+    outers = {one.key for one in outer_tasks(recorded, since)}
     for task in recorded.tasks:
-        if task.place < first and task.step_id not in outers:
+        if task.place < first and task.key not in outers:
             continue
         again = [one for one in recorded.tasks if one.key == task.key and one.attempt == task.attempt + 1]
         if not task.questions or not again or not again[0].answers:

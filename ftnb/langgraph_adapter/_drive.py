@@ -47,6 +47,13 @@ class Resumed:
             steps.take(one.id, one.name, one.ns, one.visit, one.attempt, one.status is StepStatus.COMPLETED)
         return steps.resumed(engagement.name, dict(engagement.metadata), engagement.topology)
 
+    @classmethod
+    def of_engaged(cls, engaged: Any) -> Resumed:
+        """From an engagement that this process has begun (`_runs.Engaged`)."""
+        return cls(
+            engaged.name, engaged.metadata, engaged.topology, engaged.visits, engaged.last, frozenset(), engaged.parked
+        )
+
 
 def read(store: Store, engagement_id: str, topology: Topology) -> tuple[EngagementStatus, Resumed] | None:
     """Where an engagement in `store` stands, and what must be known to go on with it on the graph `topology`.

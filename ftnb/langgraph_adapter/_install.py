@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import Any
 
 _HOOKS_MODULE = "langchain_core.tracers.context"
-_PATCHES = (f"{__package__}.tap", f"{__package__}._pools")
+_REMOTE_MODULE = "langgraph.pregel.remote"
+_AWAITED = (_HOOKS_MODULE, _REMOTE_MODULE)
+_PATCHES = (f"{__package__}.tap", f"{__package__}._pools", f"{__package__}.remote")
 _lock = threading.Lock()
 _wanted = 0
 """How many want the hook: the session, and each explicit run."""
@@ -31,10 +33,13 @@ def acquire(on_ready: Callable[[], None] | None = None) -> None:
         if on_ready is not None:
             _on_ready.append(on_ready)
         ready = _HOOKS_MODULE in sys.modules
-        if not ready and not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
+        missing = any(name not in sys.modules for name in _AWAITED)
+        if missing and not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Waiting())
     if ready:
         _install()
+    if _REMOTE_MODULE in sys.modules:
+        _install_remote()
 
 
 def release() -> None:
@@ -78,14 +83,20 @@ def _install() -> None:
         call()
 
 
+def _install_remote() -> None:
+    from . import remote
+
+    remote.install()
+
+
 class _Waiting(MetaPathFinder):
-    """Notices the import of LangChain's hooks."""
+    """Notices the import of LangChain's hooks, and of LangGraph's remote graphs."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """The ordinary spec, whose loader tells us when it is done."""
-        if name != _HOOKS_MODULE:
+        if name not in _AWAITED:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -109,13 +120,17 @@ class _Telling(Loader):
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
-        _after_import()
+        if all(name in sys.modules for name in _AWAITED):
+            sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
+        _after_import(module.__name__)
 
 
-def _after_import() -> None:
+def _after_import(name: str) -> None:
     try:
-        _install()
+        if name == _HOOKS_MODULE:
+            _install()
+        else:
+            _install_remote()
     except Exception as error:  # the user's import must not fail because of us
         import logging
 

@@ -319,9 +319,7 @@ class Trace:
 
 def _next_turn(engaged: Engaged, labels: Labels) -> Scope:
     """A block that goes on with an engagement."""
-    resumed = Resumed(
-        engaged.name, engaged.metadata, engaged.topology, engaged.visits, engaged.last, frozenset(), engaged.parked
-    )
+    resumed = Resumed.of_engaged(engaged)
     return Scope(labels, engagement_id=engaged.engagement_id, resumed=resumed, after=engaged.stream)
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import polars as pl
 
 from ._engines import head_rows
-from ._funnel_spec import Item, Spec
+from ._funnel_spec import Item, Spec, earlier_alike, stops_after
 
 PAYLOAD = ("t", "d", "turn", "row")
 """What is told of each execution that reached a step: its time (us), its duration (us), its turn, its row."""
@@ -66,20 +66,14 @@ class Rows:
 
     @cached_property
     def _next(self) -> dict[frozenset[str], pl.Series]:
-        wanted = {frozenset(item.names) for item in self.spec.items} | set(self.spec.blocked)
-        wanted |= {self.blocked_between(i, i + 1) for i in range(len(self.spec.mandatory))}
+        wanted = {frozenset(item.names) for item in self.spec.items}
+        wanted |= {stops_after(self.spec, i) for i in range(len(self.spec.mandatory))}
         keys = [key for key in wanted if key]
         row = pl.int_range(pl.len())
         found = self.frame.select(
             pl.when(is_any(key)).then(row).backward_fill().alias(str(k)) for k, key in enumerate(keys)
         )
         return {key: found[str(k)] for k, key in enumerate(keys)}
-
-    def blocked_between(self, i: int, j: int) -> frozenset[str]:
-        """Names that must not come between the i-th and the j-th mandatory step."""
-        places = [*self.spec.mandatory, len(self.spec.items) - 1]
-        empty: frozenset[str] = frozenset()
-        return empty.union(*self.spec.blocked[places[i] : places[j]])
 
     def at_or_after(self, names: frozenset[str], rows: pl.Series, end: pl.Series) -> pl.Series:
         """The first execution of any of `names` at or below each of `rows`, before `end`; null when there is none."""
@@ -172,12 +166,6 @@ def _any(rows: Rows) -> pl.DataFrame:
     return _once(rows, reached)
 
 
-def earlier_alike(spec: Spec, k: int) -> int:
-    """How many steps like the k-th need an execution before it gets one; optional ones take none from others."""
-    names = set(spec.items[k].names)
-    return sum(set(other.names) == names and not other.optional for other in spec.items[:k])
-
-
 def _in_order(rows: Rows) -> pl.DataFrame:
     begun = _begun(rows)
     if rows.spec.mode == "strict":
@@ -250,7 +238,7 @@ def _by_completions(rows: Rows, begun: pl.DataFrame) -> Found:
         done = _column(rows.n, at[places[goal]], at[places[goal]])
         for j in range(goal - 1, -1, -1):
             here, after = at[places[j]], spec.items[places[j + 1]]
-            then = _next_open(rows, done, rows.blocked_between(j, j + 1), here, ends.gather(here))
+            then = _next_open(rows, done, stops_after(spec, j), here, ends.gather(here))
             if after.within_us is not None:
                 then = where(then, rows.t.gather(then) - rows.t.gather(here) <= after.within_us)
             done = _column(rows.n, here, done.gather(then))
@@ -322,7 +310,7 @@ def _options(rows: Rows, begun: pl.DataFrame, found: Found) -> Found:
             found[after].is_not_null(), begun["end"]
         )  # fmt: skip
         then = rows.at_or_after(frozenset(item.names), found[before] + 1, end)
-        blocked = rows.blocked_between(places.index(before), places.index(before) + 1)
+        blocked = stops_after(spec, places.index(before))
         if blocked:
             stop = rows.at_or_after(blocked, found[before] + 1, begun["end"])
             then = where(then, stop.is_null() | (stop >= then))

@@ -107,7 +107,7 @@ def micros(column: str, schema: dict[str, Any]) -> pl.Expr:
     """A column of milliseconds as integer microseconds, in which sums are exact whatever their order."""
     if column not in schema:
         return pl.lit(None, pl.Int64)
-    return (pl.col(column).cast(pl.Float64) * 1000).fill_nan(None).round().cast(pl.Int64)
+    return (pl.col(column).cast(pl.Float64) * 1000).fill_nan(None).round(mode="half_away_from_zero").cast(pl.Int64)
 
 
 def kept(schema: dict[str, Any], spec: Spec) -> pl.Expr | None:

@@ -84,6 +84,41 @@ class Spec:
         return [k for k, item in enumerate(self.items) if not item.optional]
 
 
+def earlier_alike(spec: Spec, k: int) -> int:
+    """How many steps like the k-th need an execution before it gets one; optional ones take none from others."""
+    names = set(spec.items[k].names)
+    return sum(set(other.names) == names and not other.optional for other in spec.items[:k])
+
+
+def options_after(spec: Spec, i: int) -> list[int]:
+    """Places of the optional steps between the i-th mandatory step and the next."""
+    places = [*spec.mandatory, len(spec.items)]
+    return list(range(places[i] + 1, places[i + 1]))
+
+
+def stops_after(spec: Spec, i: int) -> frozenset[str]:
+    """Names that must not come between the i-th mandatory step and the next; behind the last one, anywhere."""
+    places = [*spec.mandatory, len(spec.items) - 1]
+    empty: frozenset[str] = frozenset()
+    return empty.union(*spec.blocked[places[i] : places[i + 1]])
+
+
+WIDTH = 4
+"""Integers with which an SQL engine tells of one execution: its row, its time, its duration, its turn."""
+
+
+def width_of(spec: Spec, i: int) -> int:
+    """Integers that tell of the i-th mandatory step, with the optional ones behind it and what stops these."""
+    options = len(options_after(spec, i))
+    return WIDTH * (1 + options) + (1 if options and stops_after(spec, i) else 0)
+
+
+def candidates(spec: Spec, k: int) -> list[int]:
+    """Places of the steps that may be the next after the k-th: the optional ones behind it, and one that is not."""
+    after = next((m for m in spec.mandatory if m > k), len(spec.items) - 1)
+    return list(range(k + 1, after + 1))
+
+
 def spec_of(
     order: object,
     *,

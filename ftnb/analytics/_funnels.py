@@ -3,234 +3,196 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from datetime import datetime
+from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, Field
 
-from ..core.errors import InvalidArgumentError, UnknownStepError
-from ._html import funnel_table
-from ._source import Source, Tables, tables_of
+from ..core.errors import UnknownStepError
+from ._engines import PolarsSteps
+from ._funnel_cost import PriceSource, call_costs
+from ._funnel_numbers import UNFINISHED, Evidence, numbers
+from ._funnel_reach import Reach, reach_of
+from ._funnel_reading import Reading, chosen, ensure_clock, ensure_zones, latest, moment_us, reading_of
+from ._funnel_result import Funnel, FunnelGroup, FunnelStep
+from ._funnel_spec import Attempts, Mode, Spec, Step, Window, optional, spec_of
+from ._funnel_split import grouped, needed_columns
+from ._intervals import checked_confidence
+from ._source import Source
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from ..figures.theme import Theme
-
-Mode = Literal["visited", "ordered"]
-_UNFINISHED = ("active", "paused")
-
-
-class FunnelStep(BaseModel):
-    """One step of a funnel, over all engagements that were considered."""
-
-    name: str
-    reached: int
-    """Engagements that reached it."""
-    dropped: int
-    """`visited`: engagements whose recorded `dropped_at` is this step. `ordered`: engagements that got this far and no
-    further, and will not: they ended."""
-    conversion_rate: float | None
-    """`(reached - dropped) / reached`; 0 when nobody reached it, None for the last step."""
-    avg_duration_ms: float | None
-    """Mean over the engagements that reached it, of the execution that reached it; None when none was measured."""
-    total_tokens: int
-    """Tokens over all visits and attempts of that node, in all engagements considered."""
-    step_conversion_rate: float | None = None
-    """Of the engagements that reached the step before, the share that reached this one; None for the first step, and
-    when nobody reached the step before."""
-    overall_conversion_rate: float | None = None
-    """Of the engagements that reached the first step, the share that reached this one; None when nobody did."""
-    continuation_rate: float | None = None
-    """`(reached - dropped) / reached`, for every step; None when nobody reached it."""
-    n_visits: int = 0
-    """Executions of that node, in all engagements considered; retries and resumes of one visit count once."""
-    median_duration_ms: float | None = None
-    """As `avg_duration_ms`, the median."""
-    censored: int = 0
-    """Engagements that got this far and are still active or paused: they may yet get further, and are no drop-offs."""
-
-
-class Funnel(BaseModel):
-    """A funnel over an ordered list of step names. As the last expression of a notebook cell it shows itself."""
-
-    order: list[str]
-    total: int
-    """Engagements considered."""
-    steps: list[FunnelStep]
-    mode: Mode = Field(default="visited")
-
-    def frame(self) -> pl.DataFrame:
-        """One row a step, in order: `k` (from 1) and the fields of `FunnelStep`."""
-        rows = [{"k": k, **step.model_dump()} for k, step in enumerate(self.steps, start=1)]
-        return pl.DataFrame(rows, schema=_FRAME_SCHEMA)
-
-    def figure(self, *, theme: Theme = "light") -> go.Figure:
-        """The Plotly figure of it."""
-        from ..figures import funnel_figure
-
-        return funnel_figure(self.frame(), title=self._title(), theme=theme)
-
-    def _title(self) -> str:
-        engagements = "engagement" if self.total == 1 else "engagements"
-        return f"Funnel of {self.total:,} {engagements}, {self.mode}"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {
-            "text/plain": repr(self),
-            "text/html": funnel_table(self._title(), [step.model_dump() for step in self.steps]),
-            "application/vnd.plotly.v1+json": _plain_json(self.figure()),
-        }
-
-
-_FRAME_SCHEMA: dict[str, Any] = {
-    "k": pl.Int64, "name": pl.String, "reached": pl.Int64, "dropped": pl.Int64, "conversion_rate": pl.Float64,
-    "avg_duration_ms": pl.Float64, "total_tokens": pl.Int64, "step_conversion_rate": pl.Float64,
-    "overall_conversion_rate": pl.Float64, "continuation_rate": pl.Float64, "n_visits": pl.Int64,
-    "median_duration_ms": pl.Float64, "censored": pl.Int64,
-}  # fmt: skip
-
-
-def _plain_json(figure: go.Figure) -> Any:
-    import orjson
-
-    return orjson.loads(figure.to_json())
+__all__ = ["Funnel", "FunnelGroup", "FunnelStep", "funnel", "optional"]
 
 
 def funnel(
-    source: Source, order: Sequence[str], *, where: Mapping[str, Any] | None = None, mode: Mode = "visited"
+    source: Source,
+    order: Sequence[Step],
+    *,
+    where: Mapping[str, Any] | None = None,
+    mode: Mode = "visited",
+    within: Window | None = None,
+    step_within: Mapping[str, Window] | None = None,
+    exclude: Iterable[str] | Mapping[str, tuple[str, str]] | None = None,
+    attempts: Attempts = "best",
+    by: Any = None,
+    nested: bool = True,
+    prices: PriceSource | None = None,
+    as_of: datetime | None = None,
+    confidence: float = 0.95,
 ) -> Funnel:
-    """How many engagements reached each step of `order`.
+    """How many engagements reached each step of `order`, where the others stopped, and what that cost.
 
-    `source` is a store, opened traces, or the frames (steps, engagements), whose rows are in the order of execution.
-    `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Model calls that
-    were recorded outside any workflow are left out, unless `where` says `standalone`. Modes:
+    `source` is a store, opened traces, a path, or frames (steps, engagements, events; steps alone will do) of polars,
+    pandas, DuckDB, Spark; rows are in the order of execution, in DuckDB and Spark by a column `seq`.
+
+    An entry of `order` is a step's name, a tuple of alternatives, or `optional("refine")`. Modes:
 
     - `visited`: an engagement reached a step when it executed it at all, whatever else it did and in what order.
-    - `ordered`: it executed the steps in this order, one execution a step, others in between allowed. A retry or a
-      resume is no execution of its own. Order is that of the log, never the clock.
+    - `ordered`: it executed the steps in this order, one execution a step; others in between do not matter.
+    - `strict`: as `ordered`, with no other step in between; steps before and after do not matter.
+    - `any`: it reached a step when it executed it and all steps before it in `order`, in whatever order.
+
+    A retry or a resume is no execution of its own. Order is that of the log, never the clock; where the clock went
+    back, no time has passed.
+
+    - `within` ("1h", a timedelta): the longest time from the first step, inclusive; `step_within={"search": "5m"}`: the
+      longest time to that step from the one before it that cannot be left out.
+    - `exclude=["escalate"]`: steps that must not come between two steps of the funnel; a dict says between which:
+      `{"escalate": ("search", "submitted")}`.
+    - `attempts`: every execution of the first step begins an attempt. `best` counts for each engagement the one that
+      got furthest (the first of these), `first` the first. `every` counts attempts in place of engagements; there, the
+      next execution of the first step ends an attempt.
+    - `nested=False` leaves out steps inside subgraphs and inside other steps.
+    - `by` splits: a metadata key, a column of the engagements, a label of annotations, `"model"`, a dict of engagement
+      ids, a frame of ids and values, or a column in the order of `.engagements()`.
+    - `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Model calls
+      recorded outside any workflow are left out, unless `where` says `standalone`.
+    - `prices` gives money: see `Prices`. Of an unknown model the cost is unknown, and counted so.
+    - `as_of`: when it is judged whether a window can still be met; the last time in the source when None.
 
     A step that nobody reached counts 0. A name that is neither recorded nor declared in any graph raises
-    UnknownStepError (frames do not know the graphs, so there it counts 0); an empty order raises InvalidArgumentError.
+    UnknownStepError (frames do not know the graphs, so there it counts 0); what cannot be asked, InvalidArgumentError.
     """
-    names = _checked(order, mode)
-    tables = tables_of(source, where)
-    _ensure_known(names, tables)
-    numbered = tables.engagements.select("engagement_id", "status", "dropped_at").with_row_index("eng")
-    steps = tables.steps.join(numbered.select("engagement_id", "eng"), on="engagement_id", maintain_order="left")
-    executions = _executions(steps)
-    hits = _hits(executions, names, mode)
-    ends = _ends(numbered, hits)
-    spent = dict(steps.group_by("name").agg(pl.col("total_tokens").sum()).iter_rows())
-    n_visits = dict(executions.group_by("name").agg(pl.len()).iter_rows())
-    rows = [
-        _funnel_step(k, names, hits, ends, mode, total_tokens=spent.get(name, 0), n_visits=n_visits.get(name, 0))
-        for k, name in enumerate(names)
-    ]
-    return Funnel(order=names, total=numbered.height, steps=rows, mode=mode)
+    spec = spec_of(order, mode=mode, within=within, step_within=step_within, exclude=exclude, attempts=attempts,
+                   nested=nested)  # fmt: skip
+    checked_confidence(confidence)
+    moment = None if as_of is None else moment_us(as_of)
+    reading = reading_of(source)
+    ensure_zones(reading)
+    if spec.needs_clock:
+        ensure_clock(reading)
+    columns = ["status", "dropped_at", "total_tokens", *needed_columns(by, reading)]
+    engagements, is_part = chosen(reading, where, columns)
+    if by is not None:
+        engagements = grouped(engagements, by, reading)
+    engagements = engagements.drop("metadata", strict=False)
+    reach = reach_of(reading.steps, spec, by_engagement=is_part or by is not None)
+    _ensure_known(spec, reach, reading)
+    calls = None if prices is None else call_costs(reading, spec, prices)
+    evidence = _evidence(spec, engagements, reach, calls, moment if moment is not None else _now(spec, reading))
+    groups = None
+    if by is not None:
+        groups = [
+            FunnelGroup(value=value, total=part.engagements.height, steps=_steps(part, confidence))
+            for value, part in _parts(evidence)
+        ]
+    result = Funnel(
+        order=[item.label for item in spec.items],
+        total=engagements.height,
+        steps=_steps(evidence, confidence),
+        mode=mode,
+        attempts=attempts,
+        n_attempts=evidence.paths.height if attempts == "every" else None,
+        confidence=confidence,
+        groups=groups,
+    )
+    return result.backed_by(evidence, reading)
 
 
-def _checked(order: object, mode: str) -> list[str]:
-    if mode not in get_args(Mode):
-        raise InvalidArgumentError(f"no funnel mode {mode!r}; modes: {', '.join(get_args(Mode))}")
-    if isinstance(order, str) or not isinstance(order, Iterable) or not all(isinstance(name, str) for name in order):
-        raise InvalidArgumentError(f"the order of a funnel is a list of step names; got {order!r}")
-    names = list(order)
-    if not names:
-        raise InvalidArgumentError("the order of a funnel is empty; give at least one step name")
-    return names
+def _steps(evidence: Evidence, confidence: float) -> list[FunnelStep]:
+    return [FunnelStep(**row) for row in numbers(evidence, confidence)]
 
 
-def _ensure_known(names: list[str], tables: Tables) -> None:
-    missing = set(names) - tables.recorded
-    if not missing or tables.declared is None:
+def _now(spec: Spec, reading: Reading) -> int | None:
+    return latest(reading) if spec.within_us is not None else None
+
+
+def _ensure_known(spec: Spec, reach: Reach, reading: Reading) -> None:
+    seen = set(reach.spent["name"])
+    missing = [name for name in spec.names if name not in seen]
+    if not missing or reading.declared is None:
         return
+    recorded = _recorded(reading)
+    missing = [name for name in missing if name not in recorded]
     declared: set[str] = set()
-    for name in tables.declared():
+    for name in reading.declared() if missing else ():
         declared.add(name)
-        missing.discard(name)
-        if not missing:
-            return
-    first = next(name for name in names if name in missing)
-    raise UnknownStepError.of(first, declared | tables.recorded, "any graph or record of these engagements")
+        if name in missing:
+            missing.remove(name)
+            if not missing:
+                return
+    if missing:
+        raise UnknownStepError.of(missing[0], declared | recorded, "any graph or record of these engagements")
 
 
-def _executions(steps: pl.DataFrame) -> pl.DataFrame:
-    """The steps without retries and resumes, with their row position `pos`, which is their order."""
-    node = ["eng", "ns", "name"]
-    rows = steps.select(*node, "attempt", "duration_ms").with_row_index("pos")
-    # The first attempt may be lost: what is left of that visit stands for it.
-    first = pl.col("pos") == pl.col("pos").min().over(node)
-    again = pl.col("attempt") > 1
-    return rows.filter(~again | first) if rows.select(again.any()).item() else rows
+def _recorded(reading: Reading) -> set[str]:
+    steps = reading.steps
+    if isinstance(steps, PolarsSteps):
+        return set(steps.ask(pl.col("name").cast(pl.String).unique())["name"].drop_nulls())
+    return set(steps.query("SELECT DISTINCT name FROM steps")["name"].drop_nulls())
 
 
-def _hits(executions: pl.DataFrame, names: list[str], mode: Mode) -> list[pl.DataFrame]:
-    """For each step of the funnel, the execution that reached it: `eng`, `pos`, `duration_ms`, a row an engagement.
+def _evidence(
+    spec: Spec, engagements: pl.DataFrame, reach: Reach, calls: pl.DataFrame | None, now_us: int | None
+) -> Evidence:
+    """What the funnel counts, of the engagements that were asked for."""
 
-    In order, the earliest execution after the one that reached the step before: with no time limit, no later choice
-    could get further.
-    """
-    by_name = executions.filter(pl.col("name").is_in(names)).partition_by("name", as_dict=True)
-    hits: list[pl.DataFrame] = []
-    for k, name in enumerate(names):
-        rows = by_name.get((name,), executions.clear())
-        if mode == "ordered" and k > 0:
-            before = hits[-1].select("eng", pl.col("pos").alias("before"))
-            rows = rows.join(before, on="eng", maintain_order="left").filter(pl.col("pos") > pl.col("before"))
-        hits.append(rows.unique("eng", keep="first", maintain_order=True).select("eng", "pos", "duration_ms"))
-    return hits
+    paths = reach.paths.join(engagements, on="engagement_id", how="inner", maintain_order="left")
+    places = range(len(spec.items))
+    furthest = pl.max_horizontal(pl.when(pl.col(f"x{k}")).then(k) for k in places)
+    going = pl.col("status").is_in(UNFINISHED)
+    if spec.within_us is not None and now_us is not None:
+        # Who was recorded as dropped is no question of time.
+        young = (now_us - pl.col("t0") < spec.within_us) & pl.col("dropped_at").is_null()
+        going = going | young.fill_null(False)
+    paths = paths.with_columns(furthest.alias("furthest"), (going.fill_null(False) & pl.col("is_last")).alias("open"))
+    if reach.turns is not None:
+        paths = _with_waits(paths, reach.turns, len(spec.items))
+    spent = reach.spent
+    if "engagement_id" in spent.columns:
+        spent = spent.join(engagements.select("engagement_id"), on="engagement_id", how="semi")
+    if calls is not None:
+        calls = calls.join(engagements.select("engagement_id"), on="engagement_id", how="semi")
+    return Evidence(spec, engagements, paths, spent, calls)
 
 
-def _ends(engagements: pl.DataFrame, hits: list[pl.DataFrame]) -> pl.DataFrame:
-    """For each engagement the furthest step that it reached (`furthest`, from 0; null: none) and how it stands."""
-    levels = pl.concat([rows.select("eng", pl.lit(k).alias("furthest")) for k, rows in enumerate(hits)])
-    furthest = levels.group_by("eng").agg(pl.col("furthest").max())
-    unfinished = pl.col("status").is_in(_UNFINISHED).alias("unfinished")
-    return engagements.join(furthest, on="eng", how="left").select("eng", "furthest", "dropped_at", unfinished)
-
-
-def _funnel_step(
-    k: int,
-    names: list[str],
-    hits: list[pl.DataFrame],
-    ends: pl.DataFrame,
-    mode: Mode,
-    *,
-    total_tokens: int,
-    n_visits: int,
-) -> FunnelStep:
-    is_last, here = k == len(names) - 1, hits[k]
-    reached = here.height
-    stopped = ends.filter((pl.col("furthest") == k) & (not is_last))
-    censored = stopped.filter("unfinished").height
-    if mode == "ordered":
-        dropped = stopped.height - censored
-    else:
-        dropped = ends.filter(pl.col("dropped_at") == names[k]).height
-    durations = here["duration_ms"].drop_nulls()
-    # A foreign log may name a drop-off that it has no step for; a rate stays a rate.
-    continued = max(reached - dropped, 0) / reached if reached else None
-    return FunnelStep(
-        name=names[k],
-        reached=reached,
-        dropped=dropped,
-        conversion_rate=None if is_last else continued or 0.0,
-        avg_duration_ms=_number(durations.mean()),
-        total_tokens=total_tokens,
-        step_conversion_rate=_share(here, hits[k - 1]) if k else None,
-        overall_conversion_rate=_share(here, hits[0]),
-        continuation_rate=continued,
-        n_visits=n_visits,
-        median_duration_ms=_number(durations.median()),
-        censored=censored,
+def _with_waits(paths: pl.DataFrame, turns: pl.DataFrame, n: int) -> pl.DataFrame:
+    """`w{k}`: how long the agent had waited between turns, up to the turn in which step k was reached (us)."""
+    ordered = turns.sort("engagement_id", "turn")
+    same = pl.col("engagement_id") == pl.col("engagement_id").shift(1)
+    gap = pl.when(same).then(pl.col("begun") - pl.col("over").shift(1)).fill_null(0).clip(lower_bound=0)
+    waits = ordered.with_columns(gap.alias("gap")).select(
+        "engagement_id", "turn", pl.col("gap").cum_sum().over("engagement_id").alias("w")
+    )
+    for k in range(n):
+        here = waits.rename({"turn": f"turn{k}", "w": f"w{k}"})
+        paths = paths.join(here, on=["engagement_id", f"turn{k}"], how="left", maintain_order="left")
+    reached = (pl.col(f"turn{k}").is_not_null() for k in range(n))
+    return paths.with_columns(
+        pl.when(is_there).then(pl.col(f"w{k}").fill_null(0)).alias(f"w{k}") for k, is_there in enumerate(reached)
     )
 
 
-def _share(here: pl.DataFrame, before: pl.DataFrame) -> float | None:
-    """Of the engagements in `before`, the share that is also `here`; None when there are none."""
-    return here.join(before, on="eng", how="semi").height / before.height if before.height else None
+def _parts(evidence: Evidence) -> list[tuple[Any, Evidence]]:
+    """The evidence of each group, in order of the values; engagements without one come last."""
+    groups = evidence.engagements["group"].unique().sort(nulls_last=True)
+    return [(value, part_of(evidence, value)) for value in groups]
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def part_of(evidence: Evidence, value: Any) -> Evidence:
+    """The evidence of one group."""
+    is_here = pl.col("group").eq_missing(pl.lit(value))
+    engagements = evidence.engagements.filter(is_here)
+    ids = engagements.select("engagement_id")
+    calls = None if evidence.calls is None else evidence.calls.join(ids, on="engagement_id", how="semi")
+    spent = evidence.spent.join(ids, on="engagement_id", how="semi")
+    return Evidence(evidence.spec, engagements, evidence.paths.filter(is_here), spent, calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,15 +50,26 @@ class SqlSteps:
         return f"unix_micros({quoted(self, column)})"
 
     def array(self, *values: str) -> str:
-        """An array of these expressions."""
-        inner = ", ".join(values)
+        """An array of these integers."""
+        inner = ", ".join(f"CAST({value} AS BIGINT)" for value in values)
         return f"[{inner}]" if self.engine == "duckdb" else f"array({inner})"
 
-    def joined(self, first: str, second: str) -> str:
-        """Two arrays one after the other; null counts as an empty one."""
-        if self.engine == "duckdb":
-            return f"list_concat({first}, {second})"
-        return f"concat({first}, coalesce({second}, cast(array() as array<bigint>)))"
+    def joined(self, first: str, *others: str) -> str:
+        """Arrays one after the other; a null one counts as empty, but for the first."""
+        for other in others:
+            if self.engine == "duckdb":
+                first = f"list_concat({first}, coalesce({other}, CAST([] AS BIGINT[])))"
+            else:
+                first = f"concat({first}, coalesce({other}, CAST(array() AS ARRAY<BIGINT>)))"
+        return first
+
+    def at(self, array: str, place: int) -> str:
+        """The entry of an array at a place counted from 0; null when it is not so long."""
+        return f"({array})[{place + 1}]" if self.engine == "duckdb" else f"get({array}, {place})"
+
+    def last(self, value: str) -> str:
+        """The window function that gives the latest value that is not null."""
+        return f"last_value({value} IGNORE NULLS)" if self.engine == "duckdb" else f"last_value({value}) IGNORE NULLS"
 
 
 def quoted(steps: SqlSteps, name: str) -> str:
@@ -125,7 +137,10 @@ def _spark(frame: Any) -> SqlSteps:
     session = frame.sparkSession
 
     def run(sql: str) -> Any:
-        return session.sql(f"WITH steps AS (SELECT * FROM {view}) {_nested(sql)}").toArrow()
+        with warnings.catch_warnings():
+            # PySpark warns about the pandas that is installed; none of it is used here.
+            warnings.simplefilter("ignore", FutureWarning)
+            return session.sql(f"WITH steps AS (SELECT * FROM {view}) {_nested(sql)}").toArrow()
 
     return SqlSteps("spark", run, {name: kind.lower() for name, kind in frame.dtypes})
 
@@ -146,7 +161,8 @@ def _spark_session() -> Any:
     if active is not None:
         return active
     builder = sql.SparkSession.builder.appName("ftnb").config("spark.ui.enabled", "false")
-    return builder.getOrCreate()
+    # On this machine alone, unless the environment says otherwise; a name that resolves nowhere must not matter.
+    return builder.config("spark.driver.host", "127.0.0.1").config("spark.sql.shuffle.partitions", "8").getOrCreate()
 
 
 def _with_pos(columns: Sequence[str], what: str) -> str:

@@ -173,7 +173,8 @@ def test_funnels_equal_the_plain_reference(cases: Any, order: list[str], mode: A
     steps, whole = frames_of(cases)
     result = funnel((steps, whole), order, mode=mode)
     assert result.total == len(cases)
-    assert result.frame().to_dicts() == reference(cases, order, mode)
+    expected = reference(cases, order, mode)
+    assert result.frame().select(list(expected[0])).to_dicts() == expected
     if mode == "ordered":
         for here, after in zip(result.steps, result.steps[1:], strict=False):
             assert here.reached == after.reached + here.dropped + here.censored

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ftnb.analytics._engines import PolarsSteps, Steps
 from ftnb.analytics._funnel_reach import reach_of
 from ftnb.analytics._funnel_spec import spec_of
+from ftnb.analytics._sql import duckdb_files
 from tests.analytics.reference_funnel import Execution, Question, attempts_of
 from tests.analytics.strategies import engagement_id, executions, questions, spec_arguments, steps_frame
 
@@ -48,3 +49,26 @@ def test_polars_finds_what_the_reference_finds(engagements: list[list[Execution]
     frame = steps_frame(engagements)
     expected = expected_paths(engagements, question)
     assert found_paths(PolarsSteps(frame), question) == expected
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+def test_duckdb_finds_what_the_reference_finds(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    engagements = data.draw(st.lists(executions(), min_size=1, max_size=6))
+    file = tmp_path_factory.mktemp("steps") / "steps.parquet"
+    steps_frame(engagements).write_parquet(file)
+    steps = duckdb_files([str(file)])
+    for question in data.draw(st.lists(questions(), min_size=3, max_size=5)):
+        assert found_paths(steps, question) == expected_paths(engagements, question)
+
+
+@given(data=st.data())
+@settings(max_examples=2)
+def test_spark_finds_what_the_reference_finds(spark: Any, tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    engagements = data.draw(st.lists(executions(), min_size=12, max_size=12))
+    file = tmp_path_factory.mktemp("steps") / "steps.parquet"
+    steps_frame(engagements).write_parquet(file)
+    steps = spark_files([str(file)])
+    for mode in ("visited", "ordered", "strict", "any"):
+        question = data.draw(questions((mode,)))
+        assert found_paths(steps, question) == expected_paths(engagements, question)

@@ -1,0 +1,31 @@
+"""A Spark session for the tests that need one; starting it takes some seconds."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17, and there is no java on the PATH")
+    sql = pytest.importorskip("pyspark.sql")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        builder = sql.SparkSession.builder.master("local[2]").appName("ftnb-tests")
+        for key, value in {
+            "spark.ui.enabled": "false",
+            "spark.driver.host": "127.0.0.1",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.sql.session.timeZone": "America/New_York",
+        }.items():
+            builder = builder.config(key, value)
+        session = builder.getOrCreate()
+    yield session
+    session.stop()

@@ -64,6 +64,7 @@ class Hub:
             return
         with self._lock:
             self._listeners.add(listener)
+            self._has_news.set()  # so that it is told of what is there soon
             if self._reader is None:
                 self._cursor = store.revision()[0]
                 records = store.tail(timeout=_QUIET_SECONDS, after=self._cursor)
@@ -140,6 +141,8 @@ class RunFollower:
         self.id = engagement_id
         self._store, self._tell = store, tell
         self._lock = threading.Lock()
+        self._telling = threading.RLock()
+        """Held while news are made and told: they come from the hub's thread, or from `catch_up`."""
         self._waiting: list[BaseRecord] = []
         self._folding: Folding | None = None
         self._seen = 0
@@ -162,8 +165,17 @@ class RunFollower:
         with self._lock:
             self._folding = None
 
+    def catch_up(self) -> None:
+        """Tell the run as it is in the store now, on the calling thread."""
+        with self._telling:
+            self._start_over()
+
     def beat(self) -> None:
         """Fold what came, and tell it."""
+        with self._telling:
+            self._take_news()
+
+    def _take_news(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             folding = self._folding

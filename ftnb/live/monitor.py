@@ -56,12 +56,12 @@ class Monitor:
 
     def open(self, engagement_id: str, *, step: str | None = None) -> EngagementView | None:
         """Open a run below the list, as a click on its row does."""
-        return self.view.open(engagement_id, step=step)
+        return self.view.open_run(engagement_id, step=step)
 
     def close(self) -> None:
         """Take it off the page."""
         self._closed.set()
-        self.view.open(None)
+        self.view.open_run(None)
         self.view.close()
 
     def _open(self, engagement_id: str) -> EngagementView:

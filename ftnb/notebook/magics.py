@@ -18,11 +18,13 @@ from .. import session
 from ..core.errors import FtnbError
 from ..langgraph_adapter import _scope
 from ..langgraph_adapter._scope import Labels
+from ..live.alerts import alerts as live_alerts
+from .live_display import LiveDisplay
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_USAGE = "%ftnb status | on | off | store PATH | display auto|off"
+_USAGE = "%ftnb status | on | off | store PATH | display auto|off | monitor"
 _TRACE = "%%trace"
 
 
@@ -45,6 +47,8 @@ class Magics:
         """The cell that runs has `%%trace`."""
         self._n_before = 0
         """Turns begun when the cell started."""
+        self._live: LiveDisplay | None = None
+        """The view of the cell that runs, which shows its runs while they go on."""
 
     # --- coming and going ---
 
@@ -90,7 +94,7 @@ class Magics:
     # --- %ftnb ---
 
     def ftnb(self, line: str = "") -> None:
-        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off."""
+        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off | monitor."""
         verb, _, rest = line.strip().partition(" ")
         rest = rest.strip()
         if verb == "trace":
@@ -105,6 +109,8 @@ class Magics:
             self._shows_runs = rest == "auto"
             what = "the newest run of each cell is shown" if self._shows_runs else "runs are shown on request"
             say(f"ftnb: display {rest}: {what}")
+        elif verb == "monitor" and not rest:
+            _monitor()
         else:
             raise UsageError(f"%ftnb {line.strip()}: not understood. Usage: {_USAGE}")
 
@@ -147,6 +153,10 @@ class Magics:
             raise UsageError("%%trace: nothing is recorded; say %ftnb on first")
         _scope.cell_labels = parse_labels(line)
         self._is_traced = True
+        if self._live is None:
+            self._live = LiveDisplay.begin(self._shell)
+            if self._live is not None:
+                self._live.show()
 
     # --- around each cell ---
 
@@ -154,6 +164,8 @@ class Magics:
         _scope.cell_labels, self._is_traced = None, False
         current = session.current()
         self._n_before = 0 if current is None else current.n_turns()
+        if self._shows_runs:
+            self._live = LiveDisplay.begin(self._shell)
 
     def _after(self, *_: Any) -> None:
         _scope.cell_labels = None
@@ -162,7 +174,10 @@ class Magics:
         if current is None:
             return
         begun = current.n_turns()  # flushes: what a cell recorded is in the store when the cell is over
-        if shows and begun != self._n_before and current.newest() is not None:
+        shown, self._live = self._live, None
+        if shown is not None:
+            shown.end()
+        elif shows and begun != self._n_before and current.newest() is not None:
             _show()
 
 
@@ -192,8 +207,11 @@ def status() -> str:
         if stats.dropped:
             lost = ", ".join(f"{reason} {n}" for reason, n in sorted(stats.dropped.items()))
             lines.append(f"  not kept: {lost}")
+        if stats.stalled_s >= 1:
+            lines.append(f"  the writer waits for the store since {stats.stalled_s:.0f} s: it is locked, full or gone")
         if stats.last_error:
             lines.append(f"  last problem: {stats.last_error}")
+        lines += [f"  alert {one.name!r}: came true {len(one.fired)} times" for one in live_alerts()]
         return "\n".join(lines)
     except Exception as error:
         return f"ftnb: the state cannot be told ({type(error).__name__}: {error})"
@@ -232,6 +250,17 @@ def _pairs(given: list[str], usage: str) -> Mapping[str, str]:
 
 def _unquoted(given: str) -> str:
     return given[1:-1] if len(given) > 1 and given[0] == given[-1] and given[0] in "'\"" else given
+
+
+def _monitor() -> None:
+    from IPython.display import display
+
+    from ..live.monitor import monitor
+
+    try:
+        display(monitor())  # type: ignore[no-untyped-call]
+    except FtnbError as error:
+        raise UsageError(f"%ftnb monitor: {error}") from error
 
 
 def _show() -> None:

@@ -45,6 +45,14 @@ def ended(view: EngagementView) -> None:
         _refresh(view)
 
 
+def replace(view: EngagementView, text: str) -> None:
+    """Put a line in the place of `view`, wherever it is shown."""
+    from IPython.display import display
+
+    for place in _displays.pop(view, ()):
+        display({"text/plain": text}, raw=True, display_id=place.id, update=True)  # type: ignore[no-untyped-call]
+
+
 def _watch_cells() -> None:
     global _cell_runs
     from IPython.core.getipython import get_ipython

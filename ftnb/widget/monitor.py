@@ -53,7 +53,7 @@ class MonitorView(anywidget.AnyWidget):
         """Draw newer rows; nothing is sent where nothing changed."""
         self._rows = dict(payload)
 
-    def open(self, engagement_id: str | None, *, step: str | None = None) -> EngagementView | None:
+    def open_run(self, engagement_id: str | None, *, step: str | None = None) -> EngagementView | None:
         """Open a run below the list, and select a step of it (an id or a name); None closes it."""
         before = self.opened
         if engagement_id is None:
@@ -73,7 +73,7 @@ class MonitorView(anywidget.AnyWidget):
         if content.get("op") == "open":
             engagement, step = content.get("engagement"), content.get("step")
             try:
-                self.open(
+                self.open_run(
                     engagement if isinstance(engagement, str) else None, step=step if isinstance(step, str) else None
                 )
             except LookupError as error:

@@ -99,6 +99,7 @@ class EngagementView(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._version = 0
         self._unfollow: Callable[[], None] | None = None
+        self._is_over = False
         self._answers = Answers(self, resolve, annotate)
         abilities = ["annotate"] if annotate else []
         super().__init__(_runtime=runtime(), _state=_NO_STATE, _can=abilities, _payload={"version": 0}, **kwargs)
@@ -276,7 +277,7 @@ class EngagementView(anywidget.AnyWidget):
     @property
     def is_followed(self) -> bool:
         """Whether the run may still go on, and the view with it."""
-        return self._unfollow is not None
+        return self._unfollow is not None and not self._is_over
 
     def __repr__(self) -> str:
         return f"<EngagementView {summary_line(self._now()) if self._live is not None else _WAITING}>"
@@ -292,8 +293,10 @@ class EngagementView(anywidget.AnyWidget):
         """Take news of the run; on any thread."""
         with self._lock:
             self._engagement = news.engagement
-            begins, ends = self._live is None, self._unfollow is not None and news.following is None
-            if self._live is None:
+            ends = self.is_followed and news.following is None
+            self._is_over = self._is_over and news.following is None
+            begins = self._live is None or self._live.payload["engagement"]["id"] != news.engagement.id
+            if self._live is None or begins:
                 self._live = LivePayload(news.engagement, self._resolve)
             changes = self._live.update(news.engagement, changed=news.changed, following=news.following)
             if begins or ends:
@@ -306,8 +309,11 @@ class EngagementView(anywidget.AnyWidget):
             if not known.issuperset(self.selection):
                 self.selection = tuple(step_id for step_id in self.selection if step_id in known)
         if ends:
-            self._unfollow = None
-            _shown.ended(self)
+            self._ended()
+
+    def _ended(self) -> None:
+        self._is_over = True
+        _shown.ended(self)
 
     def _send_whole(self) -> None:
         """To a browser that missed something."""

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from ._cassette import safe
 from ._fork import afork, aresume, fork, resume
+from ._outcome import ReplayedAll
 from ._replay import areplay, replay
+from ._replay_all import replay_all
 from ._result import Replay
 
-__all__ = ["Replay", "afork", "areplay", "aresume", "fork", "replay", "resume", "safe"]
+__all__ = [
+    "Replay",
+    "ReplayedAll",
+    "afork",
+    "areplay",
+    "aresume",
+    "fork",
+    "replay",
+    "replay_all",
+    "resume",
+    "safe",
+]

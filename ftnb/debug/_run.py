@@ -32,6 +32,8 @@ class Run:
     answers: dict[str, list[Any]] = field(default_factory=dict)
     """What was answered before, by the question."""
     output: Any = None
+    is_async: bool | None = None
+    """Whether only `ainvoke` can run it; None: to be looked up."""
 
     def configured(self) -> dict[str, Any]:
         """The config of its runs: the caller's, and the thread of its own saver."""
@@ -45,7 +47,7 @@ class Run:
 
     def go(self, given: Any = None) -> bool:
         """Run to the end, or to a question that nobody answered; whether it stopped at one."""
-        if is_async_only(self.graph):
+        if self._needs_loop():
             return bool(in_thread(self.ago(given)))
         self.output = self.graph.invoke(given, self.configured(), **self.options())
         while (resume := self._answer()) is not None:
@@ -58,6 +60,23 @@ class Run:
         while (resume := self._answer()) is not None:
             self.output = await self.graph.ainvoke(resume, self.configured(), **self.options())
         return self._is_paused()
+
+    def once(self, given: Any) -> None:
+        """One run, to its end or to the next question."""
+        if self._needs_loop():
+            self.output = in_thread(self.graph.ainvoke(given, self.configured(), **self.options()))
+        else:
+            self.output = self.graph.invoke(given, self.configured(), **self.options())
+
+    def answer(self, answers: dict[str, list[Any]]) -> Any:
+        """The command that answers the open questions as they were answered then; None where there are none."""
+        self.answers = answers
+        return self._answer()
+
+    def _needs_loop(self) -> bool:
+        if self.is_async is None:
+            self.is_async = is_async_only(self.graph)
+        return self.is_async
 
     def _state(self) -> Any:
         return self.graph.get_state({"configurable": {"thread_id": self.thread_id}})

@@ -1,0 +1,223 @@
+"""Recorded engagements against the graph of today, with what models, tools and people answered then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from typing import Any, Literal
+
+from ..core.errors import InvalidArgumentError, ReplayError
+from ..core.model import Topology
+from ..langgraph_adapter.topology import read_topology
+from ..store.base import LogStore
+from ._branch import KIND
+from ._cassette import Cassette
+from ._differ import divergences
+from ._fork import configured
+from ._graphs import is_async_only, live_graph
+from ._observe import Observer, observing
+from ._outcome import Outcome, ReplayedAll
+from ._progress import Progress
+from ._rebuild import START
+from ._recorded import Recorded, Task, load_many, of_drafts
+from ._restore import Missing, restore
+from ._run import Run, answers_of
+from ._saver import live_saver
+from ._serving import serving
+
+CONTROL = ("branch:", "join:", "__")
+
+
+def replay_all(
+    traces: Any,
+    graph: Any = None,
+    *,
+    use: Literal["recorded", "live"] = "recorded",
+    where: Mapping[str, Any] | None = None,
+    edit: Mapping[str, Any] | None = None,
+    ignore: Collection[str] = (),
+    progress: bool | Callable[[int, int], Any] = True,
+    config: Mapping[str, Any] | None = None,
+    context: Any = None,
+) -> ReplayedAll:
+    """Run recorded engagements again on today's code, and compare step by step. Nothing of it is recorded.
+
+    `traces` are opened traces, a store, or engagement handles; branches among them are left out. Without `graph` it is
+    the one that ran. Models and tools are not called: each gives what is recorded for the same question; where none
+    is, what was said at that place then, and the step is listed as divergent, with what changed (prompt, model, tool).
+    `use="live"` calls models, and tools that are marked safe.
+
+    `where` chooses engagements by metadata. `edit` maps ids of recorded tool calls (`event_id` of the events frame) to
+    another result: what follows from it is listed. `ignore` names keys of the state that differ each time. `config`
+    and `context` are LangGraph's. An interrupt of the cell ends it, and what is done stays.
+    """
+    if use not in ("recorded", "live"):
+        raise InvalidArgumentError(f"use={use!r} is unknown here; known: recorded, live")
+    if isinstance(ignore, str):
+        raise InvalidArgumentError(f"ignore takes a list of keys, got one text; write ignore=[{ignore!r}]")
+    store, ids = chosen(traces, where)
+    replayer = Replayer(graph, use=use, edit=edit, ignore=ignore, config=config, context=context)
+    outcomes: list[Outcome] = []
+    shown, is_whole = Progress(len(ids), progress), True
+    try:
+        with replayer:
+            for recorded in load_many(store, ids):
+                if KIND not in recorded.metadata:
+                    outcomes.append(replayer.replay(recorded))
+                shown.at(len(outcomes), sum(bool(one.divergences) for one in outcomes))
+    except KeyboardInterrupt:
+        is_whole = False
+    return ReplayedAll(outcomes, n_asked=len(ids), is_whole=is_whole)
+
+
+def chosen(traces: Any, where: Mapping[str, Any] | None) -> tuple[LogStore, list[str]]:
+    """The store and the ids of the engagements that are meant."""
+    handles = list(traces) if isinstance(traces, (list, tuple)) else [traces] if hasattr(traces, "_store") else None
+    if handles is not None:
+        if not handles or not all(hasattr(one, "_store") for one in handles):
+            raise InvalidArgumentError("give engagement handles: [tr.engagement(id), …]")
+        if len({id(one._store) for one in handles}) > 1:
+            raise InvalidArgumentError("the engagements are of several stores; replay one store at a time")
+        return handles[0]._store, [one.id for one in handles]
+    store = getattr(traces, "store", traces)
+    if not isinstance(store, LogStore):
+        raise InvalidArgumentError(f"replay_all takes opened traces (ftnb.open(…)) or a store, got {traces!r:.100}")
+    return store, [summary.id for summary in store.list_engagements(where)]
+
+
+class Replayer:
+    """Replays engagements one after the other; models, tools and graphs are prepared once."""
+
+    def __init__(
+        self,
+        graph: Any,
+        *,
+        use: Literal["recorded", "live"] = "recorded",
+        edit: Mapping[str, Any] | None = None,
+        ignore: Collection[str] = (),
+        config: Mapping[str, Any] | None = None,
+        context: Any = None,
+    ) -> None:
+        self._given, self._use, self._edit, self._ignore = graph, use, dict(edit or {}), ignore
+        self._config, self._context = config, context
+        self._prepared: dict[int, _Prepared] = {}
+        self._stack = ExitStack()
+        self._observer: Observer | None = None
+
+    def __enter__(self) -> Replayer:
+        self._observer = self._stack.enter_context(observing())
+        # Held for the whole replay: installing the stand-ins for each engagement would be most of its cost.
+        self._stack.enter_context(serving(Cassette(Recorded("", lambda _: None))))
+        return self
+
+    def __exit__(self, *about: Any) -> None:
+        self._stack.__exit__(*about)
+
+    def replay(self, recorded: Recorded) -> Outcome:
+        """One engagement; what keeps it from being replayed is in the outcome, never raised."""
+        try:
+            prepared = self._prepare(live_graph(recorded, self._given))
+            cassette = Cassette(recorded, self._use, assumes=self._use == "recorded", edits=self._edit)
+            now = self._run(recorded, prepared, cassette)
+        except (ReplayError, Missing) as error:
+            return Outcome(recorded, [], str(error))
+        moved = _moved(recorded, prepared.topology)
+        found = divergences(recorded, now, cassette, ignore=self._ignore, moved=moved)
+        return Outcome(recorded, found, None, len(now.tasks))
+
+    def _prepare(self, graph: Any) -> _Prepared:
+        known = self._prepared.get(id(graph))
+        if known is None:
+            known = self._prepared[id(graph)] = _Prepared(graph)
+        return known
+
+    def _run(self, recorded: Recorded, prepared: _Prepared, cassette: Cassette) -> Recorded:
+        observer = self._observer
+        assert observer is not None
+        turns = _turns(recorded)
+        needs_saver = len(turns) > 1 or any(task.status == "waiting" for task in recorded.tasks)
+        saver = live_saver() if needs_saver else None
+        thread_id = recorded.thread_id or recorded.id
+        config = configured(recorded, self._config)
+        run = Run(prepared.graph(needs_saver), saver, thread_id, config, self._context)
+        run.is_async = prepared.is_async
+        if needs_saver:
+            run.graph = run.graph.copy(update={"checkpointer": saver})
+        answers = answers_of(recorded, recorded.tasks[0]) if recorded.tasks else {}
+        with observer.one(prepared.topology) as drafts, serving(cassette):
+            for first in turns:
+                try:
+                    run.once(_input(recorded, first, prepared, run, answers))
+                except (ReplayError, Missing):
+                    raise
+                except Exception:  # what the agent raised then it may raise now: its steps tell
+                    pass
+        return of_drafts(recorded.id, drafts)
+
+
+class _Prepared:
+    """A graph, and what is asked of it for every engagement."""
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+        self._bare = graph if getattr(graph, "checkpointer", None) is None else None
+        self.topology = read_topology(graph)
+        self.is_async = is_async_only(graph)
+        self.has_start = START in graph.nodes
+
+    def graph(self, with_saver: bool) -> Any:
+        """The graph to run; without a saver where nothing has to be kept between runs."""
+        if with_saver:
+            return self._graph
+        if self._bare is None:
+            self._bare = self._graph.copy(update={"checkpointer": None})
+        return self._bare
+
+
+def _turns(recorded: Recorded) -> list[Task]:
+    """The first step of each turn."""
+    found: dict[int, Task] = {}
+    for task in recorded.tasks:
+        if task.parent_id is None and task.superstep is not None:
+            found.setdefault(task.turn, task)
+    if not found:
+        raise ReplayError(
+            f"engagement {recorded.id} has no steps of a LangGraph graph recorded with its supersteps; it cannot be "
+            "run as a whole, but single steps can: step.replay()"
+        )
+    return list(found.values())
+
+
+def _input(recorded: Recorded, first: Task, prepared: _Prepared, run: Run, answers: dict[str, list[Any]]) -> Any:
+    """What the run of a turn was given. Raises Missing."""
+    if first.entry is not None:
+        given: dict[str, Any] = {}
+        for write in first.entry:
+            if not isinstance(write, str) and not str(write[0]).startswith(CONTROL):
+                given[write[0]] = restore(recorded.value(write[1] if len(write) > 1 else None), str(write[0]))
+            elif not isinstance(write, str) and write[0] == "__root__":
+                return restore(recorded.value(write[1]), "the input")
+        return given
+    if first.attempt > 1:
+        return run.answer(answers)
+    if not prepared.has_start:
+        return restore(recorded.value(first.state), "the input")
+    return None
+
+
+def _moved(recorded: Recorded, today: Topology) -> set[str]:
+    """Nodes that are new or gone, or whose edges are declared otherwise today."""
+    then = recorded.value(recorded.topology)
+    try:
+        known = Topology.model_validate(then or {})
+    except ValueError:
+        return set()
+    if not known.nodes or known == today:
+        return set()
+    one, other = _edges(known), _edges(today)
+    names = {node.name for node in known.nodes} ^ {node.name for node in today.nodes}
+    return names | {source for source, *_ in one ^ other}
+
+
+def _edges(topology: Topology) -> set[tuple[str, str, str | None, str]]:
+    return {(edge.source, edge.target, edge.condition, edge.kind) for edge in topology.edges}

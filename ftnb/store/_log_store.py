@@ -78,9 +78,20 @@ class LogStoreBase(ABC):
         """
 
     @abstractmethod
-    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
-        """Erase an engagement, bury it, and add the receipt over its streams as they were, in one transaction. Called
-        under the write lock."""
+    def _purge(
+        self,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
+    ) -> bool:
+        """Erase an engagement, bury it, and add the receipt over its streams as they were, in one transaction. Nothing
+        happens where `unless` says so of the engagement's last seq and the length of the store's own log. Called under
+        the write lock."""
+
+    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+        """Take out bodies and blobs, leave commitments, and add the entry, in one transaction; how many there were.
+        Called under the write lock."""
+        raise StoreError(f"{self.place} cannot take content out of a record; it can purge whole engagements")
 
     @abstractmethod
     def latest_turn(self, engagement_id: str) -> int:
@@ -227,15 +238,33 @@ class LogStoreBase(ABC):
         with self._write_lock:
             self._add_entries([Entry(kind, dumps(dict(said)))])
 
-    def purge(self, engagement_id: str, **why: Any) -> bool:
+    def purge(self, engagement_id: str, *, unless: Callable[[int, int], bool] | None = None, **why: Any) -> bool:
         """Erase every copy of an engagement; late records of it will be counted, not kept.
 
-        A receipt stays in the store's own log: how many records there were, by which root hash, and `why`.
+        A receipt stays in the store's own log: how many records there were, by which root hash, and `why`. `unless` is
+        asked inside the transaction, with the engagement's last seq and the length of the store's own log: whoever
+        decided by an older state of either can say no.
         """
         _barrier.wait(self.url)
         key = clean_id(engagement_id)
         with self._write_lock:
-            return self._purge(key, lambda heads: receipt(key, heads, why))
+            return self._purge(key, lambda heads: receipt(key, heads, why), unless or (lambda seq, size: False))
+
+    def redact(
+        self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str] = (), **why: Any
+    ) -> int:
+        """Take the bodies of records (stream, position) and values out of an engagement, for good; how many there were.
+
+        Their commitments stay, so that what is left still verifies; the redaction is an entry of the store's own log,
+        with `why`. Raises StoreError where a store cannot.
+        """
+        _barrier.wait(self.url)
+        key = clean_id(engagement_id)
+        said = {"engagement": key, "records": [list(one) for one in records], "blobs": list(blobs), **why}
+        with self._write_lock:
+            n = self._redact(key, records, blobs, Entry("redaction", dumps(said)))
+            self._log.forget(key)
+        return n
 
     def seal(self, why: str = "asked") -> int:
         """Seal every stream that has grown since its last seal; how many there were. Raises StoreError where a store

@@ -15,6 +15,7 @@ from ..core.ids import now_us
 from ._entries import Entry, LogHead, Signer, extended
 from ._postgres_schema import STORED, TABLES
 from ._writer import Batch, StreamHead
+from .leaf import closed
 
 _MAX_KNOWN = 10_000
 
@@ -164,11 +165,42 @@ class PostgresWriter:
         move = f"UPDATE {self._t}_meta SET log_size = %s, log_frontier = %s, log_note = %s"
         connection.execute(move, (head.size, head.frontier, head.note))
 
+    def redact(
+        self,
+        connection: Any,
+        engagement_id: str,
+        records: Sequence[tuple[str, int]],
+        blobs: Sequence[str],
+        said: Entry,
+        signer: Signer | None,
+    ) -> int:
+        """Take out bodies and blobs, leave commitments and the entry; how many there were."""
+        t, n = self._t, 0
+        find = f"SELECT seq, salt, body, type FROM {t} WHERE engagement_id = %s AND stream_id = %s AND n = %s"
+        close = f"UPDATE {t}_log SET commitment = %s, salt = NULL, body = NULL WHERE seq = %s"
+        mine = f"eid = (SELECT eid FROM {t}_engagement WHERE engagement_id = %s)"
+        with connection.transaction():
+            self._lock(connection)
+            for stream_id, position in records:
+                found = connection.execute(find, (engagement_id, stream_id, position)).fetchone()
+                if found is not None and found[2] is not None:
+                    connection.execute(close, (closed(bytes(found[1]), bytes(found[2])), found[0]))
+                    n += 1
+                    if found[3] in ("engagement_started", "engagement_labelled"):
+                        connection.execute(f"DELETE FROM {t}_label WHERE {mine}", (engagement_id,))
+            for blob_id in blobs:
+                drop = f"DELETE FROM {t}_blob WHERE blob_id = %s AND {mine}"
+                n += connection.execute(drop, (blob_id, engagement_id)).rowcount
+            if n:
+                self._extend(connection, [said], signer)
+        return n
+
     def purge(
         self,
         connection: Any,
         engagement_id: str,
         receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
         signer: Signer | None,
     ) -> bool:
         """Erase an engagement from every table, leave its tombstone and its receipt; False when there was none."""
@@ -177,6 +209,10 @@ class PostgresWriter:
             find = f"SELECT eid FROM {self._t}_engagement WHERE engagement_id = %s"
             found = connection.execute(find, (engagement_id,)).fetchone()
             if found is None:
+                return False
+            last = connection.execute(f"SELECT max(seq) FROM {self._t}_log WHERE eid = %s", found).fetchone()[0] or 0
+            size = connection.execute(f"SELECT log_size FROM {self._t}_meta").fetchone()[0]
+            if unless(last, size):
                 return False
             look = f"""SELECT stream_id, turn, size, frontier FROM {self._t}_stream WHERE eid = %s
                 ORDER BY stream_id COLLATE "C\""""

@@ -10,7 +10,7 @@ from ..core.ids import now_us
 from . import _sqlite_schema
 from ._entries import Entry, LogHead, Signer, extended
 from ._writer import Batch, StreamHead
-from .leaf import COLUMNS, Row
+from .leaf import COLUMNS, Row, closed
 
 _STORED = [column.name for column in COLUMNS[2:]]
 _INSERT = f"""INSERT INTO log (eid, sid, {", ".join(_STORED)}) VALUES (?, ?, {", ".join("?" * len(_STORED))})
@@ -124,14 +124,50 @@ class SQLiteWriter:
         """Where the store's own log stands."""
         return LogHead(*self._connection.execute("SELECT size, frontier, note FROM store_head").fetchone())
 
+    def redact(
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[str, int]],
+        blobs: Sequence[str],
+        said: Entry,
+        signer: Signer | None,
+    ) -> int:
+        """Take out bodies and blobs, leave commitments and the entry; how many there were."""
+        n = 0
+        find = "SELECT seq, salt, body FROM record WHERE engagement_id = ? AND stream_id = ? AND n = ?"
+        close = "UPDATE log SET commitment = ?, salt = NULL, body = NULL WHERE seq = ?"
+        drop = "DELETE FROM blob WHERE blob_id = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
+        with _sqlite_schema.transaction(self._connection, self._path):
+            for stream_id, position in records:
+                found = self._connection.execute(find, (engagement_id, stream_id, position)).fetchone()
+                if found is not None and found[2] is not None:
+                    self._connection.execute(close, (closed(found[1], found[2]), found[0]))
+                    n += 1
+            for blob_id in blobs:
+                n += self._connection.execute(drop, (blob_id, engagement_id)).rowcount
+            if n:
+                forget = """DELETE FROM label WHERE eid = (SELECT eid FROM record JOIN engagement USING (engagement_id)
+                    WHERE engagement_id = ? AND type IN ('engagement_started', 'engagement_labelled')
+                    AND body IS NULL AND commitment NOT NULL LIMIT 1)"""
+                self._connection.execute(forget, (engagement_id,))
+                self._extend([said], signer)
+        return n
+
     def purge(
-        self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry], signer: Signer | None
+        self,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
+        signer: Signer | None,
     ) -> bool:
         """Erase an engagement from every table, leave its tombstone and its receipt; False when there was none."""
         with _sqlite_schema.transaction(self._connection, self._path):
             find = "SELECT eid FROM engagement WHERE engagement_id = ?"
             found = self._connection.execute(find, (engagement_id,)).fetchone()
             if found is None:
+                return False
+            last = self._connection.execute("SELECT max(seq) FROM log WHERE eid = ?", found).fetchone()[0] or 0
+            if unless(last, self.head().size):
                 return False
             heads = "SELECT stream_id, ?, turn, size, frontier FROM stream WHERE eid = ? ORDER BY stream_id"
             streams = self._connection.execute(heads, (engagement_id, *found)).fetchall()

@@ -203,6 +203,10 @@ class LogWriter:
         batch.blobs += interner.take_fresh()
         return small
 
+    def forget(self, engagement_id: str) -> None:
+        """Values of the engagement may be gone: what is written next must not take them for there."""
+        self._interners.pop(engagement_id, None)
+
     def abandon(self, batch: Batch) -> None:
         """The batch was not written and will not be: later values must not refer to its blobs."""
         for interner in self._interners.values():

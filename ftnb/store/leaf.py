@@ -82,6 +82,11 @@ def commitment_of(row: Row) -> bytes | None:
     return sha256(row[_SALT] + body).digest()
 
 
+def closed(salt: bytes, body: bytes) -> bytes:
+    """The commitment that is kept in the place of a body that is taken out."""
+    return sha256(salt + body).digest()
+
+
 def leaf_hash(row: Row) -> bytes:
     """The leaf hash of `row` (32 bytes)."""
     known = _pieces.get

@@ -17,10 +17,13 @@ from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, summarise, table_of
 from ._writer import Batch, StreamHead, label_key, label_value
 from .base import EngagementSummary
 from .blobs import Blob
-from .leaf import Row
+from .leaf import INDEX, Row, closed
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_TYPE, _SALT, _BODY = INDEX["type"], INDEX["salt"], INDEX["body"]
 
 
 class MemoryStore(LogStoreBase):
@@ -74,7 +77,30 @@ class MemoryStore(LogStoreBase):
             self._add_entries([entry for entry in entries if entry.engagement_id not in self._buried])
         return seqs
 
-    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
+    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+        wanted, n, rows = set(records), 0, []
+        for seq, row in self._log_rows:
+            if row[0] == engagement_id and (row[1], row[2]) in wanted and row[_BODY] is not None:
+                row = (*row[:_SALT], None, None, closed(row[_SALT], row[_BODY]))
+                n += 1
+                if row[_TYPE] in ("engagement_started", "engagement_labelled"):
+                    self._labels.pop(engagement_id, None)
+            rows.append((seq, row))
+        self._log_rows = rows
+        n += sum(self._blobs.pop((engagement_id, blob_id), None) is not None for blob_id in blobs)
+        if n:
+            self._add_entries([said])
+        return n
+
+    def _purge(
+        self,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
+    ) -> bool:
+        last = max((seq for seq, row in self._log_rows if row[0] == engagement_id), default=0)
+        if unless(last, self._entry_head.size):
+            return False
         before = len(self._log_rows)
         self._log_rows = [(seq, row) for seq, row in self._log_rows if row[0] != engagement_id]
         if len(self._log_rows) == before:

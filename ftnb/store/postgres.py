@@ -79,9 +79,19 @@ class PostgresStore(LogStoreBase):
             return self._writer.commit(connection, batch, entries, self.signer)
 
     @told
-    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
+    def _purge(
+        self,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
+    ) -> bool:
         with self._write.use() as connection:
-            return self._writer.purge(connection, engagement_id, receipt, self.signer)
+            return self._writer.purge(connection, engagement_id, receipt, unless, self.signer)
+
+    @told
+    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+        with self._write.use() as connection:
+            return self._writer.redact(connection, engagement_id, records, blobs, said, self.signer)
 
     @told
     def latest_turn(self, engagement_id: str) -> int:

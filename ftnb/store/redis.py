@@ -95,8 +95,14 @@ class RedisStore(LogStoreBase):
         return self._writer.commit(batch)
 
     @told
-    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
-        done = self._writer.purge(engagement_id)
+    def _purge(
+        self,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
+    ) -> bool:
+        last = max((seq for seq, _ in self._reader.rows([engagement_id])[engagement_id]), default=0)
+        done = not unless(last, int(self._client.llen(self._keys.entries))) and self._writer.purge(engagement_id)
         if done:
             self._add_entries([receipt([])])
         return done

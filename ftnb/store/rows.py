@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from ..core.canonical import marker
 from ..core.ids import from_us, new_id
 from ..core.model import Annotation, Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
 from .draft import Draft
@@ -54,10 +55,19 @@ def record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseReco
     try:
         if row[-2] is None and row[-3] is not None and row[-1] is None:
             raise ValueError("its body is gone, and no commitment was left in its place")
-        body = orjson.loads(row[-2]) if row[-2] is not None else {}
+        body = orjson.loads(row[-2]) if row[-2] is not None else _taken_out(row)
         return to_record(row, body, seq, resolve)
     except Exception as error:
         return _gap(row, seq, "bad_record", f"{type(error).__name__}: {error}")
+
+
+def _taken_out(row: Row) -> dict[str, Any]:
+    """The body of a record that has none, or had one that was redacted: what it held is shown as withheld."""
+    key = _HELD.get(row[INDEX["type"]])
+    return {} if row[-1] is None or key is None else {key: marker("withheld")}
+
+
+_HELD = {"event_recorded": "@payload", "step_started": "@state", "step_ended": "@update"}
 
 
 def _gap(row: Row, seq: int, reason: str, why: str) -> GapRecorded:

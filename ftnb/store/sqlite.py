@@ -92,8 +92,16 @@ class SQLiteStore(LogStoreBase):
     def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
         return self._writer.commit(batch, entries, self.signer)
 
-    def _purge(self, engagement_id: str, receipt: Callable[[Sequence[StreamHead]], Entry]) -> bool:
-        return self._writer.purge(engagement_id, receipt, self.signer)
+    def _purge(
+        self,
+        engagement_id: str,
+        receipt: Callable[[Sequence[StreamHead]], Entry],
+        unless: Callable[[int, int], bool],
+    ) -> bool:
+        return self._writer.purge(engagement_id, receipt, unless, self.signer)
+
+    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+        return self._writer.redact(engagement_id, records, blobs, said, self.signer)
 
     def latest_turn(self, engagement_id: str) -> int:
         """The engagement's highest turn; 0 when it is unknown."""

@@ -72,10 +72,10 @@ def mark_columns(engagement: Engagement, times: Times) -> MarkColumns:
     )
 
 
-def pack(payload: EngagementPayload) -> EngagementPayload:
-    """What is sent: the same payload, with the steps of a long run as columns. `payload` itself stays as it is."""
+def pack(payload: EngagementPayload, *, many: int = MANY_STEPS) -> EngagementPayload:
+    """What is sent: the same payload, with `many` steps or more as columns. `payload` itself stays as it is."""
     steps, lanes = payload["steps"], payload["timeline"]["lanes"]
-    if len(steps) < MANY_STEPS or len(lanes) != len(steps) or any(lane["marks"] for lane in lanes):
+    if len(steps) < many or len(lanes) != len(steps) or any(lane["marks"] for lane in lanes):
         return payload
     packed = dict(payload)
     packed["columns"] = _step_columns(payload)

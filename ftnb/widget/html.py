@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import FtnbError
+from .columns import json_default
 from .protocol import EngagementPayload
 
 BUNDLE = Path(__file__).parent / "static" / "runtime.js"
@@ -120,5 +121,5 @@ def _document(title: str, fragments: list[Fragment], *, body_class: str) -> str:
 
 def script_json(value: Any) -> str:
     """JSON that cannot end the script element it stands in."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=json_default)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

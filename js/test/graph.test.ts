@@ -3,12 +3,21 @@ import { describe, expect, it } from "vitest";
 import { edgeId, indexOf, nodeId, toElements } from "../src/graph/elements";
 import { bendsOf, chooseLayout } from "../src/graph/layout";
 import { graphStyle } from "../src/graph/style";
+import { type GraphState, metricsOf } from "../src/graph/metrics";
+import { sceneOfRun } from "../src/graph/runscene";
+import { momentAt } from "../src/playback";
 import type { EngagementPayload } from "../src/protocol.gen";
+import { Run } from "../src/run";
 import type { Theme } from "../src/theme";
 import { golden } from "./golden";
 
-const draw = (payload: EngagementPayload) =>
-  cytoscape({ headless: true, styleEnabled: true, elements: toElements(payload, payload.layout.across), layout: { name: "preset" } });
+const PLAIN: Pick<GraphState, "color" | "size"> = { color: null, size: null };
+const elements = (payload: EngagementPayload, state = PLAIN, ms: number | null = null, direction: "across" | "down" = "across") => {
+  const run = new Run(payload);
+  return toElements(sceneOfRun(run, state, ms === null ? null : momentAt(run, ms)), payload.layout[direction]);
+};
+const draw = (payload: EngagementPayload, state = PLAIN, ms: number | null = null) =>
+  cytoscape({ headless: true, styleEnabled: true, elements: elements(payload, state, ms), layout: { name: "preset" } });
 
 describe.each(["house", "failed", "paused", "running", "nested", "hostile", "empty", "long"])("%s", (name) => {
   const payload = golden(name);
@@ -68,13 +77,52 @@ it("every property of the style is one that Cytoscape knows", () => {
     const color = new Proxy({}, { get: () => "rgb(10, 20, 30)" }) as Theme["color"];
     const payload = golden("house");
     cytoscape({
-      headless: true, styleEnabled: true, elements: toElements(payload, payload.layout.down), layout: { name: "preset" },
+      headless: true, styleEnabled: true, elements: elements(payload, { color: "duration", size: "tokens" }, 900, "down"), layout: { name: "preset" },
       style: graphStyle({ dark: true, font: "sans-serif", mono: "monospace", color }),
     });
   } finally {
     console.warn = warn;
   }
   expect(warnings).toEqual([]);
+});
+
+describe("by choice", () => {
+  const house = golden("house");
+
+  it("nodes are coloured and sized by a number, which is written on them", () => {
+    const cy = draw(house, { color: "duration", size: "tokens" });
+    const of = (label: string) => cy.nodes().filter((node) => node.data("label") === label).data() as { heat: number; note: string; height: number };
+    expect(of("search_coast").heat).toBe(1);
+    expect(of("search_coast").note).toBe("2.28 s");
+    expect(of("present").height).toBeGreaterThan(of("greet").height);
+    expect(cy.nodes(".heat").map((node) => node.data("label") as string)).not.toContain("escalate");
+  });
+
+  it("only what differs is offered", () => {
+    expect(metricsOf(house.nodes)).toEqual(["duration", "tokens", "visits"]);
+    expect(metricsOf(golden("empty").nodes)).toEqual([]);
+  });
+
+  it("attempts are told from visits", () => {
+    expect(draw(golden("paused")).nodes(".repeated").map((node) => node.data("badge") as string)).toEqual(["↻1"]);
+  });
+
+  it("as of a moment, nothing is shown that was not yet", () => {
+    const cy = draw(house, PLAIN, 300);
+    expect(cy.nodes(".step.visited").map((node) => node.data("label") as string)).toEqual(["greet", "qualify"]);
+    expect(cy.edges(".taken").length).toBe(2);
+  });
+});
+
+describe("the way to a failure", () => {
+  it("leads from the start to it", () => {
+    const payload = golden("failed");
+    const fatal = draw(payload).edges(".fatal").map((edge) => payload.nodes[indexOf(edge.data("target") as string)]?.label);
+    expect(fatal).toContain("present");
+    expect(fatal).toContain("greet");
+    expect(fatal).not.toContain("search_city");
+    expect(draw(golden("house")).edges(".fatal").length).toBe(0);
+  });
 });
 
 describe("layout", () => {
@@ -85,18 +133,18 @@ describe("layout", () => {
   });
 
   it("puts bends where Cytoscape will draw them", () => {
-    const placement = { width: 0, height: 0, nodes: [[0, 0, 1, 1], [100, 0, 1, 1]], edges: [[50, 30], [], [25, -10, 75, 20]] };
+    const [from, to] = [{ x: 0, y: 0 }, { x: 100, y: 0 }];
     // Weights along the way, distances to its right: downwards when going right.
-    expect(bendsOf(placement, 0, 1, 0)).toEqual({ weights: [0.5], distances: [30] });
-    expect(bendsOf(placement, 0, 1, 1)).toBeNull();
-    expect(bendsOf(placement, 0, 1, 2)).toEqual({ weights: [0.25, 0.75], distances: [-10, 20] });
-    expect(bendsOf(placement, 1, 0, 0)).toEqual({ weights: [0.5], distances: [-30] });
+    expect(bendsOf([50, 30], from, to)).toEqual({ weights: [0.5], distances: [30] });
+    expect(bendsOf([], from, to)).toBeNull();
+    expect(bendsOf([25, -10, 75, 20], from, to)).toEqual({ weights: [0.25, 0.75], distances: [-10, 20] });
+    expect(bendsOf([50, 30], to, from)).toEqual({ weights: [0.5], distances: [-30] });
   });
 
   it("gives each edge bends or none, never one without the other", () => {
     const payload = golden("house");
     for (const [index] of payload.edges.entries()) {
-      const element = toElements(payload, payload.layout.across).find((one) => one.data.id === edgeId(index));
+      const element = elements(payload).find((one) => one.data.id === edgeId(index));
       expect((element?.data.weights as number[] | undefined)?.length).toBe((element?.data.distances as number[] | undefined)?.length);
     }
   });

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
 
+from ..core._progress import Progress
 from ..core.errors import InvalidArgumentError, ReplayError
 from ..core.model import Topology
 from ..langgraph_adapter.topology import read_topology
@@ -17,7 +18,6 @@ from ._fork import configured
 from ._graphs import is_async_only, live_graph
 from ._observe import Observer, observing
 from ._outcome import Outcome, ReplayedAll
-from ._progress import Progress
 from ._rebuild import START
 from ._recorded import Recorded, Task, load_many, of_drafts
 from ._restore import Missing, restore
@@ -64,7 +64,8 @@ def replay_all(
             for recorded in load_many(store, ids):
                 if KIND not in recorded.metadata:
                     outcomes.append(replayer.replay(recorded))
-                shown.at(len(outcomes), sum(bool(one.divergences) for one in outcomes))
+                diverged = sum(bool(one.divergences) for one in outcomes)
+                shown.at(len(outcomes), f"replayed {len(outcomes)} of {len(ids)}, {diverged} diverged")
     except KeyboardInterrupt:
         is_whole = False
     return ReplayedAll(outcomes, n_asked=len(ids), is_whole=is_whole)

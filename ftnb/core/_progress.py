@@ -1,4 +1,4 @@
-"""How far a long replay is: a bar in a notebook, a line in a terminal, nothing elsewhere."""
+"""How far long work is: a bar in a notebook, a line in a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Progress:
         self._handle: Any = None
         self._last = 0.0
 
-    def at(self, done: int, n_diverged: int) -> None:
-        """`done` engagements are through."""
+    def at(self, done: int, text: str) -> None:
+        """`done` are through; `text` says so, and what else there is to say."""
         if self._shown is False:
             return
         now = time.monotonic()
@@ -30,16 +30,15 @@ class Progress:
         if callable(self._shown):
             self._shown(done, self._total)
         elif _in_notebook():
-            self._in_cell(done, n_diverged)
+            self._in_cell(done, text)
         elif sys.stderr.isatty():
             end = "\n" if done == self._total else ""
-            sys.stderr.write(f"\rreplayed {done} of {self._total}, {n_diverged} diverged{end}")
+            sys.stderr.write(f"\r{text}{end}")
             sys.stderr.flush()
 
-    def _in_cell(self, done: int, n_diverged: int) -> None:
+    def _in_cell(self, done: int, text: str) -> None:
         from IPython.display import HTML, display
 
-        text = f"replayed {done} of {self._total}, {n_diverged} diverged"
         shown = HTML(f'<progress max="{self._total}" value="{done}"></progress> {text}')
         if self._handle is None:
             self._handle = display(shown, display_id=True)  # type: ignore[no-untyped-call]

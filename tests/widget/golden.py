@@ -64,7 +64,8 @@ def _map_nodes(*, refine: int, submitted: int) -> list[dict[str, Any]]:
     visits = {"greet": 10, "search": 10 + refine, "refine": refine, "submitted": submitted}
     return [
         {"name": name, "n_visits": n, "n_engagements": min(n, 10),
-         "n_dropped": 10 - submitted if name == "search" else 0, "median_ms": 100.0 * n, "total_tokens": 50 * n, "cost": 0.01 * n}
+         "n_dropped": 10 - submitted if name == "search" else 0, "median_ms": 100.0 * n,
+         "total_tokens": 50 * n, "cost": 0.01 * n}
         for name, n in visits.items() if n
     ]  # fmt: skip
 

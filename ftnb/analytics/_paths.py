@@ -57,14 +57,17 @@ def _side_by_side(visits: Visits, transitions: pl.DataFrame | None) -> pl.DataFr
     rows, places = visits.rows, visits.places
     if transitions is None or places is None or rows.is_empty() or is_chain(transitions, places):
         return rows
-    latest = _latest_causes(transitions, places, rows.height)
-    known = rows.select("eng", "code").with_row_index("row").with_columns(latest.alias("cause"))
-    follows = (pl.col("cause") == pl.col("row").cast(pl.Int64) - 1) | pl.col("cause").is_null()
+    # Of retries it is the execution that counts: what a second attempt led to came after all before that attempt.
+    at = places.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("pos"))
+    begun = at.filter(~pl.col("again"))["pos"]
+    latest = _latest_causes(transitions, at, rows.height)
+    known = rows.select("eng", "code").with_row_index("row").with_columns(begun, latest.alias("cause"))
+    follows = (pl.col("cause") >= pl.col("pos").shift(1)).fill_null(True)
     odd = known.filter(~follows).select("eng").unique()
     if odd.is_empty():
         return rows
     part = known.join(odd, on="eng", how="semi", maintain_order="left")
-    layer = _layers(part["eng"].to_list(), part["row"].to_list(), part["cause"].to_list())
+    layer = _layers(part["eng"].to_list(), part["row"].to_list(), part["pos"].to_list(), part["cause"].to_list())
     by_name = pl.Series(visits.names).rank("ordinal").gather(part["code"].cast(pl.Int64))
     order = part.select("row", pl.Series("layer", layer), by_name.alias("by_name")).sort("layer", "by_name", "row")
     # Layers are numbered by rows, and an engagement's rows lie together: what is sorted stays within them.
@@ -74,20 +77,24 @@ def _side_by_side(visits: Visits, transitions: pl.DataFrame | None) -> pl.DataFr
 def _latest_causes(transitions: pl.DataFrame, places: pl.DataFrame, height: int) -> pl.Series:
     known = places.unique(["engagement_id", "step_id"], keep="last")
     pairs = transitions.select("engagement_id", "from_step_id", "to_step_id").drop_nulls()
-    for side in ("from", "to"):
-        place = known.select("engagement_id", pl.col("step_id").alias(f"{side}_step_id"), pl.col("place").alias(side))
+    for side, wanted in (("from", "pos"), ("to", "place")):
+        place = known.select("engagement_id", pl.col("step_id").alias(f"{side}_step_id"), pl.col(wanted).alias(side),
+                             pl.col("again").alias(f"{side}_again"))  # fmt: skip
         pairs = pairs.join(place, on=["engagement_id", f"{side}_step_id"], how="inner")
-    latest = pairs.filter(pl.col("from") != pl.col("to")).group_by("to").agg(pl.col("from").max())
+    latest = pairs.filter(~pl.col("to_again")).group_by("to").agg(pl.col("from").max())
     none = pl.repeat(None, height, dtype=pl.Int64, eager=True)
     return none.scatter(latest["to"], latest["from"])
 
 
-def _layers(engs: list[int], rows: list[int], causes: list[int | None]) -> list[int]:
-    """For each row the first row of its layer: a layer ends with the first step that something of it caused."""
+def _layers(engs: list[int], rows: list[int], places: list[int], causes: list[int | None]) -> list[int]:
+    """For each row the first row of its layer: a layer ends with the first step that something of it caused.
+
+    `places` are those of the rows in the log, `causes` the latest places that caused them; None: nothing is known.
+    """
     layers: list[int] = []
-    eng, begun = -1, 0
-    for one, row, cause in zip(engs, rows, causes, strict=True):
+    eng, first, begun = -1, 0, 0
+    for one, row, place, cause in zip(engs, rows, places, causes, strict=True):
         if one != eng or cause is None or cause >= begun:
-            eng, begun = one, row
-        layers.append(begun)
+            eng, first, begun = one, row, place
+        layers.append(first)
     return layers

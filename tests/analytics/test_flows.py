@@ -136,7 +136,7 @@ def assert_equal(rows: list[dict[str, Any]], expected: dict[Any, dict[str, Any]]
 
 
 @given(given_cases=cases(), shuffled=st.booleans())
-@settings(max_examples=150)
+@settings(max_examples=40)
 def test_sequences_equal_the_plain_reference(given_cases: list[Case], shuffled: bool) -> None:
     result = directly_follows(frames_of(given_cases, shuffled=shuffled), relation="sequence")
     moves = moves_in_sequence(given_cases)
@@ -145,7 +145,7 @@ def test_sequences_equal_the_plain_reference(given_cases: list[Case], shuffled: 
 
 
 @given(given_cases=cases(causes=True))
-@settings(max_examples=150)
+@settings(max_examples=40)
 def test_causes_equal_the_plain_reference(given_cases: list[Case]) -> None:
     from ftnb.analytics._moves import transitions_from
 
@@ -159,7 +159,7 @@ def test_causes_equal_the_plain_reference(given_cases: list[Case]) -> None:
 
 
 @given(given_cases=cases())
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_each_group_is_what_it_is_alone(given_cases: list[Case]) -> None:
     steps, engagements = frames_of([*given_cases, chain("A", version="v1")])
     result = directly_follows((steps, engagements), by="version")

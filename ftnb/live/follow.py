@@ -147,6 +147,7 @@ class RunFollower:
         self._folding: Folding | None = None
         self._seen = 0
         self._following: Following | None = None
+        self._is_over = False
         self._hub = hub_of(store)
         self._hub.join(self)
 
@@ -179,6 +180,8 @@ class RunFollower:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             folding = self._folding
+        if self._is_over:
+            return
         if folding is None:
             self._start_over()
             return
@@ -209,10 +212,10 @@ class RunFollower:
             self._folding = folding
         self._seen = max((record.seq or 0 for record in records), default=0)
         engagement = folding.finish(ordered)
-        is_over = engagement.status not in LIVE
-        if is_over:
+        self._is_over = engagement.status not in LIVE
+        if self._is_over:
             self.stop()
-        self._following = None if is_over else following_of(self._store)
+        self._following = None if self._is_over else following_of(self._store)
         self._tell(News(engagement, None, self._following))
 
 

@@ -46,13 +46,36 @@ describe("one step", () => {
     expect(events.onStep).toHaveBeenCalledWith(2);
   });
 
-  it("shows its error, causes, events and states", () => {
-    const { panel, run } = panelOf("failed");
-    panel.show(run, 9);
-    const text = panel.element.textContent ?? "";
-    for (const part of ["KeyError: listing 2 has no price", "rank #2", "(conditional)", "price", "Input state", "ranked"]) {
-      expect(text).toContain(part);
-    }
+  it("shows in tabs its error and causes, input and output, what changed, messages, events, tools", () => {
+    const run = new Run(golden("failed"));
+    const host = staticHost(run.payload);
+    const panel = new PanelView(host, { onStep() {}, onHome() {}, onHover() {}, onSay() {} });
+    const text = (tab: string, step = 9) => {
+      host.setState({ tab });
+      panel.show(run, step);
+      return panel.element.textContent ?? "";
+    };
+    for (const part of ["KeyError: listing 2 has no price", "rank #2", "(conditional)"]) expect(text("summary")).toContain(part);
+    for (const part of ["Input", "ranked"]) expect(text("io")).toContain(part);
+    expect(text("messages")).toContain("garden");
+    expect(text("events")).toContain("price");
+    expect(text("tools")).toContain("listing");
+    expect(text("raw")).toContain("duration_ms");
+    expect(text("diff", 1)).toContain("/rooms");
+    expect(text("extraction", 1)).toContain("450000");
+  });
+
+  it("hides tabs that have nothing to show, and falls back to the summary", () => {
+    const run = new Run(golden("house"));
+    const host = staticHost(run.payload);
+    const panel = new PanelView(host, { onStep() {}, onHome() {}, onHover() {}, onSay() {} });
+    host.setState({ tab: "extraction" });
+    panel.show(run, 4);
+    const tabs = [...panel.element.querySelectorAll('[role="tab"]')].map((tab) => [tab.textContent, tab.getAttribute("aria-selected")]);
+    expect(tabs.map(([title]) => title)).not.toContain("Extraction");
+    expect(tabs[0]).toEqual(["Summary", "true"]);
+    panel.turn(1);
+    expect(host.state().tab).not.toBe("summary");
   });
 
   it("opens the event that was clicked in the timeline", () => {

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ _KERNEL_IS_IDLE = """async () => {
     await new Promise(done => setTimeout(done, 50));
   }
   throw new Error('the kernel did not become idle');
+}"""
+_START_CELL = """async index => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  panel.content.activeCellIndex = index;
+  panel.content.deselectAll();
+  window.ftnbRuns = window.jupyterapp.commands.execute('notebook:run-cell').then(() => undefined);
 }"""
 _ASK_KERNEL = """async code => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
@@ -143,6 +149,19 @@ class Notebook:
         """Run every cell; returns when the last has finished."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
+    def start_cell(self, index: int) -> Callable[[], None]:
+        """Begin to run one cell; calling the result waits until it is over."""
+        self.page.evaluate(_START_CELL, index)
+        return lambda: self.page.evaluate("() => window.ftnbRuns")
+
+    def run_cell(self, index: int) -> None:
+        """Run one cell to its end."""
+        self.start_cell(index)()
+
+    def save(self) -> None:
+        """Write the notebook to its file."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
     def failed_outputs(self) -> list[str]:
         """Texts of the error outputs."""
         return self.page.evaluate("""() => window.jupyterapp.shell.currentWidget.model.sharedModel.cells
@@ -154,10 +173,11 @@ class Notebook:
         return self.page.evaluate(_ASK_KERNEL, code).strip()
 
     def view(self, index: int = 0) -> View:
-        """The `index`-th engagement on the page, drawn and no longer moving."""
-        views = self.page.locator(".ftnb[data-ready='1']")
-        views.nth(index).wait_for(timeout=30_000)
-        return View(self.page, views.nth(index))
+        """The `index`-th engagement on the page (-1: the last), drawn and no longer moving."""
+        views = self.page.locator(".ftnb[data-ready='1']:not(.ftnb-monitor)")
+        one = views.last if index < 0 else views.nth(index)
+        one.wait_for(timeout=30_000)
+        return View(self.page, one)
 
 
 class View:

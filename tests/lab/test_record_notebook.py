@@ -50,14 +50,14 @@ def test_a_click_on_a_node_selects_its_lane_and_reaches_python(notebook: Noteboo
     view.click_node("qualify")
     assert view.chosen_nodes == ["qualify"]
     assert view.chosen_lanes == ["qualify"]
-    assert notebook.ask_kernel("print([step.name for step in w.selected])") == "['qualify']"
+    assert notebook.ask_kernel("print(w.selected['name'].to_list())") == "['qualify']"
     assert notebook.ask_kernel("print(*w.selection)").split() == view.selection
 
 
 def test_a_click_on_a_lane_selects_its_node_and_reaches_python(notebook: Notebook, view: View) -> None:
     view.click_lane(0)
     assert view.chosen_nodes == ["greet"]
-    assert notebook.ask_kernel("print([step.name for step in w.selected])") == "['greet']"
+    assert notebook.ask_kernel("print(w.selected['name'].to_list())") == "['greet']"
 
 
 def test_each_visit_of_a_loop_can_be_selected(notebook: Notebook, view: View) -> None:

@@ -118,7 +118,7 @@ class Builder {
       else this.paged(children, parts.size, (i) => parts.child(i, depth + 1), parts.holds);
     };
     fold.addEventListener("toggle", () => fold.open && fill());
-    if ((depth < OPEN_DEPTH && parts.size <= 12) || (this.query.isAsked && this.query.isIn(value))) {
+    if ((depth < OPEN_DEPTH && parts.size <= 20) || (this.query.isAsked && this.query.isIn(value))) {
       fill();
       fold.open = true;
     }

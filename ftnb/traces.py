@@ -13,6 +13,8 @@ from .store._url import open_store
 from .store.base import LogStore, Store
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     import polars as pl
 
     from .analytics import (
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     )
     from .audit import Trail
     from .frames import Frames
+    from .retention import Retention
     from .store.base import EngagementSummary
 
 __all__ = ["EngagementHandle", "StepHandle", "Traces", "open"]
@@ -167,6 +170,12 @@ class Traces:
         from .audit import Trail
 
         return Trail(self.store)
+
+    def retention(self, max_age: timedelta | str | None = None, **policy: Any) -> Retention:
+        """How long engagements are kept, as `tr.retention(max_age="90d").plan()`; `policy` as of `Retention`."""
+        from .retention import Retention
+
+        return Retention(self.store, max_age, **policy)
 
     # --- questions and sharing ---
 

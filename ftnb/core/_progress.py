@@ -39,7 +39,9 @@ class Progress:
     def _in_cell(self, done: int, text: str) -> None:
         from IPython.display import HTML, display
 
-        shown = HTML(f'<progress max="{self._total}" value="{done}"></progress> {text}')
+        shown: Any = HTML(  # type: ignore[no-untyped-call]
+            f'<progress max="{self._total}" value="{done}"></progress> {text}'
+        )
         if self._handle is None:
             self._handle = display(shown, display_id=True)  # type: ignore[no-untyped-call]
         else:

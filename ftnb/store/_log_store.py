@@ -356,9 +356,11 @@ class LogStoreBase(ABC):
             if not types or kind in types
         ]
 
-    def entry_rows(self) -> list[EntryRow]:
-        """The store's own log as it is hashed: (position + 1, at_us, type, body)."""
-        _barrier.wait(self.url)
+    def entry_rows(self, *, wait: bool = True) -> list[EntryRow]:
+        """The store's own log as it is hashed: (position + 1, at_us, type, body). `wait=False` for whoever is asked
+        inside a transaction: what recorders still hold cannot come before it ends."""
+        if wait:
+            _barrier.wait(self.url)
         return list(self._entries())
 
     def log_head(self) -> LogHead:

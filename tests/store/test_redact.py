@@ -83,7 +83,12 @@ def test_nothing_is_left_in_the_file(tmp_path: Path) -> None:
 def test_a_purge_that_was_decided_by_an_older_state_does_not_happen(store: Any) -> None:
     engagement = recorded(store)
     seen: list[tuple[int, int]] = []
-    assert not store.purge(engagement, unless=lambda last, size: seen.append((last, size)) or True)
+
+    def look(last: int, size: int) -> bool:
+        seen.append((last, size))
+        return True
+
+    assert not store.purge(engagement, unless=look)
     assert seen == [(5, 1)]
     assert store.get_engagement(engagement).id == engagement
     assert store.purge(engagement, unless=lambda last, size: (last, size) != (5, 1), policy="90d")

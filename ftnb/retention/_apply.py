@@ -1,0 +1,105 @@
+"""Doing what a plan says, one engagement at a time, each with its receipt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ..audit._needed import needed
+from ..core._progress import Progress
+from ._look import held_since
+from ._plan import Act, Plan
+from ._policy import purge_unchanged
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_KEPT_TYPES = ("engagement_started", "engagement_labelled")
+"""Records that a trim leaves whole: they tell what the engagement is."""
+
+
+class Receipts:
+    """What was done, by engagement. The store's own log has the same, under its head."""
+
+    def __init__(self, rows: list[tuple[str, str, str, int]], head: str | None) -> None:
+        """`rows` are (engagement id, what was done, why, number of records and values that went)."""
+        self._rows = rows
+        self.head = head
+        """The head of the store's own log after it, signed where somebody signs; None where there is none."""
+
+    @property
+    def ids(self) -> list[str]:
+        """Engagements that were purged."""
+        return [row[0] for row in self._rows if row[1] == "purged"]
+
+    def frame(self) -> pl.DataFrame:
+        """One row an engagement that something was to happen to: engagement_id, done (purged, redacted, trimmed, kept),
+        why, n (records and values that went)."""
+        import polars as pl
+
+        schema = {"engagement_id": pl.String, "done": pl.String, "why": pl.String, "n": pl.Int64}
+        return pl.DataFrame(self._rows, schema=schema, orient="row")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        counts = Counter(row[1] for row in self._rows)
+        return f"<receipts: {', '.join(f'{n} {done}' for done, n in sorted(counts.items())) or 'nothing to do'}>"
+
+    def _repr_html_(self) -> str:
+        head = "" if self.head is None else f"<pre>{escape(self.head)}</pre>"
+        return f"<p>{escape(repr(self))}</p>{head}"
+
+
+def applied(store: Any, plan: Plan, progress: bool | Callable[[int, int], Any]) -> Receipts:
+    """Do it; interrupted, what was done so far is done and has its receipts in the store's own log."""
+    todo = [act for act in plan.acts if act.action != "keep"]
+    shown, rows = Progress(len(todo), progress), list[tuple[str, str, str, int]]()
+    try:
+        for place, act in enumerate(todo):
+            rows.append(_done(store, act, plan))
+            shown.at(place + 1, f"{place + 1} of {len(todo)} engagements")
+    finally:
+        if rows and hasattr(store, "vacuum"):
+            store.vacuum()  # what was erased is still in free pages and the write-ahead log until then
+    note = store.log_head().note if getattr(store, "has_proofs", False) else None
+    return Receipts(rows, note)
+
+
+def _done(store: Any, act: Act, plan: Plan) -> tuple[str, str, str, int]:
+    engagement_id = act.known.summary.id
+    if act.action == "purge":
+        if purge_unchanged(store, act.known, plan.view.log_size, policy=plan.policy, why=act.why):
+            return engagement_id, "purged", act.why, act.known.n_records
+        return engagement_id, "kept", "it was added to, reopened, held or purged since the plan", 0
+    if held_since(store, engagement_id, plan.view.log_size):
+        return engagement_id, "kept", "it was held since the plan", 0
+    if act.action == "redact":
+        records, blobs = _content(store, engagement_id, None)
+        n = store.redact(engagement_id, records, blobs, policy=plan.policy, reason=act.why)
+        return engagement_id, "redacted", act.why, n
+    records, blobs = _content(store, engagement_id, act.turns)
+    n = store.redact(engagement_id, records, blobs, policy=plan.policy, reason=act.why)
+    return engagement_id, "trimmed", act.why, n
+
+
+def _content(store: Any, engagement_id: str, turns: int | None) -> tuple[list[tuple[str, int]], list[str]]:
+    """Records with content, and values that only they need: of everything, or of the first `turns` turns."""
+    records, kept = [], []
+    for stream_id, n, kind, turn, body in _rows(store, engagement_id):
+        if body is None:
+            continue
+        if turns is None or (turn <= turns and kind not in _KEPT_TYPES):
+            records.append((stream_id, n))
+        else:
+            kept.append(body)
+    blobs = store.blobs_of(engagement_id)
+    return records, sorted(set(blobs) - needed(kept, blobs))
+
+
+def _rows(store: Any, engagement_id: str) -> Iterator[tuple[Any, ...]]:
+    table = store.scan(["stream_id", "n", "type", "turn", "body"], engagement_id=engagement_id)
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)

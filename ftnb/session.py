@@ -227,6 +227,8 @@ class Recording(Run):
         return _handle(self._session, self.engagement_id)
 
     def __enter__(self) -> Recording:
+        if self._strand is not None:
+            raise FtnbError(f"the block of {self!r} was begun already, or is over; make another one with ftnb.record(…)")
         if self._session.is_on:
             self._exits.enter_context(_block(self._session, self._scope))
         self._began()

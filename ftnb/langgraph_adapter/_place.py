@@ -72,7 +72,7 @@ def target() -> Capture | None:
     handler = handlers.get()
     if handler is None:
         return None
-    return ambient if handler.is_ambient else handler.target
+    return ambient if getattr(handler, "is_ambient", False) else handler.target
 
 
 def run_around() -> Any:

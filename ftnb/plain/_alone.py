@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from ..langgraph_adapter import _events as events
-from ..langgraph_adapter import _place
+from ..langgraph_adapter import _place, _pools
 from ..langgraph_adapter._capture import Capture
 from ..langgraph_adapter._clock import offset_ns
 from ..langgraph_adapter._place import Place, Strand, run_around
@@ -37,6 +37,7 @@ def begin_apart(step: Step) -> tuple[Capture | None, Place | None]:
 def _alone(step: Step, target: Capture) -> Place:
     from ..langgraph_adapter import _scope
 
+    _pools.install()
     scope = Scope(Labels(step.name).over(_scope.cell_labels))
     target.send(events.SCOPE_OPEN, perf_counter_ns(), offset_ns(), scope)
     token = SCOPE.set(scope)

@@ -31,7 +31,7 @@ class Call:
     exception leaves it; what LangChain calls inside belongs to it. An outcome that nobody tells stays unknown.
     """
 
-    __slots__ = ("_before", "_is_over", "_is_tool", "_run_id", "_scope", "_step", "_target", "_to")
+    __slots__ = ("_before", "_is_over", "_is_tool", "_run_id", "_scope", "_step", "_target", "_to", "_until")
 
     def __init__(self, target: Capture | None, step: Any, *, is_tool: bool) -> None:
         self._target = target
@@ -42,6 +42,9 @@ class Call:
         self._before: Place | None = None
         self._scope: CallScope | None = None
         self._to: int | None = None
+        """When the first token came."""
+        self._until: int | None = None
+        """When it ended, where that was told; None: when its outcome is."""
 
     def token(self) -> None:
         """A streamed token arrived; only the first one's time is kept."""
@@ -80,7 +83,7 @@ class Call:
     def _end(self, kind: int, *facts: Any) -> None:
         if self._target is not None and not self._is_over:
             self._is_over = True
-            self._target.send(kind, perf_counter_ns(), self._run_id, *facts)
+            self._target.send(kind, self._until or perf_counter_ns(), self._run_id, *facts)
 
     def __enter__(self) -> Call:
         self._before = PLACE.get()
@@ -216,8 +219,11 @@ class Inside:
     def _call(self, duration_ms: float | None, *, is_tool: bool) -> tuple[Call, int]:
         if duration_ms is not None and not duration_ms >= 0:
             raise InvalidArgumentError(f"duration_ms is a number of milliseconds, 0 or more; got {duration_ms!r}")
-        began = perf_counter_ns() - round((duration_ms or 0) * 1e6)
-        return Call(self._target, self._key, is_tool=is_tool), began
+        now, call = perf_counter_ns(), Call(self._target, self._key, is_tool=is_tool)
+        if duration_ms is None:
+            return call, now
+        call._until = now
+        return call, now - round(duration_ms * 1e6)
 
 
 def _check_name(name: Any, what: str) -> None:

@@ -10,7 +10,7 @@ from ..core.errors import FtnbError, InvalidArgumentError
 from ..core.freeze import freeze
 from ..core.model import EdgeDef, EngagementStatus, NodeDef, Topology
 from ..langgraph_adapter import _events as events
-from ..langgraph_adapter import _place
+from ..langgraph_adapter import _place, _pools
 from ..langgraph_adapter._capture import Capture
 from ..langgraph_adapter._place import PLACE, Place, Strand
 from ..langgraph_adapter._scope import Scope
@@ -26,6 +26,9 @@ class Run:
         self._strand: Strand | None = None
         """In which the block was begun; None: it was not."""
         self._is_over = False
+
+    def __repr__(self) -> str:
+        return f"<ftnb.record {self._scope.labels.name or 'again'!r}: engagement {self.engagement_id}>"
 
     @property
     def engagement_id(self) -> str:
@@ -107,6 +110,7 @@ class Run:
 
     def _began(self) -> None:
         """The block begins here."""
+        _pools.install()
         place = PLACE.get()
         self._strand = Strand() if place is None else place.strand
 

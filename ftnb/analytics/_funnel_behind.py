@@ -8,7 +8,7 @@ import polars as pl
 
 from ._engines import PolarsSteps
 from ._funnel_numbers import Evidence
-from ._funnel_reach import reach_of
+from ._funnel_reach import Members, reach_of
 from ._funnel_reading import Reading
 from ._sql import SqlSteps, text
 
@@ -33,9 +33,9 @@ def executions_behind(evidence: Evidence, reading: Reading, k: int, outcome: Out
         found = found.join(evidence.paths.select("engagement_id", "attempt"), on="engagement_id", how="inner")
     ids = found["engagement_id"].unique().sort()
     steps = steps_of(reading, ids)
-    again = reach_of(PolarsSteps(steps.with_row_index("_row")), evidence.spec, by_engagement=False).paths
-    if f"row{k}" not in again.columns:
-        return steps.clear()
+    members = Members.of(ids.to_frame())
+    again = reach_of(PolarsSteps(steps.with_row_index("_row")), evidence.spec, members).paths
+    again = again.with_columns(ids.gather(again["member"]))
     rows = found.select("engagement_id", "attempt").join(again, on=["engagement_id", "attempt"], how="left")
     return steps[rows[f"row{k}"].drop_nulls().sort()]
 

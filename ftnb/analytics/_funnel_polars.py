@@ -21,7 +21,7 @@ PAYLOAD = ("t", "d", "turn", "row")
 
 @dataclass(frozen=True)
 class Rows:
-    """Executions, engagement after engagement: `engagement_id`, `name`, `t` and what of `PAYLOAD` there is."""
+    """Executions, engagement after engagement: `engagement_id`, `member`, `name`, `t`, what of `PAYLOAD` there is."""
 
     frame: pl.DataFrame
     spec: Spec
@@ -102,7 +102,7 @@ def where(values: pl.Series, condition: pl.Series) -> pl.Series:
 def paths(rows: Rows) -> pl.DataFrame:
     """One row an engagement that got anywhere; with attempts="every", one an attempt.
 
-    `engagement_id`, `attempt` (from 1), `is_last` (no attempt after it), and for each step k `x{k}` (reached it) and
+    `member`, `attempt` (from 1), `is_last` (no attempt after it), and for each step k `x{k}` (reached it) and
     `t{k}`, `d{k}` … as far as they are known; in mode `any` also `s{k}`, when the first of the steps up to it was.
     """
     spec = rows.spec
@@ -112,7 +112,7 @@ def paths(rows: Rows) -> pl.DataFrame:
         found = _any(rows)
     else:
         found = _in_order(rows)
-    columns = [rows.frame["engagement_id"].gather(found["entry"]), found["attempt"], found["is_last"]]
+    columns = [rows.frame["member"].gather(found["entry"]), found["attempt"], found["is_last"]]
     for k in range(len(spec.items)):
         at = found[f"p{k}"]
         columns.append(at.is_not_null().alias(f"x{k}"))

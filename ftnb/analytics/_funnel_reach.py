@@ -8,10 +8,49 @@ from typing import Any
 import polars as pl
 
 from ..core.errors import InvalidArgumentError
-from ._engines import PolarsSteps, ScatteredError, Steps
+from ._engines import PolarsSteps, ScatteredError, Steps, head_rows
 from ._funnel_polars import Rows, paths
 from ._funnel_spec import Spec
 from ._funnel_sql import sql_reach
+from ._sql import SqlSteps
+
+
+@dataclass(frozen=True)
+class Members:
+    """The engagements that a funnel is about."""
+
+    frame: pl.DataFrame
+    """Sorted by `engagement_id`; `member` is the engagement's row where it is kept, `code` its group, from 0."""
+
+    @classmethod
+    def of(cls, engagements: pl.DataFrame) -> Members:
+        """The members, from a frame with `engagement_id` and perhaps `code`."""
+        code = pl.col("code") if "code" in engagements.columns else pl.lit(0, pl.UInt32)
+        frame = engagements.select("engagement_id", code.cast(pl.UInt32).alias("code")).with_row_index("member")
+        return cls(frame if frame["engagement_id"].is_sorted() else frame.sort("engagement_id"))
+
+    @property
+    def are_grouped(self) -> bool:
+        """Whether there are several groups."""
+        return bool((self.frame["code"] != 0).any())
+
+    def of_ids(self, ids: pl.Series) -> pl.DataFrame:
+        """`member` and `code` of each of these ids; null where an engagement is none."""
+        known = self.frame["engagement_id"]
+        low, high = (
+            known.search_sorted(pl.Series([ids.min()])),
+            known.search_sorted(pl.Series([ids.max()]), side="right"),
+        )
+        near = self.frame.slice(low[0], high[0] - low[0])
+        # Steps and engagements mostly lie in the same order.
+        if near.height == len(ids) and (near["engagement_id"] == ids).all():
+            return near.select("member", "code")
+        return (
+            ids.alias("engagement_id")
+            .to_frame()
+            .join(near, on="engagement_id", how="left", maintain_order="left")
+            .select("member", "code")
+        )
 
 
 @dataclass(frozen=True)
@@ -19,51 +58,84 @@ class Reach:
     """What the steps of a source say about a funnel."""
 
     paths: pl.DataFrame
-    """See `_funnel_polars.paths`; sorted by engagement and attempt."""
+    """See `_funnel_polars.paths`; in order of `member` and attempt."""
     spent: pl.DataFrame
-    """`engagement_id` (when asked for), `name`, `tokens`, `visits`: over all executions of the names asked about."""
+    """`code`, `name`, `tokens`, `visits`: over all executions of the names asked about, a group each."""
     turns: pl.DataFrame | None
     """`engagement_id`, `turn`, `begun`, `over` (us), where an engagement has several; None: no turns are known."""
 
 
-def reach_of(steps: Steps, spec: Spec, *, by_engagement: bool) -> Reach:
-    """Read the steps once. `by_engagement` tells what was spent by engagement. Raises InvalidArgumentError."""
+def reach_of(steps: Steps, spec: Spec, members: Members) -> Reach:
+    """Read the steps of these engagements, once. Raises InvalidArgumentError."""
     if isinstance(steps, PolarsSteps):
         try:
-            found = _polars_reach(steps, spec, by_engagement=by_engagement)
+            found = _polars_reach(steps, spec, members)
         except ScatteredError:
-            found = _polars_reach(_brought_together(steps), spec, by_engagement=by_engagement)
+            found = _polars_reach(_brought_together(steps), spec, members)
     else:
-        found = Reach(*sql_reach(steps, spec, by_engagement=by_engagement))
-    return Reach(found.paths.sort("engagement_id", "attempt"), found.spent, found.turns)
+        found = _sql_reach(steps, spec, members)
+    in_order = found.paths["member"].is_sorted() and spec.attempts != "every"
+    return found if in_order else Reach(found.paths.sort("member", "attempt"), found.spent, found.turns)
 
 
 def _brought_together(steps: PolarsSteps) -> PolarsSteps:
-    everything = [pl.all()]
-    return steps.gathered(everything, None)
+    return steps.gathered([pl.all()], None)
 
 
-def _polars_reach(steps: PolarsSteps, spec: Spec, *, by_engagement: bool) -> Reach:
+def _sql_reach(steps: SqlSteps, spec: Spec, members: Members) -> Reach:
+    paths, spent, turns = sql_reach(steps, spec)
+    of = members.frame
+    paths = paths.join(of.select("engagement_id", "member"), on="engagement_id", how="inner").drop("engagement_id")
+    spent = spent.join(of.select("engagement_id", "code"), on="engagement_id", how="inner")
+    return Reach(paths, spent.group_by("code", "name").agg(pl.col("tokens", "visits").sum()), turns)
+
+
+def _polars_reach(steps: PolarsSteps, spec: Spec, members: Members) -> Reach:
     schema = steps.schema
     most = _largest(steps, [name for name in ("attempt", "turn") if name in schema])
     columns = _columns(schema, spec, most)
     found: list[pl.DataFrame] = []
     spent: list[pl.DataFrame] = []
-    key = ["engagement_id", "name"] if by_engagement else ["name"]
     for piece in steps.whole_engagements(columns, kept(schema, spec)):
-        executions = _without_retries(piece)
-        asked = pl.col("name").is_in(spec.names)
-        spent.append(piece.filter(asked).group_by(key).agg(pl.col("tokens").sum(), pl.lit(0, pl.Int64).alias("visits")))
-        spent.append(executions.filter(asked).group_by(key).agg(
-            pl.lit(0, pl.Int64).alias("tokens"), pl.len().cast(pl.Int64).alias("visits")))  # fmt: skip
+        rows = _of_members(piece, members)
+        executions = _without_retries(rows)
+        spent.append(_spent(rows, executions, spec, members))
         found.append(paths(Rows(executions, spec)))
     if not found:
         empty = pl.DataFrame(schema=steps.frame.lazy().select(columns).collect_schema())
-        found = [paths(Rows(empty, spec))]
-        spent = [empty.select(*key, pl.col("tokens").alias("tokens"), pl.lit(0, pl.Int64).alias("visits")).head(0)]
-    total = pl.concat(spent).group_by(key).agg(pl.col("tokens", "visits").sum())
+        rows = empty.with_columns(pl.lit(0, pl.UInt32).alias("member"), pl.lit(0, pl.UInt32).alias("code"))
+        found, spent = [paths(Rows(rows, spec))], [_spent(rows, rows, spec, members)]
+    total = pl.concat(spent).group_by("code", "name").agg(pl.col("tokens", "visits").sum())
     turns = _turns(steps, spec) if most.get("turn", 1) > 1 else None
     return Reach(pl.concat(found), total, turns)
+
+
+def _of_members(piece: pl.DataFrame, members: Members) -> pl.DataFrame:
+    """The rows of engagements that are asked about, with `member` and, when there are groups, `code`."""
+    starts = head_rows(piece["engagement_id"])
+    known = members.of_ids(piece["engagement_id"].gather(starts))
+    lengths = starts.shift(-1).fill_null(piece.height) - starts
+    wanted = ["member", "code"] if members.are_grouped else ["member"]
+    rows = piece.with_columns(known[name].repeat_by(lengths).explode(empty_as_null=True).alias(name) for name in wanted)
+    return rows.filter(pl.col("member").is_not_null()) if known["member"].null_count() else rows
+
+
+def _spent(rows: pl.DataFrame, executions: pl.DataFrame, spec: Spec, members: Members) -> pl.DataFrame:
+    """Tokens of all rows and the number of executions, by group and name."""
+    key = ["code", "name"] if "code" in rows.columns else ["name"]
+    asked = pl.col("name").is_in(spec.names)
+    visits = pl.len().cast(pl.Int64).alias("visits")
+    totals = rows.filter(asked) if spec.mode == "strict" else rows
+    if executions is rows:
+        found = totals.group_by(key).agg(pl.col("tokens").sum(), visits)
+    else:
+        tokens = totals.group_by(key).agg(pl.col("tokens").sum())
+        found = tokens.join(executions.group_by(key).agg(visits), on=key, how="left").with_columns(
+            pl.col("visits").fill_null(0)
+        )
+    if "code" not in rows.columns:
+        found = found.with_columns(pl.lit(0, pl.UInt32).alias("code"))
+    return found.select("code", "name", "tokens", "visits")
 
 
 def _largest(steps: PolarsSteps, columns: list[str]) -> dict[str, int]:

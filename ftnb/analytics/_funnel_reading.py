@@ -138,8 +138,8 @@ def _engagements_of(steps: Steps) -> pl.LazyFrame:
     )
 
 
-def chosen(reading: Reading, where: Mapping[str, Any] | None, columns: Iterable[str]) -> tuple[pl.DataFrame, bool]:
-    """The engagements asked for, with those of `columns` that there are, and whether any were left out.
+def chosen(reading: Reading, where: Mapping[str, Any] | None, columns: Iterable[str]) -> pl.DataFrame:
+    """The engagements asked for, with those of `columns` that there are.
 
     Left out are those whose metadata is not as `where` says, and model calls outside any workflow.
     """
@@ -153,12 +153,12 @@ def chosen(reading: Reading, where: Mapping[str, Any] | None, columns: Iterable[
     kept = _without_lone_calls(whole, where)
     if where:
         kept = kept.filter(_metadata_matches(kept, where))
-    return kept, kept.height < whole.height or not _is_own(reading)
+    return kept.unique("engagement_id", keep="last", maintain_order=True) if _repeats(kept) else kept
 
 
-def _is_own(reading: Reading) -> bool:
-    """Whether steps and engagements are of one source, so that no step can be of an engagement that is not there."""
-    return reading.declared is not None
+def _repeats(engagements: pl.DataFrame) -> bool:
+    ids = engagements["engagement_id"]
+    return ids.n_unique() < len(ids)
 
 
 def latest(reading: Reading) -> int | None:

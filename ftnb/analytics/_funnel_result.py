@@ -172,7 +172,7 @@ class Funnel(BaseModel):
             if self.groups is None or group not in [part.value for part in self.groups]:
                 known = "it is not split" if self.groups is None else [part.value for part in self.groups]
                 raise InvalidArgumentError(f"no group {group!r} in this funnel: {known}")
-            evidence = part_of(evidence, group)
+            evidence = part_of(evidence, [part.value for part in self.groups].index(group))
         return evidence, self._reading, self._place(step), outcome  # type: ignore[return-value]
 
     def _place(self, step: str | int) -> int:

@@ -47,6 +47,12 @@ def grouped(engagements: pl.DataFrame, by: Any, reading: Reading) -> pl.DataFram
     return _joined(engagements, frame.select("engagement_id", pl.col(values[0]).alias("group")))
 
 
+def with_codes(engagements: pl.DataFrame) -> pl.DataFrame:
+    """`engagements` with the column `code`: the place of the group in the order of the values, none last."""
+    values = engagements.select(pl.col("group").unique().sort(nulls_last=True)).with_row_index("code")
+    return engagements.join(values, on="group", how="left", nulls_equal=True, maintain_order="left")
+
+
 def needed_columns(by: Any, reading: Reading) -> list[str]:
     """The columns of the engagements that `grouped` reads."""
     return [by] if isinstance(by, str) and by in reading.engagements.collect_schema() else []

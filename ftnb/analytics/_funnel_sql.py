@@ -18,13 +18,10 @@ _GROWING = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
 _SO_FAR = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 
-def sql_reach(
-    steps: SqlSteps, spec: Spec, *, by_engagement: bool
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
-    """The paths, what was spent, and turns: the parts of a `Reach`."""
+def sql_reach(steps: SqlSteps, spec: Spec) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame | None]:
+    """The paths and what was spent, by engagement, and turns."""
     asked = Asked(steps, spec)
-    found = steps.query(asked.paths())
-    return decoded(found, spec), steps.query(asked.spent(by_engagement=by_engagement)), asked.turns()
+    return decoded(steps.query(asked.paths()), spec), steps.query(asked.spent()), asked.turns()
 
 
 class Asked:
@@ -256,14 +253,13 @@ class Asked:
 
     # --- the rest ---
 
-    def spent(self, *, by_engagement: bool) -> str:
-        """Tokens and visits of each name."""
-        key = "e AS engagement_id, name" if by_engagement else "name"
+    def spent(self) -> str:
+        """Tokens and visits of each name, by engagement."""
         visits = "SUM(CASE WHEN counts THEN 1 ELSE 0 END)"
         asked = self.is_any(frozenset(self.spec.names))
         return (
-            f"WITH base AS ({self._base()}) SELECT {key}, CAST(SUM(tokens) AS BIGINT) AS tokens, "
-            f"CAST({visits} AS BIGINT) AS visits FROM base WHERE {asked} GROUP BY {'e, ' if by_engagement else ''}name"
+            f"WITH base AS ({self._base()}) SELECT e AS engagement_id, name, CAST(SUM(tokens) AS BIGINT) AS tokens, "
+            f"CAST({visits} AS BIGINT) AS visits FROM base WHERE {asked} GROUP BY e, name"
         )
 
     def turns(self) -> pl.DataFrame | None:

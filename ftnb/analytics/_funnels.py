@@ -12,11 +12,11 @@ from ..core.errors import UnknownStepError
 from ._engines import PolarsSteps
 from ._funnel_cost import PriceSource, call_costs
 from ._funnel_numbers import UNFINISHED, Evidence, numbers
-from ._funnel_reach import Reach, reach_of
+from ._funnel_reach import Members, Reach, reach_of
 from ._funnel_reading import Reading, chosen, ensure_clock, ensure_zones, latest, moment_us, reading_of
 from ._funnel_result import Funnel, FunnelGroup, FunnelStep
 from ._funnel_spec import Attempts, Mode, Spec, Step, Window, optional, spec_of
-from ._funnel_split import grouped, needed_columns
+from ._funnel_split import grouped, needed_columns, with_codes
 from ._intervals import checked_confidence
 from ._source import Source
 
@@ -81,11 +81,11 @@ def funnel(
     if spec.needs_clock:
         ensure_clock(reading)
     columns = ["status", "dropped_at", "total_tokens", *needed_columns(by, reading)]
-    engagements, is_part = chosen(reading, where, columns)
+    engagements = chosen(reading, where, columns)
     if by is not None:
-        engagements = grouped(engagements, by, reading)
+        engagements = with_codes(grouped(engagements, by, reading))
     engagements = engagements.drop("metadata", strict=False)
-    reach = reach_of(reading.steps, spec, by_engagement=is_part or by is not None)
+    reach = reach_of(reading.steps, spec, Members.of(engagements))
     _ensure_known(spec, reach, reading)
     calls = None if prices is None else call_costs(reading, spec, prices)
     evidence = _evidence(spec, engagements, reach, calls, moment if moment is not None else _now(spec, reading))
@@ -146,7 +146,8 @@ def _evidence(
 ) -> Evidence:
     """What the funnel counts, of the engagements that were asked for."""
 
-    paths = reach.paths.join(engagements, on="engagement_id", how="inner", maintain_order="left")
+    columns = [engagements[name].gather(reach.paths["member"]) for name in engagements.columns]
+    paths = reach.paths.with_columns(columns)
     places = range(len(spec.items))
     furthest = pl.max_horizontal(pl.when(pl.col(f"x{k}")).then(k) for k in places)
     going = pl.col("status").is_in(UNFINISHED)
@@ -157,12 +158,9 @@ def _evidence(
     paths = paths.with_columns(furthest.alias("furthest"), (going.fill_null(False) & pl.col("is_last")).alias("open"))
     if reach.turns is not None:
         paths = _with_waits(paths, reach.turns, len(spec.items))
-    spent = reach.spent
-    if "engagement_id" in spent.columns:
-        spent = spent.join(engagements.select("engagement_id"), on="engagement_id", how="semi")
     if calls is not None:
         calls = calls.join(engagements.select("engagement_id"), on="engagement_id", how="semi")
-    return Evidence(spec, engagements, paths, spent, calls)
+    return Evidence(spec, engagements, paths, reach.spent, calls)
 
 
 def _with_waits(paths: pl.DataFrame, turns: pl.DataFrame, n: int) -> pl.DataFrame:
@@ -184,15 +182,16 @@ def _with_waits(paths: pl.DataFrame, turns: pl.DataFrame, n: int) -> pl.DataFram
 
 def _parts(evidence: Evidence) -> list[tuple[Any, Evidence]]:
     """The evidence of each group, in order of the values; engagements without one come last."""
-    groups = evidence.engagements["group"].unique().sort(nulls_last=True)
-    return [(value, part_of(evidence, value)) for value in groups]
+    values = evidence.engagements.unique("code").sort("code")["group"]
+    return [(value, part_of(evidence, code)) for code, value in enumerate(values)]
 
 
-def part_of(evidence: Evidence, value: Any) -> Evidence:
+def part_of(evidence: Evidence, code: int) -> Evidence:
     """The evidence of one group."""
-    is_here = pl.col("group").eq_missing(pl.lit(value))
+    is_here = pl.col("code") == code
     engagements = evidence.engagements.filter(is_here)
-    ids = engagements.select("engagement_id")
-    calls = None if evidence.calls is None else evidence.calls.join(ids, on="engagement_id", how="semi")
-    spent = evidence.spent.join(ids, on="engagement_id", how="semi")
+    calls = evidence.calls
+    if calls is not None:
+        calls = calls.join(engagements.select("engagement_id"), on="engagement_id", how="semi")
+    spent = evidence.spent.filter(is_here)
     return Evidence(evidence.spec, engagements, evidence.paths.filter(is_here), spent, calls)

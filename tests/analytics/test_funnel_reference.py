@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ftnb.analytics._engines import PolarsSteps, Steps
-from ftnb.analytics._funnel_reach import reach_of
+from ftnb.analytics._funnel_reach import Members, reach_of
 from ftnb.analytics._funnel_spec import spec_of
-from ftnb.analytics._sql import duckdb_files
+from ftnb.analytics._sql import duckdb_files, spark_files
 from tests.analytics.reference_funnel import Execution, Question, attempts_of
 from tests.analytics.strategies import engagement_id, executions, questions, spec_arguments, steps_frame
 
@@ -30,10 +32,12 @@ def expected_paths(engagements: list[list[Execution]], question: Question) -> li
     return sorted(rows)
 
 
-def found_paths(steps: Steps, question: Question) -> list[Row]:
-    """The same, as the package finds it."""
+def found_paths(steps: Steps, question: Question, n: int) -> list[Row]:
+    """The same, as the package finds it in the steps of n engagements."""
     spec = spec_of(**spec_arguments(question))
-    paths = reach_of(steps, spec, by_engagement=False).paths
+    ids = pl.DataFrame({"engagement_id": [engagement_id(i) for i in range(n)]}, schema={"engagement_id": pl.String})
+    paths = reach_of(steps, spec, Members.of(ids)).paths
+    paths = paths.with_columns(ids["engagement_id"].gather(paths["member"]))
     columns = [f"{what}{k}" for k in range(len(question.steps)) for what in "xtd"]
     return sorted(paths.select("engagement_id", "attempt", "is_last", *columns).iter_rows())
 
@@ -48,7 +52,7 @@ A_B_C = [(("A",), False), (("B",), False), (("C",), False)]
 def test_polars_finds_what_the_reference_finds(engagements: list[list[Execution]], question: Question) -> None:
     frame = steps_frame(engagements)
     expected = expected_paths(engagements, question)
-    assert found_paths(PolarsSteps(frame), question) == expected
+    assert found_paths(PolarsSteps(frame), question, len(engagements)) == expected
 
 
 @given(data=st.data())
@@ -59,7 +63,7 @@ def test_duckdb_finds_what_the_reference_finds(tmp_path_factory: pytest.TempPath
     steps_frame(engagements).write_parquet(file)
     steps = duckdb_files([str(file)])
     for question in data.draw(st.lists(questions(), min_size=3, max_size=5)):
-        assert found_paths(steps, question) == expected_paths(engagements, question)
+        assert found_paths(steps, question, len(engagements)) == expected_paths(engagements, question)
 
 
 @given(data=st.data())
@@ -71,4 +75,4 @@ def test_spark_finds_what_the_reference_finds(spark: Any, tmp_path_factory: pyte
     steps = spark_files([str(file)])
     for mode in ("visited", "ordered", "strict", "any"):
         question = data.draw(questions((mode,)))
-        assert found_paths(steps, question) == expected_paths(engagements, question)
+        assert found_paths(steps, question, len(engagements)) == expected_paths(engagements, question)

@@ -228,7 +228,7 @@ class Recording(Run):
 
     def __enter__(self) -> Recording:
         if self._strand is not None:
-            raise FtnbError(f"the block of {self!r} was begun already, or is over; make another one with ftnb.record(…)")
+            raise FtnbError(f"{self!r} was begun already, or is over; make another block with ftnb.record(…)")
         if self._session.is_on:
             self._exits.enter_context(_block(self._session, self._scope))
         self._began()

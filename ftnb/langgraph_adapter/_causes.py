@@ -23,6 +23,8 @@ class Causes:
     def of(self, strand: Strand, last: str | None) -> dict[str, str]:
         """What caused the step that begins now in `strand`, after `last`: {step id: static or join}."""
         is_first = last == strand.fork
+        if is_first and strand.is_apart and strand.parent is not None:
+            strand = strand.parent  # in which it begins, after whatever has ended there
         found, forks = list[str](), set[str | None]()
         for step_id, its in self._leaves.items():
             if _is_below(its, strand):

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 class Strand:
     """One thread of work: a thread, or a task of asyncio. What it forks off has strands of its own."""
 
-    __slots__ = ("_here", "born", "fork", "last", "parent")
+    __slots__ = ("_here", "born", "fork", "is_apart", "last", "parent")
 
-    def __init__(self, parent: Strand | None = None, fork: str | None = None) -> None:
+    def __init__(self, parent: Strand | None = None, fork: str | None = None, *, is_apart: bool = False) -> None:
         self.parent = parent
+        self.is_apart = is_apart
+        """It is no thread of its own: it runs, a piece at a time, between what `parent` does."""
         self.fork = fork
         """Id of the step after which `parent` forked it off; None: before any."""
         self.last: str | None = None

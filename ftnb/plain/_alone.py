@@ -28,7 +28,7 @@ def begin_apart(step: Step) -> tuple[Capture | None, Place | None]:
     """As `begin_here`, beside what the code that runs here does next: a generator runs between its consumer's steps."""
     target, place = begin_here(step)
     if place is not None:
-        place = place._replace(strand=Strand(place.strand, place.last))
+        place = place._replace(strand=Strand(place.strand, place.last, is_apart=True))
         if step.is_in_block:
             step.when_left(lambda _, __: None)
     return target, place

@@ -154,6 +154,8 @@ class Folding:
         step.status, step.ended_at, step.duration_ms = r.status, r.ended_at, r.duration_ms
         step.error, step.error_type, step.update_ref = r.error, r.error_type, r.update_ref
         step.decisions, step.cached = r.decisions, r.cached
+        if r.state_ref is not None:
+            step.state_ref = r.state_ref
         if r.status is StepStatus.WAITING:
             step.events = [event.model_copy(update={"discarded": True}) for event in step.events]
 

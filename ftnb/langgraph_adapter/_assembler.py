@@ -192,6 +192,7 @@ class Assembler:
         self._end_all(perf, [root.turn for root in self._roots()], Stopped())
         for turn in self.code.turns():
             self._end_open(turn, perf)
+        self._calls.stop(perf)
         if is_final:
             self.turns.stop_scopes()
 

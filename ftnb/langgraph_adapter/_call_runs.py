@@ -116,6 +116,14 @@ class CallRuns:
         elif inner:
             self._unclaimed(run_id, perf, inner[0])
 
+    def stop(self, perf: int) -> None:
+        """Recording stops: calls that have an engagement of their own end here, as far as they got."""
+        for run_id, run in list(self._runs.items()):
+            if isinstance(run, CallRun) and run.alone is not None:
+                self._pop(run_id)
+                self.unended(run)
+                self.end_plain(run.own_step, perf, None)
+
     def _end_alone(self, call: CallRun, perf: int, error: BaseException | None) -> None:
         if call.alone is not None:
             self._turns.close_scope(call.turn.us(perf), call.alone, error)

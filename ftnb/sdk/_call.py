@@ -40,6 +40,7 @@ class Call(CallScope, Seen):
         "error",
         "given",
         "is_done",
+        "is_json",
         "is_stream",
         "known",
         "model",
@@ -68,6 +69,8 @@ class Call(CallScope, Seen):
         """The answer: JSON, or an object of the SDK's."""
         self.chunks: list[tuple[int, Any]] = []
         self.is_stream = False
+        self.is_json = False
+        """Although it is read in parts, the answer is one JSON object."""
         self.encoding: str | None = None
         self.status: int | None = None
         self.attempts = 0
@@ -128,7 +131,7 @@ class Call(CallScope, Seen):
         if self.request is None:
             # The SDK is through with it; from here on the values are the caller's again.
             self.given = freeze(self.given)[0]
-        if self.above is None:
+        if self.above is None and not self.target.recorder.is_closed:
             self.target.submit(self.target.translate, (events.LLM_END, perf_counter_ns(), self, self, None))
 
     def drop(self, where: str, error: BaseException) -> None:
@@ -170,6 +173,9 @@ class Call(CallScope, Seen):
     def _reply(self) -> Reply:
         if self.is_stream:
             chunks = list(self.chunks)
+            if self.is_json:
+                whole = _wire.parse(_wire.joined(chunks, self.encoding))
+                return self.api.read(whole) if isinstance(whole, Mapping) else Reply(is_complete=False)
             found = _wire.objects(chunks, self.encoding) if self.reader is None else self.reader(chunks)
             return self.api.fold(found)
         body = _plain(self.body)
@@ -196,6 +202,18 @@ class Call(CallScope, Seen):
 
 _NOTHING: dict[str, Any] = {}
 _OWN_HOSTS = ("api.openai.com", "api.anthropic.com", "googleapis.com")
+
+
+def copied(answer: Any) -> Any:
+    """An SDK's answer as it is now: Instructor, for one, adds up usage in it. None: it cannot be read."""
+    try:
+        copy = answer.model_copy()
+        usage = vars(copy).get("usage")
+        if usage is not None:
+            vars(copy)["usage"] = usage.model_copy()
+        return copy
+    except Exception:
+        return answer if hasattr(answer, "model_dump") else None
 
 
 def _sent(error: BaseException) -> Any:

@@ -21,7 +21,7 @@ from ..langgraph_adapter import _place
 from ..langgraph_adapter._runs import describe
 from ..plain import step as plain_step
 from ..store import build
-from ._call import Call
+from ._call import Call, copied
 from ._patch import AttributePatch, Patch, Switch
 from ._shapes import ANY
 from ._stainless import count
@@ -54,15 +54,14 @@ class _Extracting:
         """An attempt failed: the model, or what it said did not fit the schema."""
         self.failures.append({"error": str(error) or type(error).__name__, "error_type": type(error).__name__})
 
-    def watched(self, kwargs: Any) -> Any:
-        """The arguments of the loop, with attempts watched."""
+    def watched(self, kwargs: Any, attempt: Callable[[_Extracting, Any], Any]) -> Any:
+        """The arguments of the loop, with each attempt made by `attempt`."""
         from instructor.v2.core.hooks import Hooks
 
         own = Hooks()
         for name in ("parse:error", "completion:error"):
             own.on(name, self.failed_attempt)
         hooks, function = kwargs.get("hooks"), kwargs["func"]
-        attempt = _async_attempt if inspect.iscoroutinefunction(function) else _attempt
         return {**kwargs, "hooks": own if hooks is None else hooks + own, "func": attempt(self, function)}
 
     @property
@@ -80,6 +79,8 @@ class _Extracting:
         """It ended, with a value or an error. Never raises."""
         if self.target is None:
             return
+        if self.is_partial and isinstance(value, list) and value:
+            value = value[-1]
         try:
             fact = (events.CALL, _record, perf_counter_ns(), self, value, error)
             self.target.submit(self.target.translate, fact)
@@ -104,7 +105,7 @@ def _retry(switch: Switch) -> Callable[[Any], Any]:
     def make(original: Any) -> Any:
         def run(found: _Extracting, args: Any, kwargs: Any) -> Any:
             try:
-                result = original(*args, **found.watched(kwargs))
+                result = original(*args, **found.watched(kwargs, _attempt))
             except BaseException as error:
                 found.done(None, error)
                 raise
@@ -132,7 +133,7 @@ def _async_retry(switch: Switch) -> Callable[[Any], Any]:
     def make(original: Any) -> Any:
         async def run(found: _Extracting, args: Any, kwargs: Any) -> Any:
             try:
-                result = await original(*args, **found.watched(kwargs))
+                result = await original(*args, **found.watched(kwargs, _async_attempt))
             except BaseException as error:
                 found.done(None, error)
                 raise
@@ -195,7 +196,7 @@ def _attempted(call: Call, scope: _call_scope.CallScope, result: Any, error: Bas
     """An attempt is over. Where nobody below has recorded its call, it is recorded now."""
     if scope.inner or not call.begin():
         return
-    call.body = result if hasattr(result, "model_dump") else None
+    call.body = copied(result)
     if error is None:
         call.over()
     else:

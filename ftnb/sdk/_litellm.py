@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from ..core._call_scope import CALL
 from . import _chat, _wire
-from ._call import Call
+from ._call import Call, copied
 from ._patch import AttributePatch, CellPatch, Patch, Switch
 from ._stainless import count
 from ._wire import Api
@@ -116,7 +116,7 @@ def _async_call(api: Api, switch: Switch) -> Callable[[Any], Any]:
 
 def _returned(call: Call, result: Any) -> None:
     if hasattr(result, "model_dump"):
-        call.body = result
+        call.body = copied(result)
         call.over()
         return
     try:

@@ -33,6 +33,7 @@ def tee(response: Any, call: Call) -> bool:
     else:
         return False
     call.encoding = response.headers.get("content-encoding")
+    call.is_json = "application/json" in response.headers.get("content-type", "")
     return True
 
 

@@ -91,6 +91,11 @@ def objects(chunks: Chunks, encoding: str | None) -> Iterator[tuple[int, dict[st
             yield at, value
 
 
+def joined(chunks: Chunks, encoding: str | None) -> bytes:
+    """A body that came in parts, as far as it came."""
+    return b"".join(part for _, part in _decoded(chunks, encoding))
+
+
 def _events(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, str, bytes]]:
     rest_of, name, data, at = b"", "", list[bytes](), 0
     for at, chunk in chunks:

@@ -32,7 +32,12 @@ class Sdk(NamedTuple):
 def _openai(root: str, timeout: float | None) -> tuple[Any, Any]:
     import openai
 
-    given: dict[str, Any] = {"base_url": f"{root}/v1", "api_key": SECRET, "max_retries": 2, "timeout": timeout or 5}
+    given: dict[str, Any] = {
+        "base_url": f"{root}/v1",
+        "api_key": SECRET,
+        "max_retries": 0 if timeout else 2,
+        "timeout": timeout or 5,
+    }
     return openai.OpenAI(**given), openai.AsyncOpenAI(**given)
 
 
@@ -65,7 +70,12 @@ RESPONSES = Sdk(
 def _anthropic(root: str, timeout: float | None) -> tuple[Any, Any]:
     import anthropic
 
-    given: dict[str, Any] = {"base_url": root, "api_key": SECRET, "max_retries": 2, "timeout": timeout or 5}
+    given: dict[str, Any] = {
+        "base_url": root,
+        "api_key": SECRET,
+        "max_retries": 0 if timeout else 2,
+        "timeout": timeout or 5,
+    }
     return anthropic.Anthropic(**given), anthropic.AsyncAnthropic(**given)
 
 
@@ -89,7 +99,7 @@ def _google(root: str, timeout: float | None) -> Any:
     from google import genai
     from google.genai import types
 
-    retries = types.HttpRetryOptions(attempts=3, initial_delay=0.001, max_delay=0.002, jitter=0.0)
+    retries = types.HttpRetryOptions(attempts=1 if timeout else 3, initial_delay=0.001, max_delay=0.002, jitter=0.0)
     options = types.HttpOptions(base_url=root, timeout=int((timeout or 5) * 1000), retry_options=retries)
     return genai.Client(api_key=SECRET, http_options=options)
 
@@ -115,7 +125,7 @@ def _litellm(root: str, timeout: float | None) -> dict[str, Any]:
     import litellm  # noqa: F401
 
     return {"model": f"openai/{MODEL}", "messages": _MESSAGES, "temperature": 0.5, "api_base": f"{root}/v1",
-            "api_key": SECRET, "timeout": timeout or 5, "max_retries": 2}  # fmt: skip
+            "api_key": SECRET, "timeout": timeout or 5, "max_retries": 0 if timeout else 2}  # fmt: skip
 
 
 def _completion(given: dict[str, Any], *, tools: bool = False, **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A small HTTP server on this machine that speaks as much of the providers' APIs as the tests need, streams included."""
+"""A small HTTP server on this machine that speaks as much of the providers' APIs as tests need, streams included."""
 
 from __future__ import annotations
 
@@ -166,9 +166,10 @@ def whole(path: str, given: Any, answer: Any) -> Any:
         return {"id": "t1", "object": "text_completion", "created": 1, "model": given["model"],
                 "choices": [{"index": 0, "text": answer, "finish_reason": "stop"}], "usage": OPENAI_USAGE}  # fmt: skip
     if kind == "embeddings":
-        vectors = [[0.5, 0.25, 1.0]] * len(given["input"] if isinstance(given["input"], list) else [1])
-        return {"object": "list", "model": given["model"], "usage": {"prompt_tokens": 5, "total_tokens": 5},
-                "data": [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]}  # fmt: skip
+        n = len(given["input"]) if isinstance(given["input"], list) else 1
+        data = [{"object": "embedding", "index": place, "embedding": [0.5, 0.25, 1.0]} for place in range(n)]
+        usage = {"prompt_tokens": 5, "total_tokens": 5}
+        return {"object": "list", "model": given["model"], "usage": usage, "data": data}
     if kind == "responses":
         return _response(given, [_output(answer)])
     if kind == "messages":

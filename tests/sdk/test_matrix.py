@@ -17,6 +17,8 @@ from tests.sdk.conftest import Recorded
 from tests.sdk.providers import TOKENS, Providers
 
 pytestmark = [
+    # aiohttp, of how google-genai uses it.
+    pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning"),
     # LiteLLM builds its models with fields that pydantic finds unexpected, and leaves clients open.
     pytest.mark.filterwarnings("ignore::UserWarning:pydantic.*"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:litellm.*"),
@@ -148,6 +150,13 @@ def _raised(what: Callable[[], Any]) -> BaseException:
     return caught.value
 
 
+def _outcome(what: Callable[[], Any]) -> Any:
+    try:
+        return what()
+    except Exception as error:
+        return error
+
+
 def test_error_after_retries(sdk: Sdk, way: str, fake: Providers, recorded: Recorded) -> None:
     fake.answers = [429]
     bare = _raised(lambda: run(sdk, way, sdk.make(fake.root, None)))
@@ -193,12 +202,13 @@ def test_timeout(sdk: Sdk, way: str, fake: Providers, recorded: Recorded) -> Non
 
 def test_connection_breaks_in_a_stream(sdk: Sdk, way: str, fake: Providers, recorded: Recorded) -> None:
     fake.answers = ["half"]
-    bare = _raised(lambda: read(sdk, way, sdk.make(fake.root, None)))
+    bare = _outcome(lambda: read(sdk, way, sdk.make(fake.root, None)))
     ftnb.capture(sdk.name)
-    error = _raised(lambda: read(sdk, way, sdk.make(fake.root, None)))
-    assert type(error) is type(bare)
+    outcome = _outcome(lambda: read(sdk, way, sdk.make(fake.root, None)))
+    assert type(outcome) is type(bare)
     call = recorded.call()
-    assert call.error_type is not None
+    if isinstance(outcome, Exception):  # LiteLLM's async streams just end, as if they were whole
+        assert call.error_type is not None
     assert call.ttft_ms is not None
     text = call.payload["response"]["content"]
     assert text
@@ -218,13 +228,21 @@ def test_stream_that_is_left_half_read(sdk: Sdk, way: str, fake: Providers, reco
     ftnb.capture(sdk.name)
     parts = read(sdk, way, sdk.make(fake.root, None), n=2, leave=lambda stream: getattr(stream, "close", int)())
     assert len(parts) == 2
-    gc.collect()
+    _let_go(sdk, fake)
     call = recorded.call()
     assert call.error is None
     assert call.payload["stream"] == "closed before its end"
+    assert call.payload["response"]["content"] in ("he", "hel", "hell")
     assert call.duration_ms is not None
-    (engagement,) = recorded.engagements()
-    assert engagement.status is EngagementStatus.COMPLETED
+    assert recorded.engagements()[0].status is EngagementStatus.COMPLETED
+
+
+def _let_go(sdk: Sdk, fake: Providers) -> None:
+    """LiteLLM keeps its latest stream until its next call, in a variable of its own."""
+    ftnb.uncapture()
+    if sdk is LITELLM:
+        sdk.call(sdk.make(fake.root, None))
+    gc.collect()
 
 
 def test_stream_that_is_dropped(sdk: Sdk, fake: Providers, recorded: Recorded) -> None:
@@ -233,6 +251,7 @@ def test_stream_that_is_dropped(sdk: Sdk, fake: Providers, recorded: Recorded) -
     stream = sdk.stream(client)
     next(iter(stream))
     del stream
+    _let_go(sdk, fake)
     call = recorded.call()
     assert call.payload["stream"] == "closed before its end"
 
@@ -241,7 +260,7 @@ async def test_cancelled(sdk: Sdk, fake: Providers, recorded: Recorded) -> None:
     fake.answers = ["hang"]
     ftnb.capture(sdk.name)
     task = asyncio.ensure_future(sdk.acall(sdk.make(fake.root, None)))
-    while not fake.requests:
+    while not fake.requests and not task.done():
         await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

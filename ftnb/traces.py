@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         StepMatrix,
         Variants,
     )
+    from .analytics._engines import Engine
+    from .analytics._funnel_spec import Mode as FunnelMode
+    from .analytics._funnel_spec import Step as FunnelEntry
     from .audit import Trail
     from .frames import Frames
     from .retention import Retention
@@ -39,16 +42,19 @@ _SHOWN = 10
 _MIN_PREFIX = 6
 
 
-def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars") -> Traces:
+def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars", engine: Engine | None = None) -> Traces:
     """The traces at `source`: an SQLite file, an exported Parquet file or folder, a `sqlite:///` URL, or a store.
 
     `frames` is the kind of dataframe that the methods return. Opening never creates anything; raises StoreError when
     nothing is there, NotOurFileError when it holds no trace of ours, SchemaVersionError when a newer ftnb wrote it.
+
+    `engine` ("polars", "duckdb", "spark") lets questions over many engagements read the tables of an exported folder
+    where they are, only the columns that they need, also when they do not fit into memory.
     """
     if isinstance(source, str):
-        return Traces(open_store(source), frames=frames)
+        return Traces(open_store(source), frames=frames, engine=engine)
     store = open_store(Path(source)) if isinstance(source, PathLike) else source
-    return Traces(store, frames=frames)
+    return Traces(store, frames=frames, engine=engine)
 
 
 class Traces:
@@ -58,18 +64,48 @@ class Traces:
     Their columns are declared in `ftnb.frames.schema`; `ftnb.frames.data_dictionary()` prints them.
     """
 
-    def __init__(self, store: Store, *, frames: FrameKind = "polars") -> None:
-        """`store` must be in log format v1, as all stores of this package are."""
+    def __init__(self, store: Store, *, frames: FrameKind = "polars", engine: Engine | None = None) -> None:
+        """`store` must be in log format v1, as all stores of this package are; with `engine`, an exported folder."""
         if not isinstance(store, LogStore):
             raise InvalidArgumentError(f"frames need a store of ftnb, with scan() and revision(); got {store!r}")
         if frames not in ("polars", "pandas"):
             raise InvalidArgumentError(f"no frames of kind {frames!r}; known: polars, pandas")
         self.store: LogStore = store
+        if engine is not None:
+            from .analytics._engines import ensure_views
+
+            ensure_views(store, engine)
         self._kind = frames
+        self.engine = engine
         self._kept: tuple[tuple[int, int], Frames] | None = None
 
     def __repr__(self) -> str:
         return f"Traces({self.store!r})"
+
+    # --- a part of them ---
+
+    def where(self, **metadata: Any) -> Traces:
+        """The engagements whose metadata has these entries; all frames and questions of the view are about them.
+
+        A key that is not there equals None. Views can be narrowed again, read and exported; nothing is written or
+        erased through them, but annotations.
+        """
+        what = " and ".join(f"{key} is {value!r}" for key, value in metadata.items()) or "anything"
+        store = self.store
+        return _View(self, lambda: frozenset(one.id for one in store.list_engagements(metadata)), what)
+
+    def only(self, engagement_ids: Iterable[str]) -> Traces:
+        """The engagements of these ids, as `where` gives those with some metadata; a column of a frame will do.
+
+        Raises UnknownEngagementError for an id that is not there.
+        """
+        if isinstance(engagement_ids, str):
+            engagement_ids = [engagement_ids]
+        chosen = frozenset(str(one) for one in engagement_ids)
+        known = frozenset(self._frames().engagements()["engagement_id"])
+        for unknown in sorted(chosen - known):
+            raise UnknownEngagementError.of(unknown, sorted(known, reverse=True)[:5])
+        return _View(self, lambda: chosen, f"the id is one of {len(chosen)}")
 
     def _frames(self) -> Frames:
         from .frames import Frames
@@ -179,17 +215,15 @@ class Traces:
 
     # --- questions and sharing ---
 
-    def funnel(
-        self,
-        order: Sequence[str],
-        *,
-        where: Mapping[str, Any] | None = None,
-        mode: Literal["visited", "ordered"] = "visited",
-    ) -> Funnel:
-        """How many engagements reached each of `order`; see `ftnb.analytics.funnel`."""
+    def funnel(self, order: Sequence[FunnelEntry], *, mode: FunnelMode = "visited", **options: Any) -> Funnel:
+        """How many engagements reached each of `order`, and where the others stopped.
+
+        Options are those of `ftnb.analytics.funnel`: where, within, step_within, exclude, attempts, by, nested, prices,
+        as_of, confidence.
+        """
         from .analytics import funnel
 
-        return funnel(self, order, where=where, mode=mode)
+        return funnel(self, order, mode=mode, **options)
 
     def journeys(self, **metadata: Any) -> list[EngagementSummary]:
         """The engagements whose metadata has all these entries; see `ftnb.analytics.journeys`."""
@@ -279,6 +313,23 @@ class Traces:
         header = "".join(f"<th>{name}</th>" for name in head)
         html = f"{title}<table><thead><tr>{header}</tr></thead><tbody>{cells}</tbody></table>"
         return {"text/plain": repr(self), "text/html": html}
+
+
+class _View(Traces):
+    """Some of the engagements of other traces."""
+
+    def __init__(self, whole: Traces, choose: Callable[[], frozenset[str]], what: str) -> None:
+        self._narrow = NarrowStore(whole.store, choose, what)
+        super().__init__(self._narrow, frames=whole._kind)
+        self._whole = whole
+
+    def _frames(self) -> Frames:
+        from .frames._narrow import NarrowFrames
+
+        revision = self.store.revision()
+        if self._kept is None or self._kept[0] != revision:
+            self._kept = (revision, NarrowFrames(self._whole._frames(), self._narrow.ids))
+        return self._kept[1]
 
 
 def _begun_with(store: LogStore, beginning: str) -> list[str]:

@@ -21,12 +21,6 @@ BATCH = 1_000_000
 """Steps that polars takes up at once; what bounds its memory."""
 
 
-def checked_engine(engine: str) -> None:
-    """Raises InvalidArgumentError for an engine that there is not."""
-    if engine not in get_args(Engine):
-        raise InvalidArgumentError(f"no engine {engine!r}; engines: {', '.join(get_args(Engine))}")
-
-
 class ScatteredError(Exception):
     """The rows of an engagement do not follow one another."""
 
@@ -126,3 +120,14 @@ class Views:
         if self.engine == "polars":
             return PolarsSteps(pl.scan_parquet(self.files("steps"), hive_partitioning=False))
         return (duckdb_files if self.engine == "duckdb" else spark_files)(self.files("steps"))
+
+
+def ensure_views(store: Any, engine: str) -> None:
+    """Raises InvalidArgumentError for an engine that there is not, or a store with no tables that one could read."""
+    if engine not in get_args(Engine):
+        raise InvalidArgumentError(f"no engine {engine!r}; engines: {', '.join(get_args(Engine))}")
+    path = getattr(store, "path", None)
+    if not isinstance(path, Path) or Views.at(path, "polars") is None:
+        raise InvalidArgumentError(
+            f"engine={engine!r} reads an exported folder, and {store!r} is none; write one with to_parquet('share/')"
+        )

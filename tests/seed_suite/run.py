@@ -38,6 +38,8 @@ asyncio_default_fixture_loop_scope = function
 """
 COVERED = (
     "test_adapter.py",
+    "test_audit.py",
+    "test_retention.py",
     "test_agentic_step.py",
     "test_analytics.py",
     "test_cardless_pause.py",

@@ -47,9 +47,12 @@ export function tickStep(ms: number): number {
   return STEPS.find((step) => step >= ms) ?? Math.ceil(ms / 8.64e7) * 8.64e7;
 }
 
+// Made once: toLocaleString makes one a call, and a graph of thousands asks for thousands a frame.
+const NUMBERS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
 /** "1,234" */
 export function count(n: number): string {
-  return Math.round(n).toLocaleString("en-US");
+  return NUMBERS.format(Math.round(n));
 }
 
 /** "one step", "3 steps" */

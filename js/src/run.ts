@@ -20,6 +20,7 @@ export class Run {
   readonly switched: ReadonlySet<number>;
   /** All marks, lane by lane. */
   readonly marks: Marks;
+  private readonly edgeAt: Map<number, number>;
   private readonly indexOfId: Map<string, number>;
 
   constructor(readonly payload: EngagementPayload) {
@@ -39,7 +40,8 @@ export class Run {
       this.causesOf[cause.target]?.push(cause);
       this.effectsOf[cause.source]?.push(cause);
     }
-    this.ways = findWays(payload, this.causesOf, this.effectsOf);
+    this.edgeAt = new Map(payload.edges.map((edge, index) => [edge.source * nodes.length + edge.target, index]));
+    this.ways = findWays(payload, this.causesOf, this.effectsOf, (source, target) => this.wayOf(source, target));
     this.failedWay = this.findFailedWay();
     this.switched = new Set(timeline.switches.map((one) => steps[one.step ?? -1]?.node ?? -1));
     this.indexOfId = new Map(steps.map((step, index) => [step.id, index]));
@@ -94,6 +96,11 @@ export class Run {
   nextFailing(current: number | null): number | null {
     const lane = current === null ? -1 : (this.laneOfStep[current] ?? -1);
     return this.order.slice(lane + 1).find((index) => this.step(index).failing) ?? this.firstFailing();
+  }
+
+  /** The edge from one node to another. */
+  wayOf(source: number, target: number): number | undefined {
+    return this.edgeAt.get(source * this.payload.nodes.length + target);
   }
 
   private findFailedWay(): Set<number> {
@@ -161,9 +168,9 @@ export class Run {
   }
 }
 
-function findWays({ nodes, edges, steps, engagement }: EngagementPayload, causesOf: Cause[][], effectsOf: Cause[][]): Array<{ into: number[]; out: number[] }> {
-  const known = new Map(edges.map((edge, index) => [edge.source * nodes.length + edge.target, index]));
-  const edge = (source: number, target: number) => known.get(source * nodes.length + target);
+function findWays(
+  { nodes, steps, engagement }: EngagementPayload, causesOf: Cause[][], effectsOf: Cause[][], edge: (source: number, target: number) => number | undefined,
+): Array<{ into: number[]; out: number[] }> {
   const [start, end] = [nodes.findIndex((node) => node.kind === "start"), nodes.findIndex((node) => node.kind === "end")];
   const isOver = engagement?.status === "completed" || engagement?.status === "abandoned";
   return steps.map((step, index) => {

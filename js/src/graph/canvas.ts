@@ -6,6 +6,7 @@ import type { Theme } from "../theme";
 import { elementsOf, indexOf, nodeId } from "./elements";
 import { fold, type Shown } from "./fold";
 import { chooseLayout } from "./layout";
+import { PlainGraph } from "./plain";
 import { MANY_NODES, type Scene } from "./scene";
 import { graphStyle } from "./style";
 
@@ -13,6 +14,13 @@ const PADDING = 16;
 const MAX_FIT_ZOOM = 1.05;
 /** Nodes that the list for screen readers holds. */
 const MAX_LISTED = 300;
+
+/** What stands out: nodes, edges, and nodes that keep their full colour (null: all). Indexes into the scene. */
+export interface Marked {
+  chosen: ReadonlySet<number>;
+  causal: ReadonlySet<number>;
+  kept: ReadonlySet<number> | null;
+}
 
 export interface CanvasEvents {
   onNode(node: number, add: boolean): void;
@@ -24,11 +32,14 @@ export interface CanvasEvents {
 
 export class GraphCanvas {
   readonly element = h("div", { class: "ftnb-canvas" });
+  private readonly place = h("div", { class: "ftnb-cy" });
   /** The same as a list, for screen readers. */
   readonly twin = h("ul", { class: "ftnb-aloud", attrs: { "aria-label": "Nodes of the graph" } });
   readonly cy: Core;
   /** Told when all elements are new, and have lost what was marked on them. */
   onDrawn: () => void = () => {};
+  private readonly plain: PlainGraph;
+  private marked: Marked = { chosen: new Set(), causal: new Set(), kept: null };
   private scene: Scene | null = null;
   private shown: Shown | null = null;
   private folded: ReadonlySet<number> = new Set();
@@ -39,7 +50,7 @@ export class GraphCanvas {
 
   constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, signal: AbortSignal) {
     this.cy = cytoscape({
-      container: this.element,
+      container: this.place,
       // A default layout measures the container, which may have no size yet, and throws.
       layout: { name: "preset" },
       autoungrabify: true,
@@ -49,6 +60,8 @@ export class GraphCanvas {
       minZoom: 0.02,
       maxZoom: 3,
     });
+    this.plain = new PlainGraph(this.element, frame, events, signal);
+    this.element.append(this.place, this.plain.element);
     this.listen(signal);
   }
 
@@ -67,9 +80,45 @@ export class GraphCanvas {
   }
 
   paint(theme: Theme): void {
+    this.plain.paint(theme);
     this.cy.style(graphStyle(theme));
     // A restyle while hidden has once left the canvas blank.
     this.cy.forceRender();
+  }
+
+  mark(marked: Marked): void {
+    this.marked = marked;
+    this.applyMarks();
+  }
+
+  hover(node: number | null): void {
+    if (this.plain.isShown) return this.plain.hover(node === null ? null : this.standsFor(node));
+    this.cy.nodes(".hover").removeClass("hover");
+    if (node !== null) this.node(node).addClass("hover");
+  }
+
+  private applyMarks(): void {
+    const { chosen, causal, kept } = this.marked;
+    const standing = (nodes: ReadonlySet<number>) => new Set([...nodes].map((one) => this.standsFor(one)));
+    if (this.plain.isShown) return this.plain.mark({ chosen: standing(chosen), causal, kept: kept && standing(kept) });
+    this.cy.batch(() => {
+      this.cy.elements(".chosen, .causal, .dim").removeClass("chosen causal dim");
+      for (const node of chosen) this.node(node).addClass("chosen");
+      for (const edge of causal) this.cy.getElementById(this.edge(edge) ?? "").addClass("causal");
+      if (kept === null) return;
+      const ids = new Set([...kept].map((node) => this.node(node).id()));
+      this.cy.nodes(".step").forEach((node) => void (ids.has(node.id()) || node.isParent() || node.addClass("dim")));
+      this.cy.edges().forEach((edge) => void ((ids.has(edge.source().id()) && ids.has(edge.target().id())) || edge.addClass("dim")));
+    });
+  }
+
+  /** The outermost folded subgraph that a node lies in, or itself. */
+  private standsFor(index: number): number {
+    let found = index;
+    for (let at = this.scene?.nodes[index]?.parent ?? null; at !== null; at = this.scene?.nodes[at]?.parent ?? null) {
+      if (this.folded.has(at)) found = at;
+    }
+    return found;
   }
 
   /** The element that shows a node: itself, or the folded subgraph that it lies in. */
@@ -88,12 +137,14 @@ export class GraphCanvas {
   }
 
   zoom(factor: number): void {
+    if (this.plain.isShown) return this.plain.zoom(factor);
     this.moved = true;
     const level = Math.min(Math.max(this.cy.zoom() * factor, this.cy.minZoom()), this.cy.maxZoom());
     this.cy.zoom({ level, renderedPosition: { x: this.element.clientWidth / 2, y: this.element.clientHeight / 2 } });
   }
 
   fit(): void {
+    if (this.plain.isShown) return this.plain.fit();
     this.moved = false;
     this.cy.fit(undefined, PADDING);
     if (this.cy.zoom() > MAX_FIT_ZOOM) {
@@ -103,6 +154,7 @@ export class GraphCanvas {
   }
 
   bringIntoView(index: number): void {
+    if (this.plain.isShown) return this.plain.bringIntoView(this.standsFor(index));
     const node = this.node(index);
     if (node.empty()) return;
     const box = node.renderedBoundingBox({});
@@ -115,6 +167,8 @@ export class GraphCanvas {
     if (!scene) return;
     const shape = `${scene.key} ${this.layout} ${[...this.folded].join()}`;
     this.shown = fold(scene, scene.layout[this.layout], this.folded);
+    if (this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
+    this.plain.hide();
     const elements = elementsOf(scene, this.shown);
     if (shape === this.drawn) return this.change(elements);
     const isRefolded = this.drawn !== "" && this.drawn.startsWith(`${scene.key} ${this.layout} `);
@@ -124,7 +178,16 @@ export class GraphCanvas {
       this.cy.add(elements);
     });
     if (isRefolded) this.fit();
+    this.applyMarks();
     this.onDrawn();
+  }
+
+  private drawPlain(scene: Scene, shown: Shown, shape: string): void {
+    const isSame = shape === this.drawn;
+    if (!isSame) this.cy.elements().remove();
+    this.drawn = shape;
+    this.plain.show(scene, shown, isSame);
+    if (!isSame) this.onDrawn();
   }
 
   /** The same elements, in another state: touch only what differs. */
@@ -147,6 +210,7 @@ export class GraphCanvas {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (!this.scene || width < 2 || height < 2 || this.size === `${width} ${height}`) return;
     this.size = `${width} ${height}`;
+    if (this.plain.isShown) return this.plain.resize();
     this.cy.resize();
     if (this.moved) return;
     const sizes = {

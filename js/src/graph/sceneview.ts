@@ -59,14 +59,8 @@ export class SceneView {
   }
 
   select(node: number | null, edge: number | null = null): void {
-    const { cy } = this.canvas;
-    cy.elements(".chosen, .causal").removeClass("chosen causal");
-    if (node !== null) {
-      this.canvas.node(node).addClass("chosen");
-      this.canvas.bringIntoView(node);
-    }
-    const id = edge === null ? null : this.canvas.edge(edge);
-    if (id) cy.getElementById(id).addClass("causal");
+    this.canvas.mark({ chosen: new Set(node === null ? [] : [node]), causal: new Set(edge === null ? [] : [edge]), kept: null });
+    if (node !== null) this.canvas.bringIntoView(node);
   }
 
   /** Leave these edges out of the picture. */

@@ -53,7 +53,6 @@ export class GraphView {
     }, signal);
     this.cy = this.canvas.cy;
     this.twin = this.canvas.twin;
-    this.canvas.onDrawn = () => this.markAll();
     this.element.append(this.canvas.element, this.controls.foot, this.controls.tools);
   }
 
@@ -104,8 +103,7 @@ export class GraphView {
   }
 
   hover(node: number | null): void {
-    this.cy.nodes(".hover").removeClass("hover");
-    if (node !== null) this.canvas.node(node).addClass("hover");
+    this.canvas.hover(node);
   }
 
   zoom(factor: number): void {
@@ -158,22 +156,16 @@ export class GraphView {
   }
 
   private markAll(): void {
-    const { run, selected, marked, cy, canvas } = this;
+    const { run, selected, marked } = this;
     if (!run) return;
-    cy.batch(() => {
-      cy.elements(".chosen, .causal, .dim").removeClass("chosen causal dim");
-      for (const step of selected) canvas.node(run.step(step).node).addClass("chosen");
-      const primary = selected.at(-1);
-      const around = primary === undefined ? [] : [...(run.causesOf[primary] ?? []), ...(run.effectsOf[primary] ?? [])];
-      for (const cause of around) {
-        const [source, target] = [run.step(cause.source).node, run.step(cause.target).node];
-        const edge = canvas.edge(run.payload.edges.findIndex((e) => e.source === source && e.target === target));
-        if (edge) cy.getElementById(edge).addClass("causal");
-      }
-      if (marked === null) return;
-      const kept = new Set([...marked].map((step) => canvas.node(run.step(step).node).id()));
-      cy.nodes(".step").forEach((node) => void (kept.has(node.id()) || node.isParent() || node.addClass("dim")));
-      cy.edges().forEach((edge) => void ((kept.has(edge.source().id()) && kept.has(edge.target().id())) || edge.addClass("dim")));
+    const nodeOf = (step: number) => run.step(step).node;
+    const primary = selected.at(-1);
+    const around = primary === undefined ? [] : [...(run.causesOf[primary] ?? []), ...(run.effectsOf[primary] ?? [])];
+    const ways = around.map((cause) => run.wayOf(nodeOf(cause.source), nodeOf(cause.target)));
+    this.canvas.mark({
+      chosen: new Set(selected.map(nodeOf)),
+      causal: new Set(ways.filter((edge): edge is number => edge !== undefined)),
+      kept: marked && new Set([...marked].map(nodeOf)),
     });
   }
 }

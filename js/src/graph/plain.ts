@@ -1,0 +1,343 @@
+// A graph of thousands of nodes, painted by ourselves: Cytoscape takes seconds for what are a few thousand strokes.
+
+import { h } from "../dom";
+import { statusLook } from "../status";
+import { type ColorName, mix, type Theme } from "../theme";
+import type { Marked } from "./canvas";
+import type { Shown, ShownNode } from "./fold";
+import type { Scene } from "./scene";
+
+const [PADDING, MAX_FIT, NEAREST, FARTHEST] = [16, 1.05, 3, 0.005];
+/** Zoom from which on labels, and arrows, can be made out. */
+const [LABELS, ARROWS] = [0.5, 0.25];
+
+interface Look {
+  fill: string;
+  line: string;
+  width: number;
+  alpha: number;
+}
+
+export interface PlainEvents {
+  onNode(node: number, add: boolean): void;
+  onFold(group: number): void;
+  onHover(node: number | null): void;
+}
+
+export class PlainGraph {
+  readonly element = h("canvas", { class: "ftnb-plain", attrs: { hidden: true, "aria-hidden": true } });
+  private scene: Scene | null = null;
+  private shown: Shown | null = null;
+  private theme: Theme | null = null;
+  private marked: Marked = { chosen: new Set(), causal: new Set(), kept: null };
+  private hovered: number | null = null;
+  private zoomed = 1;
+  private x = 0;
+  private y = 0;
+  private frame = 0;
+  private readonly looks = new Map<string, Look>();
+  private moved = false;
+  private drag: { x: number; y: number; moved: boolean } | null = null;
+
+  constructor(private readonly box: HTMLElement, focus: HTMLElement, private readonly events: PlainEvents, signal: AbortSignal) {
+    const { element } = this;
+    element.addEventListener("pointerdown", (event) => {
+      this.drag = { x: event.clientX, y: event.clientY, moved: false };
+      focus.focus({ preventScroll: true });
+    }, { signal });
+    element.addEventListener("pointermove", (event) => this.onMove(event), { signal });
+    element.addEventListener("pointerup", (event) => this.onUp(event), { signal });
+    element.addEventListener("pointerleave", () => this.point(null), { signal });
+    element.addEventListener("wheel", (event) => {
+      const root = focus.getRootNode() as Document | ShadowRoot;
+      if (!focus.contains(root.activeElement) && !event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      const place = element.getBoundingClientRect();
+      this.zoomAt(Math.exp(-event.deltaY / 400), event.clientX - place.left, event.clientY - place.top);
+    }, { passive: false, signal });
+    signal.addEventListener("abort", () => cancelAnimationFrame(this.frame));
+  }
+
+  show(scene: Scene, shown: Shown, isSame: boolean): void {
+    this.scene = scene;
+    this.shown = shown;
+    this.element.hidden = false;
+    if (!isSame) this.fit();
+    this.redraw();
+  }
+
+  hide(): void {
+    this.element.hidden = true;
+    this.shown = null;
+  }
+
+  get isShown(): boolean {
+    return this.shown !== null;
+  }
+
+  paint(theme: Theme): void {
+    this.theme = theme;
+    this.looks.clear();
+    this.redraw();
+  }
+
+  mark(marked: Marked): void {
+    this.marked = marked;
+    this.redraw();
+  }
+
+  hover(node: number | null): void {
+    this.hovered = node;
+    this.redraw();
+  }
+
+  zoom(factor: number): void {
+    this.zoomAt(factor, this.box.clientWidth / 2, this.box.clientHeight / 2);
+  }
+
+  fit(): void {
+    if (!this.shown) return;
+    const { clientWidth: width, clientHeight: height } = this.box;
+    const { width: w, height: tall } = this.shown;
+    this.moved = false;
+    this.zoomed = Math.min((width - 2 * PADDING) / Math.max(w, 1), (height - 2 * PADDING) / Math.max(tall, 1), MAX_FIT);
+    this.zoomed = Math.max(this.zoomed, FARTHEST);
+    this.x = (width - w * this.zoomed) / 2;
+    this.y = (height - tall * this.zoomed) / 2;
+    this.redraw();
+  }
+
+  /** The place has another size. */
+  resize(): void {
+    if (!this.moved) this.fit();
+    this.redraw();
+  }
+
+  bringIntoView(node: number): void {
+    const found = this.shown?.nodes.find((one) => one.index === node);
+    if (!found) return;
+    const [x, y] = [found.x * this.zoomed + this.x, found.y * this.zoomed + this.y];
+    const { clientWidth: width, clientHeight: height } = this.box;
+    if (x > 10 && y > 10 && x < width - 10 && y < height - 10) return;
+    this.x += width / 2 - x;
+    this.y += height / 2 - y;
+    this.redraw();
+  }
+
+  private zoomAt(factor: number, x: number, y: number): void {
+    const next = Math.min(Math.max(this.zoomed * factor, FARTHEST), NEAREST);
+    this.x = x - ((x - this.x) / this.zoomed) * next;
+    this.y = y - ((y - this.y) / this.zoomed) * next;
+    this.zoomed = next;
+    this.moved = true;
+    this.redraw();
+  }
+
+  private redraw(): void {
+    if (!this.frame && this.shown) this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  private draw(): void {
+    this.frame = 0;
+    const { clientWidth: width, clientHeight: height } = this.box;
+    const context = this.element.getContext("2d");
+    if (!context || !this.theme || !this.shown || !this.scene || width < 2 || height < 2) return;
+    const ratio = globalThis.devicePixelRatio || 1;
+    if (this.element.width !== Math.round(width * ratio) || this.element.height !== Math.round(height * ratio)) {
+      [this.element.width, this.element.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+      this.element.style.width = `${width}px`;
+      this.element.style.height = `${height}px`;
+    }
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    context.setTransform(ratio * this.zoomed, 0, 0, ratio * this.zoomed, ratio * this.x, ratio * this.y);
+    this.drawEdges(context, this.theme);
+    this.drawNodes(context, this.theme, width, height);
+  }
+
+  /** Edges that look alike are one path. */
+  private drawEdges(context: CanvasRenderingContext2D, theme: Theme): void {
+    const { scene, shown, marked } = this;
+    const places = new Map(shown?.nodes.map((node) => [node.index, node]));
+    const paths = new Map<string, Path2D>();
+    for (const edge of shown?.edges ?? []) {
+      const [from, to] = [places.get(edge.source), places.get(edge.target)];
+      if (!from || !to) continue;
+      const classes = edge.members.flatMap((one) => scene?.edges[one]?.classes ?? []);
+      const isKept = marked.kept === null || (marked.kept.has(edge.source) && marked.kept.has(edge.target));
+      const look = edge.members.some((one) => marked.causal.has(one)) ? "causal" : !isKept ? "untaken"
+        : classes.includes("fatal") ? "fatal" : !classes.includes("taken") ? "untaken" : classes.includes("undeclared") ? "undeclared" : "taken";
+      const path = paths.get(look) ?? new Path2D();
+      paths.set(look, path);
+      path.moveTo(from.x, from.y);
+      for (let i = 0; i + 1 < edge.bends.length; i += 2) path.lineTo(edge.bends[i] ?? 0, edge.bends[i + 1] ?? 0);
+      path.lineTo(to.x, to.y);
+      if (this.zoomed >= ARROWS) arrow(path, from, to, edge.bends);
+    }
+    const { color } = theme;
+    const looks: Array<[string, string, number, number[]]> = [
+      ["untaken", mix(color.muted, color.bg, 0.45), 1, [3, 4]],
+      ["taken", mix(color.soft, color.bg, 0.75), 1.6, []],
+      ["undeclared", color.failed, 1.6, [7, 4]],
+      ["fatal", color.failed, 3.2, []],
+      ["causal", color.selected, 3, []],
+    ];
+    // Thinner than a pixel they would be lost, however far away.
+    const least = 0.7 / this.zoomed;
+    for (const [look, ink, width, dash] of looks) {
+      const path = paths.get(look);
+      if (!path) continue;
+      context.strokeStyle = ink;
+      context.lineWidth = Math.max(width, least);
+      context.setLineDash(this.zoomed >= ARROWS ? dash : []);
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+  }
+
+  private drawNodes(context: CanvasRenderingContext2D, theme: Theme, width: number, height: number): void {
+    const { scene, shown, marked, zoomed } = this;
+    const [left, top] = [-this.x / zoomed, -this.y / zoomed];
+    const [right, bottom] = [left + width / zoomed, top + height / zoomed];
+    const inSight = (shown?.nodes ?? []).filter((node) =>
+      node.x + node.width > left && node.x - node.width < right && node.y + node.height > top && node.y - node.height < bottom);
+    const paths = new Map<Look, Path2D>();
+    for (const node of inSight) {
+      const look = this.lookOf(node, theme);
+      const path = paths.get(look) ?? new Path2D();
+      paths.set(look, path);
+      this.outline(path, node, 0);
+    }
+    for (const [{ fill, line, width: stroke, alpha }, path] of paths) {
+      context.globalAlpha = alpha;
+      context.fillStyle = fill;
+      context.fill(path);
+      context.strokeStyle = line;
+      context.lineWidth = Math.max(stroke, 0.8 / zoomed);
+      context.stroke(path);
+    }
+    context.globalAlpha = 1;
+    for (const node of inSight) {
+      if (!marked.chosen.has(node.index) && this.hovered !== node.index) continue;
+      const path = new Path2D();
+      this.outline(path, node, 4 / Math.min(zoomed, 1));
+      context.strokeStyle = marked.chosen.has(node.index) ? theme.color.selected : theme.color.soft;
+      context.lineWidth = Math.max(4, 2.5 / zoomed);
+      context.stroke(path);
+    }
+    if (zoomed < LABELS) return;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.font = `13px ${theme.font}`;
+    for (const node of inSight) {
+      const one = scene?.nodes[node.index];
+      if (!one?.classes.includes("step")) continue;
+      const text = node.hides ? `${one.label} (${node.hides})` : one.label;
+      const y = node.kind === "group" ? node.y - node.height / 2 + 14 : node.y;
+      context.fillStyle = one.classes.includes("visited") ? theme.color.fg : theme.color.soft;
+      context.fillText(text.length > 24 ? `${text.slice(0, 23)}…` : text, node.x + 6, y, node.width - 28);
+      if (node.kind !== "group") this.drawSign(context, theme, node, one.status);
+      if (one.badge || one.note) context.fillText([one.badge, one.note].filter(Boolean).join(" "), node.x + node.width / 2, node.y - node.height / 2 - 6);
+    }
+  }
+
+  private drawSign(context: CanvasRenderingContext2D, theme: Theme, node: ShownNode, status: string): void {
+    if (status === "none") return;
+    const look = statusLook(status);
+    context.save();
+    context.translate(node.x - node.width / 2 + 6, node.y - 7);
+    context.scale(0.875, 0.875);
+    context.lineWidth = 2.2;
+    context.strokeStyle = theme.color[look.color.replace("--ftnb-", "") as ColorName] ?? theme.color.muted;
+    context.stroke(new Path2D(look.path));
+    context.restore();
+  }
+
+  /** Looks are few, and mixing colours takes longer than painting them. */
+  private lookOf(shown: ShownNode, theme: Theme): Look {
+    const node = this.scene?.nodes[shown.index];
+    const isDim = this.marked.kept !== null && !this.marked.kept.has(shown.index);
+    const key = `${shown.kind} ${isDim} ${node?.status} ${node?.heat === null ? "" : Math.round((node?.heat ?? 0) * 40)} ${node?.classes.join()}`;
+    const known = this.looks.get(key) ?? this.makeLook(shown, theme);
+    this.looks.set(key, known);
+    return known;
+  }
+
+  private makeLook(shown: ShownNode, { color, dark }: Theme): Look {
+    const node = this.scene?.nodes[shown.index];
+    const has = (name: string) => node?.classes.includes(name) ?? false;
+    const alpha = this.marked.kept !== null && !this.marked.kept.has(shown.index) ? 0.22 : 1;
+    if (shown.kind === "group") return { fill: mix(color.panel, color.bg, 0.6), line: color.line, width: 1.5, alpha };
+    if (!has("step")) return { fill: color.muted, line: color.muted, width: 1, alpha };
+    if (has("failing")) return { fill: mix(color.failed, color.bg, 0.35), line: color.failed, width: 4, alpha };
+    if (!has("visited")) return { fill: color.bg, line: mix(color.muted, color.bg, 0.6), width: 1, alpha };
+    if (node?.heat !== null && node?.heat !== undefined) {
+      return { fill: mix(color.llm, color.bg, Math.round(Math.sqrt(Math.abs(node.heat)) * 12) / 12 * 0.62), line: color.soft, width: 1.2, alpha };
+    }
+    const own = color[statusLook(node?.status ?? null).color.replace("--ftnb-", "") as ColorName] ?? color.muted;
+    return { fill: mix(own, color.bg, dark ? 0.35 : 0.25), line: own, width: 1.5, alpha };
+  }
+
+  /** The outline of a node, `more` px larger; never so small that it cannot be seen. */
+  private outline(path: Path2D, node: ShownNode, more: number): void {
+    const least = 2 / this.zoomed;
+    const [w, tall] = [Math.max(node.width + 2 * more, least), Math.max(node.height + 2 * more, least)];
+    if (this.zoomed < ARROWS) path.rect(node.x - w / 2, node.y - tall / 2, w, tall);
+    else path.roundRect(node.x - w / 2, node.y - tall / 2, w, tall, 8);
+  }
+
+  private at(event: MouseEvent): ShownNode | null {
+    const place = this.element.getBoundingClientRect();
+    const [x, y] = [(event.clientX - place.left - this.x) / this.zoomed, (event.clientY - place.top - this.y) / this.zoomed];
+    const reach = 3 / this.zoomed;
+    const hit = (this.shown?.nodes ?? []).filter((node) =>
+      Math.abs(node.x - x) <= node.width / 2 + reach && Math.abs(node.y - y) <= node.height / 2 + reach && this.scene?.nodes[node.index]?.classes.includes("step"));
+    return hit.find((node) => node.kind !== "group") ?? hit.at(-1) ?? null;
+  }
+
+  private onMove(event: PointerEvent): void {
+    const { drag } = this;
+    if (drag && event.buttons) {
+      const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
+      if (drag.moved || Math.hypot(dx, dy) > 4) {
+        if (!drag.moved) this.element.setPointerCapture(event.pointerId);
+        [drag.x, drag.y, drag.moved, this.moved] = [event.clientX, event.clientY, true, true];
+        this.x += dx;
+        this.y += dy;
+        this.redraw();
+        return;
+      }
+    }
+    this.point(this.at(event)?.index ?? null);
+  }
+
+  private point(node: number | null): void {
+    if (node === this.hovered) return;
+    this.element.title = node === null ? "" : (this.scene?.nodes[node]?.text ?? "");
+    this.hover(node);
+    this.events.onHover(node);
+  }
+
+  private onUp(event: PointerEvent): void {
+    const { drag } = this;
+    this.drag = null;
+    if (drag?.moved || event.button !== 0) return;
+    const node = this.at(event);
+    if (!node) return;
+    if (node.kind === "folded" && event.detail > 1) this.events.onFold(node.index);
+    else this.events.onNode(node.index, event.ctrlKey || event.metaKey || event.shiftKey);
+  }
+}
+
+/** The head of an arrow, at the border of the node that it leads to. */
+function arrow(path: Path2D, from: ShownNode, to: ShownNode, bends: readonly number[]): void {
+  const [x0, y0] = bends.length > 1 ? [bends.at(-2) ?? 0, bends.at(-1) ?? 0] : [from.x, from.y];
+  const [dx, dy] = [to.x - x0, to.y - y0];
+  const reach = Math.max(Math.abs(dx) / (to.width / 2), Math.abs(dy) / (to.height / 2), 1e-6);
+  const [x, y] = [to.x - dx / reach, to.y - dy / reach];
+  const angle = Math.atan2(dy, dx);
+  for (const turn of [2.6, -2.6]) {
+    path.moveTo(x, y);
+    path.lineTo(x + 9 * Math.cos(angle + turn), y + 9 * Math.sin(angle + turn));
+  }
+}

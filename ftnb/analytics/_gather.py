@@ -11,8 +11,10 @@ import polars as pl
 from ..core.errors import InvalidArgumentError
 from ..frames import Frames
 from ..store.base import LogStore
+from ._funnel_reading import reading_of
 from ._moves import transitions_from
 from ._source import Opened, Source, Tables, _polars, opened, tables_of
+from ._sql import SqlSteps, quoted
 
 
 class _Once:
@@ -51,6 +53,9 @@ def gathered(source: Source, where: Mapping[str, Any] | None) -> Gathered:
     if isinstance(where, Mapping) and not where:
         raise InvalidArgumentError("where is empty; give metadata, as where={'user_id': 'u-1'}, or leave it out")
     found: Any = opened(source)
+    read = _by_engine(found)
+    if read is not None:
+        found = read
     if isinstance(found, LogStore) and not isinstance(found, Opened):
         found = _Once(found)
     tables = tables_of(found, where)
@@ -58,3 +63,29 @@ def gathered(source: Source, where: Mapping[str, Any] | None) -> Gathered:
         events = (lambda: _polars(found[2])) if len(found) > 2 else (lambda: None)
         return Gathered(tables, lambda: transitions_from(tables.steps, tables.engagements), events)
     return Gathered(tables, lambda: _polars(found.transitions()), lambda: _polars(found.events()))
+
+
+_WANTED = ("engagement_id", "step_id", "name", "ns", "visit", "attempt", "turn", "status", "parent_step_id", "triggers",
+           "started_at", "ended_at", "duration_ms", "total_tokens")  # fmt: skip
+_TIMES = ("started_at", "ended_at")
+
+
+def _by_engine(source: Any) -> tuple[pl.DataFrame, ...] | None:
+    """The frames of a source that DuckDB or Spark reads; None when polars does.
+
+    The engine scans, and gives the columns that journeys are told from, in the order of execution.
+    """
+    asked = getattr(source, "engine", None) if isinstance(source, Opened) else None
+    if asked is None and not (isinstance(source, tuple) and source and not isinstance(source[0], pl.DataFrame)):
+        return None
+    reading = reading_of(source)
+    steps = reading.steps
+    if not isinstance(steps, SqlSteps):
+        return None
+    there = [name for name in _WANTED if name in steps.schema]
+    columns = [f"{steps.micros(name) if name in _TIMES else quoted(steps, name)} AS {name}" for name in there]
+    rows = steps.query(f"SELECT {', '.join(columns)} FROM steps ORDER BY pos")
+    times = [pl.col(name).cast(pl.Datetime("us", "UTC")) for name in _TIMES if name in there]
+    events = reading.events()
+    frames = (rows.with_columns(times), reading.engagements.collect(engine="streaming"))
+    return frames if events is None else (*frames, events.collect(engine="streaming"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ftnb
-from ftnb.analytics import directly_follows
+from ftnb.analytics import directly_follows, durations, loops, sankey, step_matrix, variants
 from ftnb.core.errors import InvalidArgumentError, UnknownStepError
 from ftnb.core.model import EngagementStatus, StepStatus
 from ftnb.recorder import Recorder
@@ -353,6 +354,60 @@ def test_a_difference_from_itself_is_nothing(given_cases: list[Case]) -> None:
     frame = graph.difference_from(graph).frame()
     for name in ("share_difference", "probability_difference"):
         assert frame[name].drop_nulls().abs().sum() == 0
+
+
+# --- engines ---
+
+
+def mixed() -> list[Case]:
+    again = [Step("A", gap=5), Step("ask", tokens=3), Step("ask", attempt=2, turn=2, gap=90_000), Step("B", turn=2)]
+    return [chain("ABAB", version="v1"), chain("AAB", "abandoned"), Case(again, "completed", "v2"), chain("", "paused")]
+
+
+ANSWERS: list[Any] = [
+    lambda source: directly_follows(source, by="version").frame(),
+    lambda source: directly_follows(source).nodes(),
+    lambda source: variants(source, collapse="loops").frame(),
+    lambda source: step_matrix(source).frame(),
+    lambda source: sankey(source, by="version").frame(),
+    lambda source: loops(source).cycles(),
+    lambda source: durations(source).frame(),
+]
+
+
+def test_duckdb_answers_to_the_last_digit(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    steps, engagements = frames_of(mixed())
+    steps.with_row_index("seq").write_parquet(tmp_path / "steps.parquet")
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'Asia/Tokyo'")
+    relation = connection.sql(f"SELECT * FROM read_parquet('{tmp_path / 'steps.parquet'}')")
+    for answer in ANSWERS:
+        assert answer((relation, engagements)).equals(answer((steps, engagements)))
+
+
+def test_spark_answers_to_the_last_digit(spark: Any, tmp_path: Path) -> None:
+    steps, engagements = frames_of(mixed())
+    steps.with_row_index("seq").with_columns(pl.col("seq").cast(pl.Int64)).write_parquet(tmp_path / "steps.parquet")
+    frame = spark.read.parquet(str(tmp_path / "steps.parquet")).repartition(2)
+    for answer in ANSWERS[:3]:
+        assert answer((frame, engagements)).equals(answer((steps, engagements)))
+
+
+def test_a_folder_read_by_an_engine(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    store = SQLiteStore()
+    for path in ("AAB", "AB"):
+        recorder, engagement = record(store)
+        for name in path:
+            recorder.end_step(recorder.start_step(engagement, name), duration_ms=2.0)
+        recorder.end_engagement(engagement, EngagementStatus.COMPLETED)
+        assert recorder.flush()
+    ftnb.open(store).to_parquet(tmp_path / "share")
+    expected = ftnb.open(store).directly_follows().frame()
+    for engine in ("polars", "duckdb"):
+        found = ftnb.open(tmp_path / "share", engine=engine).directly_follows().frame()  # type: ignore[arg-type]
+        assert found.equals(expected)
 
 
 # --- what cannot be asked ---

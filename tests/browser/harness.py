@@ -29,7 +29,8 @@ class Model {
   fire(name, ...args) { for (const [n, f] of this.listeners) if (n === name) f(...args); }
   change(name, value) { this.state[name] = value; this.fire("change:" + name); }
 }
-window.show = (payload, { width = null, shadow = false, hidden = false, selection = [], state = {}, can = [], gone = false } = {}) => {
+window.show = (payload, options = {}) => {
+  const { width = null, shadow = false, hidden = false, selection = [], state = {}, can = [], gone = false } = options;
   const out = document.getElementById("out");
   out.style.width = width ? width + "px" : "";
   out.style.display = hidden ? "none" : "";
@@ -40,6 +41,16 @@ window.show = (payload, { width = null, shadow = false, hidden = false, selectio
   (shadow ? out.attachShadow({ mode: "open" }) : out).append(el);
   const { mount } = runtime.initialize();
   window.stop = mount({ model: window.model, el, signal: window.controller.signal });
+  window.view = el.querySelector(".ftnb");
+};
+window.showMonitor = (rows, run, width) => {
+  const out = document.getElementById("out"), el = document.createElement("div");
+  out.style.width = width ? width + "px" : "";
+  out.append(el);
+  window.model = new Model({ _rows: rows, _opened: null });
+  const opened = new Model({ _payload: run, selection: [], _state: {}, _can: [] });
+  const { mountMonitor } = runtime.initialize();
+  window.stop = mountMonitor({ model: window.model, el, getModel: async () => opened });
   window.view = el.querySelector(".ftnb");
 };
 window.settled = async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); };
@@ -66,6 +77,11 @@ class Widget:
 
     def show_payload(self, payload: Any, **options: Any) -> None:
         self.page.evaluate("([payload, options]) => window.show(payload, options)", [payload, options])
+        self.settle()
+
+    def show_monitor(self, rows: Any, *, run: Any = None, width: int | None = None) -> None:
+        """Mount the monitor; `run` is the payload of the run that is opened in it."""
+        self.page.evaluate("([rows, run, width]) => window.showMonitor(rows, run, width)", [rows, run, width])
         self.settle()
 
     def settle(self) -> None:

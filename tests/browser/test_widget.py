@@ -29,14 +29,12 @@ def test_every_state_of_a_run_is_drawn(widget: Widget, name: str) -> None:
     engagement = traces.ALL[name]()
     widget.show(engagement)
     expect(widget.page.locator(".ftnb-name")).to_have_text(engagement.name)
-    colors = widget.eval(
-        "[...view.querySelectorAll('canvas')].map(c => {"
-        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, seen = new Set();"
-        " for (let i = 0; i < d.length; i += 4) seen.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);"
-        " return seen.size })"
-    )
-    assert max(colors[:-1]) > 20, "the graph is blank"
-    assert colors[-1] > 5, "the timeline is blank"
+    colors = """[...view.querySelectorAll(argument + ' canvas')].map(c => {
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, seen = new Set();
+        for (let i = 0; i < d.length; i += 4) seen.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
+        return seen.size })"""
+    assert max(widget.eval(colors, ".ftnb-graph")) > 20, "the graph is blank"
+    assert max(widget.eval(colors, ".ftnb-time")) > 5, "the timeline is blank"
     assert widget.eval("view.scrollWidth <= view.clientWidth")
 
 
@@ -44,7 +42,7 @@ def test_a_click_on_a_node_selects_everywhere(widget: Widget) -> None:
     widget.show(traces.house())
     widget.click_node("qualify")
     assert widget.selection == ["s1"]
-    assert widget.sent == [{"op": "select", "selection": ["s1"], "seq": 1}]
+    assert [(message["op"], message["selection"]) for message in widget.sent] == [("select", ["s1"])]
     assert widget.eval("model.saved") == 1
     assert widget.eval("[...app.timeline.selected]") == [1]
     assert widget.eval("app.graph.cy.nodes('.chosen').map(n => n.data('label'))") == ["qualify"]
@@ -122,6 +120,9 @@ def test_the_keyboard_reaches_every_step(widget: Widget) -> None:
 
 def test_focus_can_be_seen_and_the_choice_heard(widget: Widget) -> None:
     widget.show(traces.house())
+    for _ in range(2):  # past search and help
+        widget.page.keyboard.press("Tab")
+        assert widget.eval("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     widget.page.keyboard.press("Tab")
     assert widget.eval("document.activeElement.className") == "ftnb-graph"
     assert widget.eval("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -213,19 +214,6 @@ def test_the_page_scrolls_over_the_graph_until_it_is_in_use(widget: Widget) -> N
     widget.page.wait_for_timeout(400)
     widget.page.mouse.wheel(0, -120)
     widget.wait(f"view.ftnb.graph.cy.zoom() > {before}")
-
-
-def test_a_whole_value_is_fetched_on_request(widget: Widget) -> None:
-    engagement = traces.house()
-    engagement.steps[0].state_ref = {"text": "x" * 9_000}
-    widget.show(engagement, selection=["s0"])
-    expect(widget.panel).to_contain_text("more characters")
-    widget.panel.get_by_role("button", name="Show all").click()
-    (message,) = widget.sent
-    assert message == {"op": "fetch", "part": "state", "step": "s0", "event": None, "seq": 1}
-    answer = {"op": "value", "seq": 1, "error": None, "preview": {"value": "y" * 9_000, "cut": False, "n_bytes": 9_002}}
-    widget.eval("model.fire('msg:custom', argument)", answer)
-    expect(widget.panel).to_contain_text("y" * 9_000)
 
 
 def test_a_running_view_follows_the_run(widget: Widget) -> None:

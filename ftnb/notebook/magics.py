@@ -19,12 +19,13 @@ from ..core.errors import FtnbError
 from ..langgraph_adapter import _scope
 from ..langgraph_adapter._scope import Labels
 from ..live.alerts import alerts as live_alerts
+from ._capturing import Capturing, described
 from .live_display import LiveDisplay
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_USAGE = "%ftnb status | on | off | store PATH | display auto|off | monitor"
+_USAGE = "%ftnb status | on | off | store PATH | display auto|off | monitor | capture SDK … | uncapture [SDK …]"
 _TRACE = "%%trace"
 
 
@@ -39,6 +40,7 @@ class Magics:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell: Any = shell
         self._replaced: dict[tuple[str, str], Any] = {}
+        self._capturing = Capturing()
         self.owns_session = False
         """The recording session was begun from here, and ends with the extension."""
         self._shows_runs = False
@@ -79,6 +81,7 @@ class Magics:
             except ValueError:  # somebody else took it out
                 pass
         _scope.cell_labels = None
+        self._capturing.release()
 
     def _functions(self) -> list[tuple[str, str, Callable[..., None]]]:
         return [("line", "ftnb", self.ftnb), ("cell", "trace", self.trace)]
@@ -94,7 +97,10 @@ class Magics:
     # --- %ftnb ---
 
     def ftnb(self, line: str = "") -> None:
-        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off | monitor."""
+        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off | monitor.
+
+        capture SDK … | uncapture [SDK …]: calls through openai, anthropic, google, litellm, instructor, too.
+        """
         verb, _, rest = line.strip().partition(" ")
         rest = rest.strip()
         if verb == "trace":
@@ -109,6 +115,8 @@ class Magics:
             self._shows_runs = rest == "auto"
             what = "the newest run of each cell is shown" if self._shows_runs else "runs are shown on request"
             say(f"ftnb: display {rest}: {what}")
+        elif verb in ("capture", "uncapture"):
+            say(self._capturing(verb, rest))
         elif verb == "monitor" and not rest:
             _monitor()
         else:
@@ -204,6 +212,8 @@ def status() -> str:
         begun = current.n_engagements()
         lines = [f"ftnb: {current.describe()}"]
         lines.append(f"  {begun} engagements begun; {stats.committed} records committed, {stats.pending} pending")
+        if sdks := described():
+            lines.append(f"  {sdks}")
         if stats.dropped:
             lost = ", ".join(f"{reason} {n}" for reason, n in sorted(stats.dropped.items()))
             lines.append(f"  not kept: {lost}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._handles import EngagementHandle, StepHandle
 from .core.errors import InvalidArgumentError, UnknownEngagementError
+from .store._narrow import NarrowStore
 from .store._url import open_store
 from .store.base import LogStore, Store
 

@@ -5,8 +5,10 @@ Read from columns of the log, without the tree: ten thousand steps in a fraction
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,14 +21,15 @@ from ..store.base import LogStore
 from ..store.reconstruct import UNKNOWN_NAME
 from ._values import Values
 
-_HEAD = ("seq", "type", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt", "kind",
-         "status", "at_us", "duration_us", "error_type", "salt", "body", "commitment")  # fmt: skip
+_HEAD = ("seq", "type", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt", "status",
+         "at_us", "duration_us", "error_type", "body")  # fmt: skip
+_SEQ, _TYPE, _STREAM, _N, _TURN = range(5)
+_NAME, _STATUS, _BODY = _HEAD.index("name"), _HEAD.index("status"), _HEAD.index("body")
 _TYPES = (
     "engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended", "step_started",
     "step_ended",
 )  # fmt: skip
-_EVENT = ("turn", "stream_id", "n", "step_id", "kind", "name", "model", "tok_prompt", "tok_completion", "tok_total",
-          "duration_us", "error_type")  # fmt: skip
+_EVENT = ("step_id", "kind", "name", "model", "tok_prompt", "tok_completion", "tok_total")
 
 
 @dataclass(slots=True, eq=False)
@@ -125,13 +128,18 @@ class Story:
         self.status = "active"
         self.error: str | None = None
         self.dropped_at: str | None = None
-        self.topology: Json = None
+        self._visits: Counter[tuple[str, str]] = Counter()
         self.codes: list[Code] = []
         self.values = Values(lambda _: None)
 
     @classmethod
     def of(cls, store: LogStore, engagement_id: str) -> Story:
         """Read an engagement. Raises UnknownEngagementError: it is not there, or was purged."""
+        with uncollected():
+            return cls._read(store, engagement_id)
+
+    @classmethod
+    def _read(cls, store: LogStore, engagement_id: str) -> Story:
         story = cls(engagement_id)
         story.values = Values.of(store, engagement_id)
         table = store.scan(_HEAD, types=_TYPES, engagement_id=engagement_id)
@@ -139,89 +147,87 @@ class Story:
             newest = [summary.id for summary in store.list_engagements(limit=5, newest=True)]
             raise UnknownEngagementError.of(engagement_id, newest)
         story._take(table)
+        if table["body"].null_count:
+            story._tell_erased(store)
         story._take_calls(store.scan(_EVENT, types=("event_recorded",), engagement_id=engagement_id))
         return story
 
     def _take(self, table: Any) -> None:
-        rows = [dict(zip(_HEAD, row, strict=True)) for row in zip(*(c.to_pylist() for c in table.columns), strict=True)]
-        first: dict[str, int] = {}
-        for row in rows:
-            first.setdefault(row["stream_id"], row["seq"])
-        rows.sort(key=lambda row: (row["turn"] or 1, first[row["stream_id"]], row["n"]))
-        visits: Counter[tuple[str, str]] = Counter()
+        rows = list(zip(*(table[name].to_pylist() for name in _HEAD), strict=True))
+        if len({row[_STREAM] for row in rows}) > 1:
+            first: dict[str, int] = {}
+            for row in rows:
+                first.setdefault(row[_STREAM], row[_SEQ])
+            rows.sort(key=lambda row: (row[_TURN] or 1, first[row[_STREAM]], row[_N]))
         for at, row in enumerate(rows):
-            row["at"] = at
-            body, withheld = _body(row["body"], is_erased=row["salt"] is not None or row["commitment"] is not None)
-            kind = row["type"]
+            body, withheld = _body(row[_BODY])
+            kind = row[_TYPE]
             if kind == "step_started":
-                self._begin(row, body, withheld, visits)
+                self._begin(at, row, body, withheld)
             elif kind == "step_ended":
-                self._end(row, body, withheld)
+                self._end(at, row, body, withheld)
             else:
                 self._header(kind, row, body)
 
-    def _begin(
-        self, row: Mapping[str, Any], body: Mapping[str, Json], withheld: str | None, visits: Counter[tuple[str, str]]
-    ) -> None:
-        name, ns = str(body.get("name") or row["name"] or UNKNOWN_NAME), row["ns"] or ""
-        counted = visits[ns, name] + 1 if row["visit"] is None else row["visit"]
-        visits[ns, name] = max(visits[ns, name], counted)
-        self._add(
-            Ran(
-                len(self.steps),
-                row["step_id"] or "",
-                name,
-                ns,
-                counted,
-                row["attempt"] or 1,
-                row["turn"] or 1,
-                row["parent_id"],
-                started_us=row["at_us"],
-                begun_at=row["at"],
-                triggers=body.get("triggers") or [],
-                routes=body.get("routes") or {},
-                superstep=body.get("superstep"),
-                path=body.get("path") or [],
-                state=body.get("@state", body.get("state")),
-                entry=body.get("@entry"),
-                withheld=withheld,
-                dropped=body.get("dropped"),
-            )
-        )
+    def _begin(self, at: int, row: tuple[Any, ...], body: Mapping[str, Json], withheld: str | None) -> None:
+        _, _, _, _, turn, step_id, parent_id, name, ns, visit, attempt, _, at_us, _, _, _ = row
+        get = body.get
+        name, ns = get("name") or name or UNKNOWN_NAME, ns or ""
+        counted = self._visits[ns, name] + 1 if visit is None else visit
+        if counted > self._visits[ns, name]:
+            self._visits[ns, name] = counted
+        step = Ran(len(self.steps), step_id or "", str(name), ns, counted, attempt or 1, turn or 1, parent_id)
+        step.started_us, step.begun_at = at_us, at
+        step.withheld = withheld
+        step.state = get("@state")
+        if "state" in body:
+            step.state = body["state"]
+        step.triggers, step.routes, step.path = get("triggers") or [], get("routes") or {}, get("path") or []
+        step.superstep, step.entry, step.dropped = get("superstep"), get("@entry"), get("dropped")
+        self._add(step)
 
     def _add(self, step: Ran) -> Ran:
         self.steps.append(step)
         self.by_id[step.step_id] = step
         return step
 
-    def _end(self, row: Mapping[str, Any], body: Mapping[str, Json], withheld: str | None) -> None:
-        step = self.by_id.get(row["step_id"])
+    def _end(self, at: int, row: tuple[Any, ...], body: Mapping[str, Json], withheld: str | None) -> None:
+        _, _, _, _, turn, step_id, _, name, _, _, _, status, at_us, duration_us, error_type, _ = row
+        step = self.by_id.get(step_id)
         if step is None:  # its start was lost
-            name = str(body.get("name") or row["name"] or UNKNOWN_NAME)
-            step = self._add(Ran(len(self.steps), row["step_id"] or "", name, turn=row["turn"] or 1))
-            step.started_us, step.begun_at = row["at_us"], row["at"]
-        step.ended_at = row["at"]
-        step.status, step.ended_us, step.duration_us = row["status"] or "completed", row["at_us"], row["duration_us"]
-        step.error, step.error_type = body.get("error"), row["error_type"]
+            step = self._add(Ran(len(self.steps), step_id or "", body.get("name") or name or UNKNOWN_NAME))
+            step.turn, step.started_us, step.begun_at = turn or 1, at_us, at
+        step.ended_at = at
+        step.status, step.ended_us, step.duration_us = status or "completed", at_us, duration_us
+        step.error, step.error_type = body.get("error"), error_type
         step.update, step.writes = body.get("@update", body.get("update")), body.get("@writes")
         step.decisions = body.get("decisions") or {}
         step.withheld = step.withheld or withheld
         step.dropped = step.dropped or body.get("dropped")
 
-    def _header(self, kind: str, row: Mapping[str, Any], body: Mapping[str, Json]) -> None:
+    def _header(self, kind: str, row: tuple[Any, ...], body: Mapping[str, Json]) -> None:
+        name = row[_NAME]
         if kind in ("engagement_started", "engagement_labelled"):
-            self.name = str(body.get("name") or row["name"] or self.name)
-            self.topology = body.get("@topology", self.topology)
+            self.name = str(body.get("name") or name or self.name)
             if "code" in body:
                 self.codes.append(Code(len(self.steps), body["code"], body.get("@code")))
             return
-        self.status = row["status"] or self.status
+        self.status = row[_STATUS] or self.status
         if kind == "engagement_ended":
-            self.error, self.dropped_at = body.get("error"), row["name"]
+            self.error, self.dropped_at = body.get("error"), name
+
+    def _tell_erased(self, store: LogStore) -> None:
+        """Of records without a body: which had one, of which the commitment is left."""
+        columns = ["step_id", "body", "salt", "commitment"]
+        table = store.scan(columns, types=("step_started", "step_ended"), engagement_id=self.id)
+        for step_id, body, salt, commitment in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            step = self.by_id.get(step_id)
+            if step is not None and body is None and (salt is not None or commitment is not None):
+                step.withheld = "it was redacted after it was written; its commitment is left"
 
     def _take_calls(self, table: Any) -> None:
         for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            _, _, _, step_id, kind, name, model, prompt, completion, total, _, _ = row
+            step_id, kind, name, model, prompt, completion, total = row
             step = self.by_id.get(step_id)
             if step is None or kind not in ("llm_call", "tool_call"):
                 continue
@@ -253,12 +259,25 @@ class Story:
         return earlier[-1] if earlier else None
 
 
-def _body(data: Any, *, is_erased: bool) -> tuple[Mapping[str, Json], str | None]:
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: looking again and again at many small objects that stay is half of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _body(data: Any) -> tuple[Mapping[str, Json], str | None]:
     """A record's body, and why it cannot be read; a record may also have none."""
     if data is None:
-        return {}, "it was redacted after it was written; its commitment is left" if is_erased else None
+        return {}, None
     try:
         body = orjson.loads(data)
     except ValueError:
         return {}, "it is damaged"
-    return (body, None) if isinstance(body, dict) else ({}, "it is damaged")
+    return (body, None) if type(body) is dict else ({}, "it is damaged")

@@ -10,18 +10,20 @@ provider says beside the answer (timings, usage), and the keys that the caller n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
-from ..core.canonical import MARK, Json, encode_json
+from ..core.canonical import MARK, Json
 from ..store.base import LogStore
 from ..store.blobs import Resolver, heights
 
 _MESSAGE = ("Message", "MessageChunk")
 _MESSAGE_NOISE = frozenset(("id", "tool_call_id", "response_metadata", "usage_metadata"))
+_NESTED = (dict, list)
 _REFERENCE = b'"$ftnb":'
 
 
@@ -37,7 +39,7 @@ class Values:
         self.resolve: Callable[[Json], Any] = Resolver(fetch)
         self._ignore = frozenset(ignore)
         self._exact = exact
-        self._prints: dict[tuple[str, int], bytes | None] = {}
+        self._prints: defaultdict[int, dict[str, str]] = defaultdict(dict)
         self._opened: dict[str, Json] = {}
 
     @classmethod
@@ -88,17 +90,22 @@ class Values:
 
     def print(self, value: Json) -> bytes:
         """A hash over the content of `value`."""
-        return blake2b(encode_json(self._content(value)), digest_size=16).digest()
+        # What is recorded is canonical: equal values have their keys in one order.
+        return blake2b(orjson.dumps(self._content(value)), digest_size=16).digest()
 
     def _content(self, value: Json) -> Json:
         """`value` with each reference replaced by the print of what it stands for, and without noise."""
-        if isinstance(value, list):
-            return [self._content(item) for item in value]
-        if not isinstance(value, dict):
+        if type(value) is list:
+            return [self._content(item) if type(item) in _NESTED else item for item in value]
+        if type(value) is not dict:
             return value
         kind = value.get(MARK)
         if kind is None:
-            return {key: self._content(item) for key, item in value.items() if key not in self._ignore}
+            return {
+                key: self._content(item) if type(item) in _NESTED else item
+                for key, item in value.items()
+                if key not in self._ignore
+            }
         if kind == "ref":
             return self._printed(value["id"], -1)
         if kind == "list":
@@ -115,28 +122,31 @@ class Values:
         return {key: self._content(item) for key, item in value.items() if key not in self._ignore}
 
     def _printed(self, blob_id: str, height: int) -> str:
-        """The print of a blob; `height` says what is in it: a chunk of that height, a value (-1), or bytes (-2)."""
-        key = (blob_id, height)
-        if key not in self._prints:
-            self._prints[key] = self._print_of_blob(blob_id, height)
-        found = self._prints[key]
-        return f"withheld:{blob_id}" if found is None else found.hex()
+        """The print of a blob; `height` says what is in it: a chunk of that height, a value (-1), or bytes (-2).
 
-    def _print_of_blob(self, blob_id: str, height: int) -> bytes | None:
+        One blob may be two kinds of thing: a chunk of ids may equal a user's own list of text.
+        """
+        prints = self._prints[height]
+        found = prints.get(blob_id)
+        if found is None:
+            found = prints[blob_id] = self._print_of_blob(blob_id, height)
+        return found
+
+    def _print_of_blob(self, blob_id: str, height: int) -> str:
         data = self._fetch(blob_id)
         if data is None:
-            return None
+            return f"withheld:{blob_id}"
         if height == -2 or (height == -1 and not self._ignore and _REFERENCE not in data):
-            return blake2b(data, digest_size=16).digest()
+            return blake2b(data, digest_size=16).hexdigest()
         try:
             content = orjson.loads(data)
         except ValueError:
-            return blake2b(data, digest_size=16).digest()
+            return blake2b(data, digest_size=16).hexdigest()
         if height > 1:
             content = [self._printed(child, height - 1) for child in content]
         else:
             content = self._content(content)
-        return blake2b(encode_json(content), digest_size=16).digest()
+        return blake2b(orjson.dumps(content), digest_size=16).hexdigest()
 
     def _message(self, value: Mapping[str, Json]) -> Json:
         data = self.open(value.get("data"))

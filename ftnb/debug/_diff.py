@@ -1,0 +1,364 @@
+"""Two engagements side by side: which steps they share, where they first part, and what differs in each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any, overload
+
+import orjson
+
+from ..core.canonical import Json
+from ..core.errors import InvalidArgumentError
+from ._align import Row, Side, align
+from ._inspect import change_line
+from ._look import Look
+from ._patch import Change, changes
+from ._ran import Ran, uncollected
+from ._state import UNKNOWN
+from ._values import Values
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_SHOWN = 60
+_SHOWN_CHANGES = 6
+Prices = Mapping[str, tuple[float, float]]
+"""Model to what a million prompt tokens and a million completion tokens cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One step in both engagements, or in one of them."""
+
+    row: Row
+    what: tuple[str, ...]
+    """What differs: only_a, only_b; input, output, status, error, decision, calls."""
+    _diff: EngagementDiff
+
+    @property
+    def side(self) -> Side:
+        """both, a or b."""
+        return self.row.side
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs but time, tokens and cost."""
+        return not self.what
+
+    @property
+    def label(self) -> str:
+        """The step's name, with its visit."""
+        return self.row.step.label()
+
+    @property
+    def input(self) -> list[Change]:
+        """From the input in a to the input in b; empty when one has none."""
+        return self._changes("state")
+
+    @property
+    def output(self) -> list[Change]:
+        """From the output in a to the output in b; empty when one has none."""
+        return self._changes("update")
+
+    def _changes(self, which: str) -> list[Change]:
+        a, b = self.row.a, self.row.b
+        if a is None or b is None:
+            return []
+        return changes(getattr(a, which), getattr(b, which), a=self._diff.values[0], b=self._diff.values[1])
+
+    def patch(self) -> list[dict[str, Any]]:
+        """The RFC 6902 patch from the output in a to the output in b."""
+        return [change.as_op() for change in self.output]
+
+    def __repr__(self) -> str:
+        return f"<{self.label}: {'same' if self.same else ', '.join(self.what)}>"
+
+
+class EngagementDiff(Sequence[Pair]):
+    """Two engagements, step by step. As the last expression of a cell it shows itself."""
+
+    def __init__(
+        self, a: Look, b: Look, *, ignore: Iterable[str] = (), exact: bool = False, prices: Prices | None = None
+    ) -> None:
+        """See `diff`."""
+        self.looks = (a, b)
+        self.a, self.b = a.story.id, b.story.id
+        keys = [ignore] if isinstance(ignore, str) else list(ignore)
+        self.values: tuple[Values, Values] = (_values(a, keys, exact), _values(b, keys, exact))
+        self._prices = prices
+        self._prints: dict[tuple[int, str, int], Any] = {}
+        with uncollected():
+            rows = align(
+                a.story, b.story, lambda step: self._print(0, step, "state"), lambda step: self._print(1, step, "state")
+            )
+            self._pairs = [Pair(row, tuple(self._what(row)), self) for row in rows]
+
+    @overload
+    def __getitem__(self, at: int) -> Pair: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Pair]: ...
+    def __getitem__(self, at: int | slice) -> Pair | list[Pair]:
+        return self._pairs[at]
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def same(self) -> bool:
+        """Whether both did the same, step by step."""
+        return self.first is None
+
+    @cached_property
+    def first(self) -> Divergence | None:
+        """Where they first part; None: nowhere."""
+        found = next((at for at, pair in enumerate(self._pairs) if not pair.same), None)
+        return None if found is None else _divergence(self, found)
+
+    def state(self) -> list[Change]:
+        """From the state in which a ended to that in which b did."""
+        ends = []
+        for look in self.looks:
+            run = look.states.inside(None)
+            ends.append({key: cell for key, cell in run[-1].after.items() if cell is not UNKNOWN} if run else {})
+        return changes(ends[0], ends[1], a=self.values[0], b=self.values[1])
+
+    # --- comparing ---
+
+    def _print(self, side: int, step: Ran, which: str) -> Any:
+        key = (side, which, step.place)
+        if key not in self._prints:
+            value: Json = getattr(step, which)
+            self._prints[key] = None if value is None else self.values[side].print(value)
+        return self._prints[key]
+
+    def _what(self, row: Row) -> Iterator[str]:
+        a, b = row.a, row.b
+        if a is None or b is None:
+            yield "only_b" if a is None else "only_a"
+            return
+        for which, name in (("state", "input"), ("update", "output")):
+            if self._print(0, a, which) != self._print(1, b, which):
+                yield name
+        if a.status != b.status:
+            yield "status"
+        if (a.error_type, a.error) != (b.error_type, b.error):
+            yield "error"
+        if a.decisions != b.decisions:
+            yield "decision"
+        if [(c.kind, c.name, c.model) for c in a.calls] != [(c.kind, c.name, c.model) for c in b.calls]:
+            yield "calls"
+
+    def cost(self, step: Ran | None) -> float | None:
+        """What a step's model calls cost; None when it made none, or a model has no price."""
+        calls = [] if step is None else [call for call in step.calls if call.kind == "llm_call"]
+        if self._prices is None or not calls:
+            return None
+        total = 0.0
+        for call in calls:
+            price = self._prices.get(call.model or "", self._prices.get(call.name))
+            if price is None:
+                return None
+            total += (call.prompt * price[0] + call.completion * price[1]) / 1_000_000
+        return total
+
+    # --- showing ---
+
+    def frame(self, *, patch: bool = False) -> pl.DataFrame:
+        """One row a step, in causal order; `patch` adds the JSON patches of input and output, as text.
+
+        Columns: ns, name, visit, attempt, side (both, a, b), same, what, keys (of the output, that differ), then for a
+        and b: step_id, status, duration_ms, tokens, and `cost` where prices were given; deltas are b less a.
+        """
+        from ._diff_frame import diff_frame
+
+        return diff_frame(self, patch=patch, with_cost=self._prices is not None)
+
+    def summary(self) -> dict[str, Any]:
+        """Counts of steps and totals of both: n_both, n_a, n_b, n_different, and for a and b duration_ms and tokens."""
+        found: dict[str, Any] = {
+            "n_both": sum(pair.side == "both" for pair in self),
+            "n_a": sum(pair.side == "a" for pair in self),
+            "n_b": sum(pair.side == "b" for pair in self),
+            "n_different": sum(not pair.same for pair in self),
+        }
+        for name, look in zip("ab", self.looks, strict=True):
+            tops = [step for step in look.story.steps if step.parent_id is None]
+            found[f"status_{name}"] = look.story.status
+            found[f"duration_ms_{name}"] = sum(step.duration_us or 0 for step in tops) / 1000
+            found[f"tokens_{name}"] = sum(step.tokens for step in look.story.steps)
+        return found
+
+    def payload(self) -> dict[str, Any]:
+        """What a view of both needs: `runs`, the payload of each engagement, and `alignment`.
+
+        An entry of the alignment is {"a": index of the step in the first run or None, "b": …, "side", "what"}.
+        """
+        from ..widget.payload import engagement_payload
+
+        runs = []
+        for look in self.looks:
+            model = look.store.get_engagement(look.story.id)
+            runs.append(engagement_payload(model, resolve=Values.of(look.store, model.id).resolve))
+        places = [{step["id"]: at for at, step in enumerate(run["steps"])} for run in runs]
+        alignment = [
+            {
+                "a": None if pair.row.a is None else places[0].get(pair.row.a.step_id),
+                "b": None if pair.row.b is None else places[1].get(pair.row.b.step_id),
+                "side": pair.side,
+                "what": list(pair.what),
+            }
+            for pair in self
+        ]
+        return {"runs": runs, "alignment": alignment}
+
+    @property
+    def text(self) -> str:
+        """The answer as plain text."""
+        facts = self.summary()
+        lines = [
+            f"a {self.a} ({self.looks[0].story.name}, {facts['status_a']})",
+            f"b {self.b} ({self.looks[1].story.name}, {facts['status_b']})",
+            f"{facts['n_both']} steps in both, {facts['n_a']} only in a, {facts['n_b']} only in b; "
+            f"{facts['n_different']} differ; tokens {facts['tokens_a']:,} → {facts['tokens_b']:,}, "
+            f"in steps {facts['duration_ms_a']:,.0f} → {facts['duration_ms_b']:,.0f} ms",
+        ]
+        return "\n".join([*lines, "no difference" if self.first is None else self.first.text])
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        from ._diff_html import diff_html
+
+        return diff_html(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Divergence:
+    """Where two engagements first part."""
+
+    pair: Pair
+    before: Pair | None
+    """The last step that both ran alike, on the way here."""
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Name of the step."""
+        return self.pair.row.step.name
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """What differs there."""
+        return self.pair.what
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text)}</pre>"
+
+
+def _divergence(diff: EngagementDiff, at: int) -> Divergence:
+    pair = diff[at]
+    if pair.side == "both":
+        return Divergence(pair, diff[at - 1] if at else None, _in_step(diff, pair))
+    # Who ran another step, and after what: that step's routing is where they parted.
+    by_step = {id(step): one for one in diff for step in (one.row.a, one.row.b) if step is not None}
+    story = diff.looks[0 if pair.side == "a" else 1].story
+    causes = [story.by_id[cause] for cause in pair.row.step.triggers if cause in story.by_id]
+    before = by_step.get(id(causes[0])) if causes else None
+    return Divergence(pair, before, _on_the_way(diff, pair, before))
+
+
+def _in_step(diff: EngagementDiff, pair: Pair) -> str:
+    a, b = pair.row.a, pair.row.b
+    assert a is not None and b is not None
+    lines = [f"they first part in {pair.label}: {' and '.join(pair.what)} differ{'s' if len(pair.what) == 1 else ''}"]
+    for name, found in (("input", pair.input if "input" in pair.what else []), ("output", pair.output)):
+        lines += [f"  {name} {change_line(change)}" for change in found[:_SHOWN_CHANGES]]
+        if len(found) > _SHOWN_CHANGES:
+            lines.append(f"  {name} … {len(found) - _SHOWN_CHANGES:,} more")
+    if "status" in pair.what or "error" in pair.what:
+        lines += [f"  {side}: {step.status}{_failure(step)}" for side, step in (("a", a), ("b", b))]
+    if "decision" in pair.what:
+        for side, step, look in (("a", a, diff.looks[0]), ("b", b, diff.looks[1])):
+            lines.append(f"  {side}: {_said(step)}, so {_next(look, step)} came next")
+    if "calls" in pair.what:
+        lines += [
+            f"  {side} called: {', '.join(call.model or call.name for call in step.calls) or 'nothing'}"
+            for side, step in (("a", a), ("b", b))
+        ]
+    return "\n".join(lines)
+
+
+def _failure(step: Ran) -> str:
+    return f", {step.error_type}: {step.error}" if step.error_type or step.error else ""
+
+
+def _next(look: Look, step: Ran) -> str:
+    """Names of the steps that a step led to."""
+    return ", ".join(dict.fromkeys(one.full for one in look.story.leads_to.get(step.step_id, ()))) or "nothing"
+
+
+def _said(step: Ran) -> str:
+    return ", ".join(f"router {name!r} said {said!r}" for name, said in step.decisions.items()) or "no router spoke"
+
+
+def _on_the_way(diff: EngagementDiff, pair: Pair, before: Pair | None) -> str:
+    mine, other = pair.side, "b" if pair.side == "a" else "a"
+    if before is None or before.side != "both":
+        return f"they first part at {pair.label}: only {mine} runs it"
+    steps = {"a": before.row.a, "b": before.row.b}
+    nexts = {}
+    for name, look in zip("ab", diff.looks, strict=True):
+        step = steps[name]
+        nexts[name] = "nothing" if step is None else _next(look, step)
+    text = f"they first part after {before.label}: a goes on with {nexts['a']}, b with {nexts['b']}"
+    if nexts["a"] == nexts["b"]:
+        text = f"they first part after {before.label}: only {mine} runs {pair.label}, {other} does not"
+    said = {name: step.decisions for name, step in steps.items() if step is not None and step.decisions}
+    if len(said) == 2 and said["a"] != said["b"]:
+        text += "".join(f"\n  {name}: {_said(step)}" for name, step in steps.items() if step is not None)
+    return text
+
+
+def _values(look: Look, ignore: list[str], exact: bool) -> Values:
+    return Values.of(look.store, look.story.id, whole=True, ignore=ignore, exact=exact)
+
+
+def diff(
+    a: Any,
+    b: Any,
+    *,
+    ignore: str | Iterable[str] = (),
+    exact: bool = False,
+    prices: Prices | None = None,
+) -> Any:
+    """Compare two engagements, step by step, or two groups of engagements, in numbers.
+
+    Engagements are what `tr.engagement(id)` and `ftnb.last()` give: the result is an `EngagementDiff`. Groups are
+    opened traces, as `tr.where(version=1)` gives: the result is a `GroupDiff`. Ids of messages and of tool calls, and
+    what a provider says beside an answer, count as equal unless `exact`; `ignore` names keys of states that do too.
+    `prices` maps a model to what a million prompt and completion tokens cost, and adds costs. Raises
+    InvalidArgumentError.
+    """
+    looks = [getattr(side, "look", None) for side in (a, b)]
+    if all(callable(look) for look in looks):
+        return EngagementDiff(a.look(), b.look(), ignore=ignore, exact=exact, prices=prices)
+    if all(hasattr(side, "transitions") and hasattr(side, "store") for side in (a, b)):
+        from ._groups import group_diff
+
+        return group_diff(a, b)
+    raise InvalidArgumentError(
+        "diff takes two engagements (tr.engagement(id), ftnb.last()) or two groups of them (tr.where(version=1), "
+        f"tr.where(version=2)); got {type(a).__name__} and {type(b).__name__}"
+    )
+
+
+def dump(value: Any) -> str:
+    """JSON text of a patch."""
+    return orjson.dumps(value).decode()

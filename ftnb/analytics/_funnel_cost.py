@@ -9,7 +9,7 @@ import polars as pl
 
 from ..core.errors import InvalidArgumentError
 from ._engines import PolarsSteps
-from ._funnel_reading import Reading
+from ._funnel_reading import Reading, model_calls
 from ._funnel_spec import Spec
 from ._funnel_sql import Asked
 from ._sql import SqlSteps
@@ -44,7 +44,7 @@ def call_costs(reading: Reading, spec: Spec, prices: PriceSource) -> pl.DataFram
     if events is None:
         raise InvalidArgumentError("costs need the events; give (steps, engagements, events), or a store")
     there = events.collect_schema().names()
-    calls = events.filter(pl.col("model").is_not_null())
+    calls = model_calls(events)
     rows = calls.select("engagement_id", "step_id", *(name for name in CALLS if name in there)).collect()
     cost = _cost(prices, rows.drop("engagement_id", "step_id"))
     picos = (cost.cast(pl.Float64).fill_nan(None) * _SCALE).round().cast(pl.Int128)

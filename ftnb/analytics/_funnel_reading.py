@@ -119,6 +119,11 @@ def _steps(frame: Any) -> Steps:
         raise InvalidArgumentError(
             f"expected a store of ftnb, opened traces, or (steps, engagements) frames; got {what}"
         ) from error
+    if narwhal.collect_schema().get("started_at") == nw.Object:
+        raise InvalidArgumentError(
+            "the steps' column 'started_at' holds no times of one kind, perhaps of several time zones; convert it first: "
+            "pd.to_datetime(steps['started_at'], utc=True)"
+        )
     if narwhal.implementation.is_duckdb():
         return duckdb_relation(frame)
     if narwhal.implementation.is_pyspark():
@@ -159,6 +164,18 @@ def chosen(reading: Reading, where: Mapping[str, Any] | None, columns: Iterable[
 def _repeats(engagements: pl.DataFrame) -> bool:
     ids = engagements["engagement_id"]
     return ids.n_unique() < len(ids)
+
+
+def model_calls(events: pl.LazyFrame) -> pl.LazyFrame:
+    """The events that are calls of a model. One that no provider named goes by the name that it was recorded under."""
+    there = events.collect_schema().names()
+    missing = [name for name in ("engagement_id", "step_id", "model") if name not in there]
+    if missing:
+        raise InvalidArgumentError(f"the events frame has no column {missing[0]!r}; columns: {', '.join(there)}")
+    if "kind" not in there:
+        return events.filter(pl.col("model").is_not_null())
+    calls = events.filter(pl.col("kind") == "llm_call")
+    return calls.with_columns(pl.coalesce("model", "name").alias("model")) if "name" in there else calls
 
 
 def latest(reading: Reading) -> int | None:

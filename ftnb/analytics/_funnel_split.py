@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from ..core.errors import InvalidArgumentError
-from ._funnel_reading import Reading
+from ._funnel_reading import Reading, model_calls
 from ._groups import attribute, metadata_keys
 from ._source import _polars
 
@@ -92,7 +92,7 @@ def _judgements(annotations: pl.LazyFrame, label: str) -> pl.DataFrame:
 
 def _models(events: pl.LazyFrame) -> pl.DataFrame:
     """The models that each engagement called, in order of their names, joined by ` + `."""
-    calls = events.filter(pl.col("model").is_not_null()).select("engagement_id", "model").unique()
+    calls = model_calls(events).select("engagement_id", "model").drop_nulls().unique()
     grouped = calls.group_by("engagement_id").agg(pl.col("model").sort().str.join(" + ").alias("group"))
     return grouped.collect()
 

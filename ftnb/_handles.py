@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,12 @@ from .store.base import LogStore
 from .store.blobs import Resolver
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
     import polars as pl
 
+    from .debug import Replay
     from .debug._inspect import StateDiff
     from .debug._look import Look
     from .debug._ran import Ran
@@ -259,6 +263,18 @@ class EngagementHandle(_Forwarding):
 
         await aresume(self.id, answer)
         return self
+
+    def to_pytest(self, path: str | PathLike[str], **options: Any) -> Path:
+        """Write a test that replays this run on the code of the day, and fails with what differs; its path.
+
+        `path` is a folder, or `test_….py`. What models, tools and people said goes into a JSON file beside it, so the
+        test calls nothing and needs no store. `options`: `graph` says where the test imports the graph from
+        ("my_agent:app", "my_agent:build()"; not needed where the live graph is a module's), `ignore` names keys of the
+        state that differ each time, `overwrite` replaces files. Raises InvalidArgumentError, ReplayError.
+        """
+        from .debug import write_test
+
+        return write_test(self._store, self.id, path, **options)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._cassette import safe
 from ._fork import afork, aresume, fork, resume
 from ._outcome import ReplayedAll
+from ._pytest_writer import write_test
 from ._replay import areplay, replay
 from ._replay_all import replay_all
 from ._result import Replay
@@ -20,4 +21,5 @@ __all__ = [
     "replay_all",
     "resume",
     "safe",
+    "write_test",
 ]

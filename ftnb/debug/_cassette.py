@@ -1,9 +1,9 @@
 """Recorded answers of models and tools, found by the content of what was asked.
 
-    use         a model that was asked the same     a model that was not    a tool with the same arguments    a tool without
-    recorded    its recorded answer                 called                  its recorded result               called if safe
-    live        called                              called                  called if safe, else recorded     called if safe
-    refuse      its recorded answer                 refused                 its recorded result               refused
+    use         a model, asked the same   a model, else   a tool, same arguments       a tool, else
+    recorded    its recorded answer       called          its recorded result          called if safe
+    live        called                    called          called if safe, else so      called if safe
+    refuse      its recorded answer       refused         its recorded result          refused
 
 Whatever is refused ends the replay. A recorded answer is given once for each time that it was recorded, and the last
 one again after that.
@@ -74,6 +74,7 @@ class Served:
     why: str = ""
     """For an assumed answer: prompt, model or tool, whichever is not as recorded."""
     asked: Any = None
+    settings: Any = None
 
 
 @dataclass
@@ -115,7 +116,8 @@ class Cassette:
             if self.assumes:
                 near = found or self._at("llm", "", node)
                 if near:
-                    entry = self._give(near, "llm", name, node, why="model" if found else "prompt", asked=messages)
+                    entry = self._give(near, "llm", name, node, "model" if found else "prompt", messages)
+                    self.log[-1].settings = _llm.parameters(parameters)
                     return entry
         if self.use == "recorded" and not self.assumes and not self.refused:
             self._note(Served("llm", name, "live", node))

@@ -43,9 +43,9 @@ class Forking:
         self.store = store
         self.recorded = load(store, engagement_id)
         self.task = self.recorded.task(step_id)
-        self.origin = _origin(self.recorded)
-        known = None if self.origin is None else self.origin.user_graph
-        self.user_graph = live_graph(self.recorded, graph or known)
+        self.origin: Forking | None = _origin(self.recorded)
+        known = graph if self.origin is None or graph is not None else self.origin.user_graph
+        self.user_graph: Any = live_graph(self.recorded, known)
         self.saver = live_saver()
         self.graph = self.user_graph.copy(update={"checkpointer": self.saver})
         self.use = use
@@ -150,7 +150,7 @@ class Forking:
         self.changes = _edit.checked(given, graph, task.name, keys, "state")
         sent = {key: value for key, value in self.changes.items() if key in keys}
         plain = {key: value for key, value in self.changes.items() if key not in keys}
-        if sent:
+        if sent and packet is not None:
             plain[TASKS] = _resent(rebuilt, task, packet, sent)
         rebuilt.edit(plain)
 
@@ -212,8 +212,8 @@ class Forking:
         """The namespace of the run, inside `outer`, that `task` belongs to; earlier ones there are ended runs."""
         if graph.checkpointer is False:
             raise ReplayError(
-                f"the graph inside {outer.full!r} was compiled with checkpointer=False, so it cannot be taken up in the "
-                f"middle; fork at {outer.full!r}, or replay the step alone"
+                f"the graph inside {outer.full!r} was compiled with checkpointer=False, so it cannot be taken up "
+                f"in the middle; fork at {outer.full!r}, or replay the step alone"
             )
         name = outer.name if graph.checkpointer is True else f"{outer.name}:{outer_id}"
         base = f"{namespace}|{name}" if namespace else name
@@ -361,7 +361,8 @@ def configured(recorded: Recorded, config: Mapping[str, Any] | None) -> dict[str
     """The config of a replay: the caller's, over the recorded metadata, where LangChain notes what is configurable."""
     given = dict(config or {})
     known = {str(key): value for key, value in recorded.metadata.items() if isinstance(value, (str, int, float, bool))}
-    return {**given, "configurable": {**known, **(given.get("configurable") or {})}}
+    configurable = {**known, **(given.get("configurable") or {})}
+    return {**given, "configurable": configurable} if configurable else given
 
 
 def _resent(rebuilt: Rebuild, task: Task, packet: Mapping[str, Any], sent: Mapping[str, Any]) -> list[Any]:

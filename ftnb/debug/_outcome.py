@@ -59,16 +59,16 @@ class ReplayedAll:
         rows = [
             {
                 "engagement_id": outcome.recorded.id,
-                "step": one.task.full,
-                "visit": one.task.visit,
-                "turn": one.task.turn,
+                "step": one.full,
+                "visit": one.visit,
+                "turn": one.turn,
                 "what": one.what,
                 "expected": one.expected,
                 "got": one.got,
                 "cause": one.cause,
                 "is_first": one.because is None,
-                "because": None if one.because is None else one.because.full,
-                "step_id": None if one.what == "extra" else one.task.step_id,
+                "because": one.because,
+                "step_id": one.step_id,
             }
             for outcome in self._outcomes
             for one in outcome.divergences
@@ -91,8 +91,8 @@ class ReplayedAll:
                 "engagement_id": one.recorded.id,
                 "name": one.recorded.name,
                 "n_steps": one.n_steps,
-                "n_divergences": len({id(found.task) for found in one.divergences}),
-                "first_step": None if first is None else first.task.full,
+                "n_divergences": len({(found.full, found.visit) for found in one.divergences}),
+                "first_step": None if first is None else first.full,
                 "cause": None if first is None else first.cause,
                 "error": one.error,
             })  # fmt: skip
@@ -115,7 +115,7 @@ class ReplayedAll:
                 lines.append(f"\n{outcome.recorded.id}: not replayed: {outcome.error}")
             for one in outcome.divergences:
                 follows = "" if one.because is None else f", follows from {one.because}"
-                lines.append(f"\nstep {one.task}: {one.what} (cause: {one.cause}{follows})")
+                lines.append(f"\nstep {one}: {one.what} (cause: {one.cause}{follows})")
                 lines.append(f"  expected: {one.expected}")
                 lines.append(f"  got:      {one.got}")
         shown = lines[: 3 * _SHOWN + 1]

@@ -228,7 +228,7 @@ class Rebuild:
     def save(self, saver: Any, config: Any, number: int, source: str = "fork") -> Any:
         """Write the checkpoint before superstep `number`; the config that names it."""
         from langgraph._internal._typing import MISSING
-        from langgraph.checkpoint.base import uuid6
+        from langgraph.checkpoint.base.id import uuid6
 
         values = {name: _kept(channel) for name, channel in self.channels.items()}
         values = {name: value for name, value in values.items() if value is not MISSING}

@@ -17,14 +17,19 @@ from ..core.canonical import Json
 from ..core.errors import UnknownEngagementError, UnknownStepError
 from ..store.base import LogStore
 from ..store.blobs import Resolver
-from ..store.draft import Draft
 
-Row = Mapping[str, Any]
+Row = tuple[Any, ...]
 COLUMNS = (
     "seq", "type", "engagement_id", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt",
     "event_id", "kind", "status", "error_type", "model", "tok_prompt", "tok_completion", "tok_total", "commitment",
     "body",
 )  # fmt: skip
+_AT = {name: place for place, name in enumerate(COLUMNS)}
+_TYPE, _ENGAGEMENT, _STREAM, _N, _TURN = (_AT[name] for name in ("type", "engagement_id", "stream_id", "n", "turn"))
+_STEP, _PARENT, _NAME, _NS, _VISIT = (_AT[name] for name in ("step_id", "parent_id", "name", "ns", "visit"))
+_ATTEMPT, _EVENT, _KIND, _STATUS = (_AT[name] for name in ("attempt", "event_id", "kind", "status"))
+_ERROR_TYPE, _MODEL, _PROMPT = (_AT[name] for name in ("error_type", "model", "tok_prompt"))
+_COMPLETION, _TOTAL, _COMMITMENT, _BODY = (_AT[name] for name in ("tok_completion", "tok_total", "commitment", "body"))
 _MANY = 20
 """From so many engagements on, the log is scanned once rather than once for each."""
 
@@ -152,7 +157,7 @@ class Recorded:
         return {step_id} if task is None else {one.step_id for one in self.tasks if one.key == task.key}
 
     def runs(self, parent_id: str | None) -> list[list[Task]]:
-        """The tasks right inside a step, by the graph run that they belong to; at the top, those of all turns as one."""
+        """The tasks right inside a step, by the graph run that they belong to; at the top, all turns are one."""
         inside = [task for task in self.inside(parent_id) if not task.is_called]
         if parent_id is None:
             return [inside]
@@ -174,34 +179,33 @@ class Recorded:
         first: dict[str, int] = {}
         rows = list(rows)
         for place, row in enumerate(rows):
-            first.setdefault(row["stream_id"], place)
-        rows.sort(key=lambda row: (row["turn"] or 1, first[row["stream_id"]], row["n"] or 0))
+            first.setdefault(row[_STREAM], place)
+        rows.sort(key=lambda row: (row[_TURN] or 1, first[row[_STREAM]], row[_N] or 0))
         for place, row in enumerate(rows):
-            read = _READ.get(row["type"])
+            read = _READ.get(row[_TYPE])
             if read is not None:
-                data = row["body"]
-                body = orjson.loads(data) if isinstance(data, (bytes, str)) else (data or {})
-                read(self, place, row, body)
+                data = row[_BODY]
+                read(self, place, row, data if type(data) is dict else {} if data is None else orjson.loads(data))
         return self
 
     def _started(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
-        self.name = str(body.get("name") or row["name"] or self.name)
+        self.name = str(body.get("name") or row[_NAME] or self.name)
         self.metadata = {**self.metadata, **(body.get("metadata") or {})}
         self.topology = body.get("@topology", self.topology)
-        self.parent_id = row["parent_id"] or self.parent_id
+        self.parent_id = row[_PARENT] or self.parent_id
         self.thread_id = body.get("thread_id", self.thread_id)
         self.goals = list(body.get("goals") or self.goals)
 
     def _step_started(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
         head = body.get("head")
         task = Task(
-            row["step_id"],
-            str(body.get("name") or row["name"] or ""),
-            row["ns"] or "",
-            row["visit"] or 1 + sum(t.name == row["name"] and t.ns == (row["ns"] or "") for t in self.tasks),
-            row["attempt"] or 1,
-            row["turn"] or 1,
-            row["parent_id"],
+            row[_STEP],
+            str(body.get("name") or row[_NAME] or ""),
+            row[_NS] or "",
+            row[_VISIT] or 1 + sum(t.name == row[_NAME] and t.ns == (row[_NS] or "") for t in self.tasks),
+            row[_ATTEMPT] or 1,
+            row[_TURN] or 1,
+            row[_PARENT],
             place,
             superstep=body.get("superstep"),
             path=_tuple(body.get("path") or ()),
@@ -214,11 +218,11 @@ class Recorded:
         self.by_id[task.step_id] = task
 
     def _step_ended(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
-        task = self.by_id.get(row["step_id"])
+        task = self.by_id.get(row[_STEP])
         if task is None:
             self.gaps += 1
             return
-        task.status, task.end, task.error_type = row["status"] or "completed", place, row["error_type"]
+        task.status, task.end, task.error_type = row[_STATUS] or "completed", place, row[_ERROR_TYPE]
         task.update, task.writes, task.error = body.get("@update"), body.get("@writes"), body.get("error")
         channels = body.get("channels")
         task.channels = None if channels is None else tuple(channels)
@@ -226,24 +230,24 @@ class Recorded:
         task.withheld = task.withheld or _is_closed(row)
 
     def _event(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
-        task = self.by_id.get(row["step_id"])
+        task = self.by_id.get(row[_STEP])
         if task is None:
             self.gaps += 1
             return
         subtype, payload = body.get("subtype"), body.get("@payload")
-        if row["kind"] in ("llm_call", "tool_call"):
-            kind = "llm" if row["kind"] == "llm_call" else "retriever" if subtype == "retriever" else "tool"
+        if row[_KIND] in ("llm_call", "tool_call"):
+            kind = "llm" if row[_KIND] == "llm_call" else "retriever" if subtype == "retriever" else "tool"
             call = Call(
-                row["event_id"] or f"{row['stream_id']}:{row['n']}",
+                row[_EVENT] or f"{row[_STREAM]}:{row[_N]}",
                 kind,
-                str(body.get("name") or row["name"] or ""),
+                str(body.get("name") or row[_NAME] or ""),
                 payload,
                 body.get("error"),
-                row["error_type"],
-                row["model"],
+                row[_ERROR_TYPE],
+                row[_MODEL],
             )
-            if row["tok_total"]:
-                call.tokens = (row["tok_prompt"] or 0, row["tok_completion"] or 0, row["tok_total"])
+            if row[_TOTAL]:
+                call.tokens = (row[_PROMPT] or 0, row[_COMPLETION] or 0, row[_TOTAL])
             task.calls.append(call)
         elif subtype == "resume":
             task.answers.append(payload)
@@ -253,7 +257,7 @@ class Recorded:
             task.edits.append(payload)
 
     def _ended(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
-        self.status = row["status"] or self.status
+        self.status = row[_STATUS] or self.status
 
     def _gap(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
         self.gaps += 1
@@ -271,9 +275,13 @@ _READ = {
 }
 
 
+READ_TYPES = tuple(_READ)
+"""Types of the records that are read."""
+
+
 def load(store: LogStore, engagement_id: str) -> Recorded:
     """One engagement of `store`. Raises UnknownEngagementError: it is not there, or was purged."""
-    rows = store.scan(COLUMNS, types=tuple(_READ), engagement_id=engagement_id).to_pylist()
+    rows = rows_of(store.scan(COLUMNS, types=READ_TYPES, engagement_id=engagement_id))
     if not rows:
         newest = [summary.id for summary in store.list_engagements(limit=5, newest=True)]
         raise UnknownEngagementError.of(engagement_id, newest, "this store (a purged one is gone for good)")
@@ -291,38 +299,28 @@ def load_many(store: LogStore, engagement_ids: list[str]) -> Iterator[Recorded]:
         return
     wanted = set(engagement_ids)
     rows: dict[str, list[Row]] = defaultdict(list)
-    for batch in store.scan(COLUMNS, types=tuple(_READ)).to_batches(max_chunksize=10_000):
-        for row in batch.to_pylist():
-            if row["engagement_id"] in wanted:
-                rows[row["engagement_id"]].append(row)
+    for row in rows_of(store.scan(COLUMNS, types=READ_TYPES)):
+        if row[_ENGAGEMENT] in wanted:
+            rows[row[_ENGAGEMENT]].append(row)
     for engagement_id in engagement_ids:
         if engagement_id in rows:
             yield _recorded(store, engagement_id, rows.pop(engagement_id))
+
+
+def rows_of(table: Any) -> list[Row]:
+    """The rows of a scan of COLUMNS."""
+    import polars as pl
+
+    frame: Any = pl.from_arrow(table.select(COLUMNS))
+    return frame.rows()  # type: ignore[no-any-return]
 
 
 def _recorded(store: LogStore, engagement_id: str, rows: list[Row]) -> Recorded:
     return Recorded(engagement_id, lambda blob_id: store.blob(engagement_id, blob_id)).take(rows)
 
 
-def of_drafts(engagement_id: str, drafts: Iterable[Draft]) -> Recorded:
-    """An engagement as the adapter has just made it, before any of it is encoded: values are the live ones."""
-    recorded = Recorded(engagement_id, lambda blob_id: None)
-    return recorded.take([_row_of(place, draft) for place, draft in enumerate(drafts)])
-
-
-def _row_of(place: int, draft: Draft) -> Row:
-    tokens = draft.tokens or (None, None, None)
-    return {
-        "type": draft.type, "stream_id": draft.stream.stream_id, "n": place, "turn": draft.stream.turn,
-        "step_id": draft.step_id, "parent_id": draft.parent_id, "name": draft.name, "ns": draft.ns,
-        "visit": draft.visit, "attempt": draft.attempt, "kind": draft.kind, "status": draft.status,
-        "error_type": draft.error_type, "model": draft.model, "commitment": None, "event_id": draft.event_id,
-        "tok_prompt": tokens[0], "tok_completion": tokens[1], "tok_total": tokens[2], "body": draft.body,
-    }  # fmt: skip
-
-
 def _is_closed(row: Row) -> bool:
-    return row["body"] is None and row["commitment"] is not None
+    return row[_BODY] is None and row[_COMMITMENT] is not None
 
 
 def _tuple(path: Any) -> tuple[Any, ...]:

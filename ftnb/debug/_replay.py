@@ -48,7 +48,7 @@ class Replaying:
         context: Any = None,
         allow_masked: bool = False,
     ) -> None:
-        if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= _MAX_TIMES:
+        if type(times) is not int or not 1 <= times <= _MAX_TIMES:
             raise InvalidArgumentError(f"times is how often, from 1 to {_MAX_TIMES}; got {times!r}")
         self.store, self.times, self.use = store, times, use
         self.recorded = load(store, engagement_id)
@@ -110,8 +110,8 @@ class Replaying:
     def _live(self, value: Any, key: str) -> Any:
         if not self._allow_masked and has_masked_text(value):
             raise ReplayError(
-                f"the input of step {self.task} holds masked text ([redacted: …]){f' under {key!r}' if key else ''}, so "
-                "it is not what the node was given; give the real one with edit={…}, or pass allow_masked=True"
+                f"the input of step {self.task} holds masked text ([redacted: …]){f' under {key!r}' if key else ''}, "
+                "so it is not what the node was given; give the real one with edit={…}, or pass allow_masked=True"
             )
         try:
             return restore(value, key)

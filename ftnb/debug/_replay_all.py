@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 from ..core._progress import Progress
 from ..core.errors import InvalidArgumentError, ReplayError
 from ..core.model import Topology
 from ..langgraph_adapter.topology import read_topology
+from ..store._url import open_store
 from ..store.base import LogStore
 from ._branch import KIND
 from ._cassette import Cassette
 from ._differ import divergences
 from ._fork import configured
 from ._graphs import is_async_only, live_graph
-from ._observe import Observer, observing
+from ._observe import Key, Observer, Ran, observed, observing
 from ._outcome import Outcome, ReplayedAll
+from ._pytest_writer import read_run
 from ._rebuild import START
-from ._recorded import Recorded, Task, load_many, of_drafts
+from ._recorded import Recorded, Task, load_many
 from ._restore import Missing, restore
 from ._run import Run, answers_of
 from ._saver import live_saver
@@ -42,10 +47,10 @@ def replay_all(
 ) -> ReplayedAll:
     """Run recorded engagements again on today's code, and compare step by step. Nothing of it is recorded.
 
-    `traces` are opened traces, a store, or engagement handles; branches among them are left out. Without `graph` it is
-    the one that ran. Models and tools are not called: each gives what is recorded for the same question; where none
-    is, what was said at that place then, and the step is listed as divergent, with what changed (prompt, model, tool).
-    `use="live"` calls models, and tools that are marked safe.
+    `traces` are opened traces, a path, a store, engagement handles, or the file that `to_pytest` wrote; branches among
+    them are left out. Without `graph` it is the one that ran. Models and tools are not called: each gives what is
+    recorded for the same question; where none is, what was said at that place then, and the step is listed as
+    divergent, with what changed (prompt, model, tool). `use="live"` calls models, and tools that are marked safe.
 
     `where` chooses engagements by metadata. `edit` maps ids of recorded tool calls (`event_id` of the events frame) to
     another result: what follows from it is listed. `ignore` names keys of the state that differ each time. `config`
@@ -55,35 +60,43 @@ def replay_all(
         raise InvalidArgumentError(f"use={use!r} is unknown here; known: recorded, live")
     if isinstance(ignore, str):
         raise InvalidArgumentError(f"ignore takes a list of keys, got one text; write ignore=[{ignore!r}]")
-    store, ids = chosen(traces, where)
+    runs, n_asked = chosen(traces, where)
     replayer = Replayer(graph, use=use, edit=edit, ignore=ignore, config=config, context=context)
     outcomes: list[Outcome] = []
-    shown, is_whole = Progress(len(ids), progress), True
+    shown, is_whole, n_diverged = Progress(n_asked, progress), True, 0
     try:
         with replayer:
-            for recorded in load_many(store, ids):
+            for place, recorded in enumerate(runs, 1):
                 if KIND not in recorded.metadata:
                     outcomes.append(replayer.replay(recorded))
-                diverged = sum(bool(one.divergences) for one in outcomes)
-                shown.at(len(outcomes), f"replayed {len(outcomes)} of {len(ids)}, {diverged} diverged")
+                    n_diverged += bool(outcomes[-1].divergences)
+                shown.at(place, f"replayed {place} of {n_asked}, {n_diverged} diverged")
     except KeyboardInterrupt:
         is_whole = False
-    return ReplayedAll(outcomes, n_asked=len(ids), is_whole=is_whole)
+    return ReplayedAll(outcomes, n_asked=n_asked, is_whole=is_whole)
 
 
-def chosen(traces: Any, where: Mapping[str, Any] | None) -> tuple[LogStore, list[str]]:
-    """The store and the ids of the engagements that are meant."""
+def chosen(traces: Any, where: Mapping[str, Any] | None) -> tuple[Iterable[Recorded], int]:
+    """The engagements that are meant, and how many they are."""
+    if isinstance(traces, (str, PathLike)):
+        path = Path(traces)
+        if path.suffix == ".json":
+            return [read_run(path)], 1
+        traces = open_store(traces if isinstance(traces, str) else path)
     handles = list(traces) if isinstance(traces, (list, tuple)) else [traces] if hasattr(traces, "_store") else None
     if handles is not None:
         if not handles or not all(hasattr(one, "_store") for one in handles):
             raise InvalidArgumentError("give engagement handles: [tr.engagement(id), …]")
         if len({id(one._store) for one in handles}) > 1:
             raise InvalidArgumentError("the engagements are of several stores; replay one store at a time")
-        return handles[0]._store, [one.id for one in handles]
+        return load_many(handles[0]._store, [one.id for one in handles]), len(handles)
     store = getattr(traces, "store", traces)
     if not isinstance(store, LogStore):
-        raise InvalidArgumentError(f"replay_all takes opened traces (ftnb.open(…)) or a store, got {traces!r:.100}")
-    return store, [summary.id for summary in store.list_engagements(where)]
+        raise InvalidArgumentError(
+            f"replay_all takes opened traces (ftnb.open(…)), a path, a store; got {traces!r:.99}"
+        )
+    ids = [summary.id for summary in store.list_engagements(where)]
+    return load_many(store, ids), len(ids)
 
 
 class Replayer:
@@ -103,10 +116,9 @@ class Replayer:
         self._config, self._context = config, context
         self._prepared: dict[int, _Prepared] = {}
         self._stack = ExitStack()
-        self._observer: Observer | None = None
 
     def __enter__(self) -> Replayer:
-        self._observer = self._stack.enter_context(observing())
+        self._stack.enter_context(observing())
         # Held for the whole replay: installing the stand-ins for each engagement would be most of its cost.
         self._stack.enter_context(serving(Cassette(Recorded("", lambda _: None))))
         return self
@@ -122,9 +134,9 @@ class Replayer:
             now = self._run(recorded, prepared, cassette)
         except (ReplayError, Missing) as error:
             return Outcome(recorded, [], str(error))
-        moved = _moved(recorded, prepared.topology)
+        moved = partial(_moved, recorded, prepared.topology)
         found = divergences(recorded, now, cassette, ignore=self._ignore, moved=moved)
-        return Outcome(recorded, found, None, len(now.tasks))
+        return Outcome(recorded, found, None, len(now))
 
     def _prepare(self, graph: Any) -> _Prepared:
         known = self._prepared.get(id(graph))
@@ -132,28 +144,22 @@ class Replayer:
             known = self._prepared[id(graph)] = _Prepared(graph)
         return known
 
-    def _run(self, recorded: Recorded, prepared: _Prepared, cassette: Cassette) -> Recorded:
-        observer = self._observer
-        assert observer is not None
+    def _run(self, recorded: Recorded, prepared: _Prepared, cassette: Cassette) -> dict[Key, Ran]:
         turns = _turns(recorded)
         needs_saver = len(turns) > 1 or any(task.status == "waiting" for task in recorded.tasks)
         saver = live_saver() if needs_saver else None
-        thread_id = recorded.thread_id or recorded.id
-        config = configured(recorded, self._config)
-        run = Run(prepared.graph(needs_saver), saver, thread_id, config, self._context)
+        thread_id = recorded.thread_id or (recorded.id if needs_saver else None)
+        run = Run(prepared.graph(saver), saver, thread_id, configured(recorded, self._config), self._context)
         run.is_async = prepared.is_async
-        if needs_saver:
-            run.graph = run.graph.copy(update={"checkpointer": saver})
-        answers = answers_of(recorded, recorded.tasks[0]) if recorded.tasks else {}
-        with observer.one(prepared.topology) as drafts, serving(cassette):
+        answers = answers_of(recorded, recorded.tasks[0]) if needs_saver else {}
+        with observed(Observer()) as observer, serving(cassette):
             for first in turns:
+                given = _input(recorded, first, prepared, run, answers)
                 try:
-                    run.once(_input(recorded, first, prepared, run, answers))
-                except (ReplayError, Missing):
-                    raise
+                    run.once(given)
                 except Exception:  # what the agent raised then it may raise now: its steps tell
                     pass
-        return of_drafts(recorded.id, drafts)
+        return observer.tasks()
 
 
 class _Prepared:
@@ -166,10 +172,10 @@ class _Prepared:
         self.is_async = is_async_only(graph)
         self.has_start = START in graph.nodes
 
-    def graph(self, with_saver: bool) -> Any:
+    def graph(self, saver: Any) -> Any:
         """The graph to run; without a saver where nothing has to be kept between runs."""
-        if with_saver:
-            return self._graph
+        if saver is not None:
+            return self._graph.copy(update={"checkpointer": saver})
         if self._bare is None:
             self._bare = self._graph.copy(update={"checkpointer": None})
         return self._bare

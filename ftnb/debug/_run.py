@@ -23,7 +23,8 @@ class Run:
 
     graph: Any
     saver: Any
-    thread_id: str
+    thread_id: str | None
+    """None: nothing is kept between its runs."""
     config: Mapping[str, Any] | None = None
     context: Any = None
     one_superstep: bool = False
@@ -38,6 +39,8 @@ class Run:
     def configured(self) -> dict[str, Any]:
         """The config of its runs: the caller's, and the thread of its own saver."""
         given = dict(self.config or {})
+        if self.thread_id is None:
+            return given
         return {**given, "configurable": {**(given.get("configurable") or {}), "thread_id": self.thread_id}}
 
     def options(self) -> dict[str, Any]:

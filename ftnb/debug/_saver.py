@@ -27,4 +27,4 @@ def _apart(value: Any) -> Any:
 
 def live_saver() -> InMemorySaver:
     """A saver of our own, for one replay."""
-    return InMemorySaver(serde=_AsIs())  # type: ignore[arg-type]
+    return InMemorySaver(serde=_AsIs())

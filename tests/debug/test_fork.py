@@ -142,7 +142,7 @@ def test_the_output_is_that_of_the_graph(store: SQLiteStore, case: Case) -> None
 
 
 def test_an_edited_state_is_what_all_that_follows_sees(store: SQLiteStore) -> None:
-    graph, engagement, _ = recorded(BY_NAME["conditional"])
+    _graph, engagement, _ = recorded(BY_NAME["conditional"])
     branch = engagement.fork("a", {"notes": ["other"]})
     assert branch.step("z").model.routes != {}
     assert [step.name for step in branch.steps] == ["a", "left", "z"]
@@ -334,7 +334,7 @@ def test_edits_that_do_not_fit_are_refused_before_anything_runs(store: SQLiteSto
     graph.invoke({"n": 1, "names": []})
     engagement = ftnb.last()
     n_known = len(store.list_engagements())
-    with pytest.raises(InvalidArgumentError, match="names 'name', which is no key of the state.*Did you mean 'names'"):
+    with pytest.raises(InvalidArgumentError, match=r"names 'name', which is no key of the state.*Did you mean 'names'"):
         engagement.fork("a", {"name": []})
     with pytest.raises(InvalidArgumentError, match="'n' the value 'many', which does not fit the state's int"):
         engagement.fork("a", {"n": "many"})
@@ -350,7 +350,7 @@ def test_edits_that_do_not_fit_are_refused_before_anything_runs(store: SQLiteSto
 
 
 def test_a_graph_that_no_longer_matches_is_refused(store: SQLiteStore) -> None:
-    graph, engagement, _ = recorded(BY_NAME["chain"])
+    _graph, engagement, _ = recorded(BY_NAME["chain"])
     other = graphs.builder((START, "a"), ("a", "other")).compile()
     with pytest.raises(ReplayError, match="today's graph has no node 'b'; its nodes: a, other"):
         engagement.fork("b", graph=other)

@@ -121,8 +121,8 @@ def _steps(frame: Any) -> Steps:
         ) from error
     if narwhal.collect_schema().get("started_at") == nw.Object:
         raise InvalidArgumentError(
-            "the steps' column 'started_at' holds no times of one kind, perhaps of several time zones; convert it first: "
-            "pd.to_datetime(steps['started_at'], utc=True)"
+            "the steps' column 'started_at' holds no times of one kind, perhaps of several time zones; "
+            "convert it first: pd.to_datetime(steps['started_at'], utc=True)"
         )
     if narwhal.implementation.is_duckdb():
         return duckdb_relation(frame)

@@ -52,7 +52,12 @@ def visits_of(tables: Tables, *, level: Level = "top", times: bool = False, plac
     checked_level(level)
     engagements = tables.engagements.with_row_index("eng")
     steps = indexed(tables.steps, engagements)
-    steps = steps.with_columns((pl.col("duration_ms") * 1000).round().cast(pl.Int64).alias("us"))
+    # Frames that somebody brought may hold smaller integers, or nulls.
+    steps = steps.with_columns(
+        (pl.col("duration_ms").cast(pl.Float64) * 1000).round().cast(pl.Int64).alias("us"),
+        pl.col("total_tokens").cast(pl.Int64).fill_null(0),
+        pl.col("attempt").cast(pl.Int64).fill_null(1),
+    )
     if times:
         steps = _with_clock(steps)
     if level == "top":

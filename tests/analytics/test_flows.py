@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from ftnb.core.errors import InvalidArgumentError, UnknownStepError
 from ftnb.core.model import EngagementStatus, StepStatus
 from ftnb.recorder import Recorder
 from ftnb.store.sqlite import SQLiteStore
+from tests.benchmarks._journey_log import journeys
 
 from ._journeys import OPEN, Case, Step, Visit, cases, frames_of, quantile, visits_of, waited_by
 
@@ -454,3 +456,20 @@ def test_the_saved_form_is_small_and_needs_nothing() -> None:
     assert "http" not in bundle["text/html"]
     assert "more rows" in bundle["text/html"]
     assert bundle["application/vnd.plotly.v1+json"]["data"]
+
+
+# --- an independent library ---
+
+
+def test_counts_are_those_of_pm4py() -> None:
+    expected = json.loads((Path(__file__).parent / "pm4py_counts.json").read_text())
+    frame = pl.DataFrame(list(journeys(500)), schema=["engagement_id", "name", "started_at"], orient="row")
+    steps = frame.with_columns(ns=pl.lit(""), attempt=1, duration_ms=pl.lit(None, pl.Float64), total_tokens=0)
+    ids = frame.select("engagement_id").unique(maintain_order=True)
+    engagements = ids.with_columns(status=pl.lit("completed"), dropped_at=pl.lit(None, pl.String))
+    found = edges_of(directly_follows((steps, engagements)))
+    assert sorted([a, b, n] for (a, b), n in found.items() if a and b) == expected["edges"]
+    assert {b: n for (a, b), n in found.items() if a is None} == expected["starts"]
+    assert {a: n for (a, b), n in found.items() if b is None} == expected["ends"]
+    paths = variants((steps, engagements)).frame()
+    assert sorted([row["path"], row["n"]] for row in paths.to_dicts()) == expected["variants"]

@@ -1,0 +1,115 @@
+"""A log of made-up journeys, the same on every machine, and what other libraries count in it.
+
+    python _journey_log.py golden FILE          writes pm4py's directly-follows counts of the small log
+    python _journey_log.py times PARQUET        prints, as JSON, how long pm4py and retentioneering take over a log
+
+Needs only what is asked for: run it with a Python that has pm4py and retentioneering.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+BEGUN = datetime(2026, 1, 5, tzinfo=UTC)
+NEXT = {
+    "greet": ["qualify"],
+    "qualify": ["search", "search", "search", "end"],
+    "search": ["rank", "rank", "search", "details"],
+    "rank": ["details", "refine", "end"],
+    "refine": ["search"],
+    "details": ["confirm", "rank", "end"],
+    "confirm": ["submitted", "submitted", "details", "end"],
+    "submitted": ["end"],
+}
+Row = tuple[str, str, datetime]
+
+
+def journeys(n: int, seed: int = 7) -> Iterator[Row]:
+    """(engagement, step, start), engagement after engagement; times grow by a second, so that no two tie."""
+    rng = random.Random(seed)
+    at = BEGUN
+    for number in range(n):
+        name = "greet"
+        while name != "end":
+            at += timedelta(seconds=1)
+            yield f"e{number:07d}", name, at
+            name = rng.choice(NEXT[name])
+
+
+def counts_by_pm4py(rows: list[Row]) -> dict[str, Any]:
+    """Edges, starts and ends as pm4py counts them."""
+    import pandas as pd
+    import pm4py
+
+    frame = pd.DataFrame(rows, columns=["case", "activity", "at"])
+    log = pm4py.format_dataframe(frame, case_id="case", activity_key="activity", timestamp_key="at")
+    edges, starts, ends = pm4py.discover_dfg(log)
+    variants = pm4py.get_variants(log)
+    return {
+        "edges": sorted([a, b, int(n)] for (a, b), n in edges.items()),
+        "starts": {name: int(n) for name, n in sorted(starts.items())},
+        "ends": {name: int(n) for name, n in sorted(ends.items())},
+        "variants": sorted([list(path), int(n if isinstance(n, int) else len(n))] for path, n in variants.items()),
+        "pm4py": pm4py.__version__,
+    }
+
+
+def times(path: str) -> dict[str, Any]:
+    """Seconds of each library, with loading, and what pm4py counted."""
+    import pandas as pd
+
+    found: dict[str, Any] = {}
+    frame = pd.read_parquet(path, columns=["engagement_id", "name", "started_at"])
+    try:
+        import pm4py
+
+        begun = time.perf_counter()
+        log = pm4py.format_dataframe(
+            frame.copy(), case_id="engagement_id", activity_key="name", timestamp_key="started_at"
+        )
+        loaded = time.perf_counter()
+        edges, _, _ = pm4py.discover_dfg(log)
+        found["pm4py"] = {"with loading": time.perf_counter() - begun, "alone": time.perf_counter() - loaded}
+        found["edges"] = sorted([a, b, int(n)] for (a, b), n in edges.items())
+    except ImportError:
+        pass
+    try:
+        import os
+
+        os.environ["RETENTIONEERING_NO_TRACK"] = "1"
+        found["retentioneering"] = _retentioneering(frame)
+    except ImportError:
+        pass
+    return found
+
+
+def _retentioneering(frame: Any) -> dict[str, float]:
+    from retentioneering import Eventstream
+
+    begun = time.perf_counter()
+    renamed = frame.rename(columns={"engagement_id": "user_id", "name": "event", "started_at": "timestamp"})
+    stream = Eventstream(renamed)
+    loaded = time.perf_counter()
+    stream.transition_graph_data(edge_weight="count")
+    return {"with loading": time.perf_counter() - begun, "alone": time.perf_counter() - loaded}
+
+
+def main() -> None:
+    """See the head of this file."""
+    what, path = sys.argv[1:]
+    if what == "golden":
+        text = json.dumps(counts_by_pm4py(list(journeys(500))), sort_keys=True)
+        Path(path).write_text(text + "\n")
+    else:
+        print(json.dumps(times(path)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""How long journeys take over a million steps: transitions, variants, step matrix, rework; with peers beside it.
+
+    python tests/benchmarks/bench_flows.py [quick] [--peers PYTHON]
+
+PYTHON is an interpreter that has pm4py and retentioneering, as these ask for other versions of much that is here. All
+read the same Parquet file, which is warm. pm4py's counts must equal ours, or the benchmark fails.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import polars as pl
+from _journey_log import journeys
+from _tools import Line, quantile, show
+
+from ftnb.analytics import directly_follows, loops, sankey, step_matrix, variants
+
+PER_JOURNEY = 6.7
+Frames = tuple[pl.DataFrame, pl.DataFrame]
+
+
+def write(folder: Path, n_steps: int) -> Path:
+    """The log as a Parquet file of steps."""
+    rows = list(journeys(int(n_steps / PER_JOURNEY)))
+    frame = pl.DataFrame(rows, schema=["engagement_id", "name", "started_at"], orient="row")
+    path = folder / "steps.parquet"
+    more = {"ns": pl.lit(""), "attempt": pl.lit(1, pl.Int64), "duration_ms": pl.lit(500.0), "total_tokens": pl.lit(120)}
+    frame.with_columns(**more).write_parquet(path, compression="zstd")
+    return path
+
+
+def read(path: Path) -> Frames:
+    """Steps and engagements."""
+    steps = pl.read_parquet(path)
+    ids = steps.select("engagement_id").unique(maintain_order=True)
+    return steps, ids.with_columns(status=pl.lit("completed"), dropped_at=pl.lit(None, pl.String))
+
+
+def seconds(work: Callable[[], Any], rounds: int) -> float:
+    """The median."""
+    found = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - begun)
+    return quantile(found, 0.5)
+
+
+def peers(python: str, path: Path) -> dict[str, Any]:
+    """What the peers say of themselves; empty when there is no such interpreter."""
+    program = Path(__file__).parent / "_journey_log.py"
+    done = subprocess.run([python, str(program), "times", str(path)], capture_output=True, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
+    return found
+
+
+def main() -> None:
+    """Print the table. Exits with 1 when pm4py counts otherwise."""
+    quick = "quick" in sys.argv
+    python = sys.argv[sys.argv.index("--peers") + 1] if "--peers" in sys.argv else sys.executable
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder), 100_000 if quick else 1_000_000)
+        source = read(path)
+        rounds = 3 if quick else 7
+        directly_follows(source)
+        alone = seconds(lambda: directly_follows(source, relation="sequence"), rounds)
+        loaded = seconds(lambda: directly_follows(read(path)), rounds)
+        n = f"{source[0].height:,} steps"
+        lines = [
+            Line(f"transitions of {n}, in memory", "< 0.15 s", f"{alone:.3f} s", alone < 0.15),
+            Line("with loading", "", f"{loaded:.3f} s"),
+        ]
+        for name, work in (("variants", variants), ("step matrix", step_matrix), ("flows", sankey), ("rework", loops)):
+            lines.append(Line(name, "", f"{seconds(lambda work=work: work(source), rounds):.3f} s"))
+        found = peers(python, path)
+        for name, reach in (("pm4py", 10), ("retentioneering", None)):
+            if name not in found:
+                lines.append(Line(name, "", "not installed in the interpreter of --peers"))
+                continue
+            ratio = found[name]["with loading"] / loaded
+            met = None if reach is None else ratio >= reach
+            text = f"{found[name]['with loading']:.2f} s, {ratio:.0f} x ours"
+            lines.append(Line(f"{name}, with loading", f">= {reach} x" if reach else "", text, met))
+        edges = directly_follows(source).frame().drop_nulls(["from_name", "to_name"])
+        ours = sorted([a, b, n] for a, b, n in edges.select("from_name", "to_name", "n").iter_rows())
+    show("Journeys", lines)
+    if "edges" in found and found["edges"] != ours:
+        print("pm4py counts otherwise")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

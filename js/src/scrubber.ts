@@ -34,8 +34,10 @@ export class Scrubber {
     const next = button(icon(ICON_NEXT_STEP), () => this.step(), { title: "To the next start or end of a step", attrs: { "aria-label": "To the next start or end of a step" } });
     this.slider = h("input", { class: "ftnb-slider", attrs: { type: "range", min: 0, max: STEPS, step: 1, value: STEPS, "aria-label": "Moment of the run" } });
     this.slider.addEventListener("input", () => {
+      // Read first: stopping writes the slider.
+      const ms = this.fromSlider();
       this.stop();
-      this.set(this.fromSlider(), false);
+      this.set(ms, false);
     });
     this.slider.addEventListener("change", () => this.settle());
     this.speed = h("select", { class: "ftnb-select", title: "How fast it plays", attrs: { "aria-label": "Speed" } },

@@ -47,6 +47,7 @@ export class GraphCanvas {
   private moved = false;
   private size = "";
   private drawn = "";
+  private listing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, signal: AbortSignal) {
     this.cy = cytoscape({
@@ -76,7 +77,10 @@ export class GraphCanvas {
       this.draw();
       this.resize();
     } else this.draw();
-    this.list();
+    clearTimeout(this.listing);
+    // While a run is played the graph changes with every frame; nobody can listen as fast.
+    if (isSame) this.listing = setTimeout(() => this.list(), 250);
+    else this.list();
   }
 
   paint(theme: Theme): void {
@@ -284,6 +288,7 @@ export class GraphCanvas {
     observer.observe(element);
     signal.addEventListener("abort", () => {
       observer.disconnect();
+      clearTimeout(this.listing);
       cy.destroy();
     });
   }

@@ -13,13 +13,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 check bench seed-suite clean
+.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 test-openai-agents check bench seed-suite clean
 
 help:
 	@echo "make demo        300 engagements of an example agent: tables, funnel, and ftnb-demo.html"
 	@echo "make lab         the first notebook in JupyterLab"
 	@echo "make test        all tests: Python, notebooks, TypeScript, browser"
 	@echo "make test-langgraph-1.0  what is captured, with the oldest LangGraph that is supported"
+	@echo "make test-openai-agents  what is captured of the OpenAI Agents SDK, which asks for older packages than the rest"
 	@echo "make check       linters, types, architecture"
 	@echo "make bench       benchmarks, each with its baseline"
 	@echo "make seed-suite  the test suites of flowtraicer, run against ftnb (fetches them)"
@@ -69,6 +70,21 @@ $(LANGGRAPH_1_0)/.ready: pyproject.toml Makefile $(READY)
 	  INSTALL="$(LANGGRAPH_1_0)/bin/python -m pip install"; \
 	  $$INSTALL --quiet -r $(LANGGRAPH_1_0)/requirements.txt "langgraph>=1.0,<1.1" "langgraph-prebuilt<1.0.9" \
 	    "langgraph-checkpoint-sqlite>=3" pytest pytest-asyncio hypothesis ipython
+	@touch $@
+
+# The OpenAI Agents SDK, in an environment of its own: it holds back packages that others need newer.
+OPENAI_AGENTS := build/openai-agents
+test-openai-agents: $(OPENAI_AGENTS)/.ready
+	$(OPENAI_AGENTS)/bin/python -m pytest -q -rs tests/otel/test_frameworks.py
+
+$(OPENAI_AGENTS)/.ready: pyproject.toml Makefile $(READY)
+	$(PY) -m venv $(OPENAI_AGENTS)
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' \
+	  > $(OPENAI_AGENTS)/requirements.txt
+	$(PY) -m uv --version >/dev/null 2>&1 && INSTALL="$(PY) -m uv pip install --python $(OPENAI_AGENTS)/bin/python" || \
+	  INSTALL="$(OPENAI_AGENTS)/bin/python -m pip install"; \
+	  $$INSTALL --quiet -r $(OPENAI_AGENTS)/requirements.txt "openai-agents>=0.24" opentelemetry-sdk \
+	    "openinference-instrumentation-openai-agents>=2.6" langgraph pytest pytest-asyncio hypothesis ipython
 	@touch $@
 
 bench: $(READY)

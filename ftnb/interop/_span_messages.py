@@ -122,7 +122,9 @@ def _genai(one: Any) -> dict[str, Any]:
     content, calls = _parts(one.get("parts", one.get("content")))
     shown: dict[str, Any] = {"role": one.get("role", "assistant"), "content": content}
     for call in one.get("tool_calls") or ():
-        function = call.get("function", call) if isinstance(call, Mapping) else {}
+        if not isinstance(call, Mapping):
+            continue
+        function = call["function"] if isinstance(call.get("function"), Mapping) else call
         calls.append({"name": function.get("name"), "args": loaded(function.get("arguments")), "id": call.get("id")})
     if calls:
         shown["tool_calls"] = calls

@@ -87,7 +87,7 @@ export class MonitorApp {
     const parts: Child[] = [
       h("span", { class: "ftnb-name", text: "Monitor" }),
       chip("active", of("active"), "running"),
-      chip("paused", of("paused"), "waiting"),
+      chip("paused", of("paused"), "paused"),
       h("span", { class: "ftnb-facts" }, `${plural(rows.length - of("active", "paused") + n_more, "engagement")} ended`),
       h("span", { class: "ftnb-spacer" }),
     ];
@@ -161,7 +161,7 @@ export class MonitorApp {
     if (this.drawn.get(row.id) === key && element.childNodes.length) return;
     this.drawn.set(row.id, key);
     const look = statusLook(row.status);
-    const chip = h("span", { class: "ftnb-chip" }, icon(look.path), look.word);
+    const chip = h("span", { class: "ftnb-chip", title: look.word }, icon(look.path), h("span", { text: look.word }));
     chip.style.setProperty("--c", `var(${look.color})`);
     const root = this.root.getRootNode() as Document | ShadowRoot;
     const hadFocus = element.contains(root.activeElement);

@@ -30,8 +30,8 @@ from typing import Any
 import openai
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-import ftnb  # noqa: E402
-from tests.benchmarks._tools import Line, added, interleaved, quantile, show, spent  # noqa: E402
+import ftnb
+from tests.benchmarks._tools import Line, added, interleaved, quantile, show, spent
 
 REACH_US = 60
 PEERS = {

@@ -353,8 +353,15 @@ def cassette_of(recorded: Recorded, use: Use, safe_tools: Sequence[Any] | str, m
         if safe_tools != "all":
             raise InvalidArgumentError(f"safe_tools takes a list of tools or their names, or 'all'; got {safe_tools!r}")
         return Cassette(recorded, use, all_safe=True, model=model)
-    names = frozenset(one if isinstance(one, str) else str(getattr(one, "name", one.__name__)) for one in safe_tools)
+    names = frozenset(one if isinstance(one, str) else _name_of(one) for one in safe_tools)
     return Cassette(recorded, use, names, model=model)
+
+
+def _name_of(tool: Any) -> str:
+    name = getattr(tool, "name", None) or getattr(tool, "__name__", None)
+    if not isinstance(name, str):
+        raise InvalidArgumentError(f"safe_tools takes tools or their names, got {tool!r:.100}")
+    return name
 
 
 def configured(recorded: Recorded, config: Mapping[str, Any] | None) -> dict[str, Any]:

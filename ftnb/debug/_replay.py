@@ -177,7 +177,7 @@ class Replaying:
             names = [node.channels] if isinstance(node.channels, str) else list(node.channels)
             made.edit({names[0]: self.input})
         missing = [name for name in node.triggers if name in channels and not made.channels[name].is_available()]
-        made.edit({name: None for name in missing if name.startswith("branch:to:")})
+        made.edit({name: _nothing(graph.channels[name]) for name in missing if name.startswith("branch:to:")})
         return made
 
     def _around(self, channels: set[str]) -> dict[str, Any]:
@@ -270,6 +270,11 @@ def _readable(value: Mapping[str, Any]) -> dict[str, Any]:
         except Missing:
             made[key] = item
     return made
+
+
+def _nothing(channel: Any) -> Any:
+    """The content of a control channel that has been written to; that of a deferred node also says that all ended."""
+    return (None, True) if type(channel).__name__ == "LastValueAfterFinish" else None
 
 
 def _config(thread_id: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def dollars(picos: int | None) -> float | None:
 def _cost(prices: PriceSource, calls: pl.DataFrame) -> pl.Series:
     if isinstance(prices, Mapping):
         return _flat(prices, calls)
-    ask = prices.cost if isinstance(prices, Prices) else prices
+    ask: Any = getattr(prices, "cost", prices)
     if not callable(ask):
         raise InvalidArgumentError(
             "prices is a price sheet, a function of the calls, or a dict as {'gpt-4o': (2.5, 10.0)}: dollars for a "

@@ -71,6 +71,10 @@ def _split(frame: pl.DataFrame, confidence: float) -> go.Figure:
         rates: list[float] = [row["overall_conversion_rate"] or 0.0 for row in rows]
         highs: list[float] = [row["overall_conversion_high"] or 0.0 for row in rows]
         lows: list[float] = [row["overall_conversion_low"] or 0.0 for row in rows]
+        # Plotly's stubs know numbers only.
+        told: list[Any] = [
+            f"<b>{label}</b>, {name}<br>{_hover(row, confidence)}" for label, row in zip(labels, rows, strict=True)
+        ]
         figure.add_bar(
             orientation="h",
             name=name,
@@ -84,9 +88,7 @@ def _split(frame: pl.DataFrame, confidence: float) -> go.Figure:
                 "thickness": 1,
                 "width": 3,
             },
-            customdata=[
-                f"<b>{label}</b>, {name}<br>{_hover(row, confidence)}" for label, row in zip(labels, rows, strict=True)
-            ],
+            customdata=told,
             hovertemplate="%{customdata}<extra></extra>",
         )
     places = list(range(len(labels)))

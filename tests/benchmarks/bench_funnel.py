@@ -108,7 +108,7 @@ CHDB = """
 import chdb, json, sys, time
 names = {order!r}
 conditions = ", ".join(f"name = '{{n}}'" for n in names)
-sql = (f"SELECT level, count() FROM (SELECT engagement_id, windowFunnel({window})(toUnixTimestamp64Micro(started_at), "
+sql = (f"SELECT level, count() FROM (SELECT engagement_id, windowFunnel({window})(toUInt64(toUnixTimestamp64Micro(started_at)), "
        f"{{conditions}}) AS level FROM file('{folder}/steps.parquet', Parquet) GROUP BY engagement_id) GROUP BY level")
 times = []
 for _ in range(3):

@@ -61,7 +61,7 @@ def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars", e
 class Traces:
     """All engagements of one store.
 
-    Frames are computed when first asked for and kept; they are computed again after the store has changed.
+    Frames are computed when first asked for and kept; after the store has grown, only what is new is computed.
     Their columns are declared in `ftnb.frames.schema`; `ftnb.frames.data_dictionary()` prints them.
     """
 
@@ -109,12 +109,15 @@ class Traces:
         return _View(self, lambda: chosen, f"the id is one of {len(chosen)}")
 
     def _frames(self) -> Frames:
-        from .frames import Frames
+        from .frames import Frames, refreshed
 
         revision = self.store.revision()
-        if self._kept is None or self._kept[0] != revision:
-            self._kept = (revision, Frames(self.store))
-        return self._kept[1]
+        kept = self._kept
+        if kept is None or kept[0][1] != revision[1] or revision[0] < kept[0][0]:
+            self._kept = kept = (revision, Frames(self.store))
+        elif kept[0] != revision:
+            self._kept = kept = (revision, refreshed(kept[1], self.store, kept[0][0]))
+        return kept[1]
 
     def _given(self, frame: pl.DataFrame) -> pl.DataFrame:
         # One method, one documented type; who asked for pandas knows that it is pandas.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from ._refresh import refreshed
 from .build import Frames
 from .schema import TABLES, Column, data_dictionary
 
-__all__ = ["TABLES", "Column", "Frames", "data_dictionary"]
+__all__ = ["TABLES", "Column", "Frames", "data_dictionary", "refreshed"]

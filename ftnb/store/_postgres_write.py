@@ -192,6 +192,7 @@ class PostgresWriter:
                 drop = f"DELETE FROM {t}_blob WHERE blob_id = %s AND {mine}"
                 n += connection.execute(drop, (blob_id, engagement_id)).rowcount
             if n:
+                connection.execute(f"UPDATE {t}_meta SET purges = purges + 1")
                 self._extend(connection, [said], signer)
         return n
 

@@ -162,6 +162,7 @@ class SQLiteReader:
         """The last seq ever given, and how many engagements were purged."""
         found = self._rows(
             "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'log'), (SELECT count(*) FROM tombstone)"
+            " + (SELECT count(*) FROM store_log WHERE type = 'redaction')"
         )
         return found[0][0] or 0, found[0][1]
 

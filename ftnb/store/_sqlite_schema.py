@@ -40,6 +40,7 @@ CREATE INDEX label_value ON label (key, value, eid);
 CREATE TABLE tombstone (engagement_id TEXT PRIMARY KEY, at_us INTEGER NOT NULL, n_late INTEGER NOT NULL) STRICT;
 CREATE TABLE store_log (seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, type TEXT NOT NULL,
     body BLOB NOT NULL) STRICT;
+CREATE INDEX store_log_redaction ON store_log (seq) WHERE type = 'redaction';
 CREATE TABLE store_head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL,
     note TEXT) STRICT;
 INSERT INTO store_head VALUES (1, 0, x'', NULL);

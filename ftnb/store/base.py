@@ -139,7 +139,8 @@ class LogStore(Store, Protocol):
         """The stream table as Arrow: stream_id, engagement_id, turn, size, frontier."""
 
     def revision(self) -> tuple[int, int]:
-        """Differs from an earlier answer whenever records were added or engagements purged since; cheap."""
+        """(last seq, a count): the first grows with records, the second changes when anything was purged or redacted;
+        cheap."""
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""

@@ -40,6 +40,7 @@ class MemoryStore(LogStoreBase):
         self._buried: dict[str, int] = {}
         self._entry_log: list[EntryRow] = []
         self._entry_head = LogHead()
+        self._n_redactions = 0
         super().__init__(f"memory:{uuid4().hex}", "the store in memory", shared=False)
 
     def __repr__(self) -> str:
@@ -89,6 +90,7 @@ class MemoryStore(LogStoreBase):
         self._log_rows = rows
         n += sum(self._blobs.pop((engagement_id, blob_id), None) is not None for blob_id in blobs)
         if n:
+            self._n_redactions += 1
             self._add_entries([said])
         return n
 
@@ -147,7 +149,7 @@ class MemoryStore(LogStoreBase):
         return self._seq
 
     def _revision(self) -> tuple[int, int]:
-        return self._seq, len(self._buried)
+        return self._seq, len(self._buried) + self._n_redactions
 
     def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
         by_engagement: dict[str, list[tuple[int, Row]]] = {}

@@ -185,8 +185,9 @@ def _edges(moves: Moves, groups: Groups) -> pl.DataFrame:
     size = len(moves.names) + 1
     rows = moves.rows
     # One integer a pair: several times faster than grouping by names.
-    pair = pl.col("from").fill_null(size - 1).cast(pl.UInt64) * size + pl.col("to").fill_null(size - 1)
-    key = pair if len(groups.values) == 1 else groups.of.gather(rows["eng"]).cast(pl.UInt64) * (size * size) + pair
+    kind = pl.UInt32 if len(groups.values) * size * size < 1 << 32 else pl.UInt64
+    pair = pl.col("from").fill_null(size - 1).cast(kind) * size + pl.col("to").fill_null(size - 1)
+    key = pair if len(groups.values) == 1 else groups.of.gather(rows["eng"]).cast(kind) * (size * size) + pair
     found = (
         rows.with_columns(key.alias("key"))
         .group_by("key")

@@ -118,8 +118,8 @@ def _causal(transitions: pl.DataFrame, visits: Visits) -> Moves:
         & (pl.col("from") != pl.col("to")).fill_null(True)
     )
     # Attempts of one visit that led to the same are one move, and a visit that went on with any attempt is no end.
-    known = pairs["from"].is_not_null()
-    pairs = pl.concat([pairs.filter(known).unique(["from", "to"], maintain_order=True), pairs.filter(~known)])
+    has_from = pairs["from"].is_not_null()
+    pairs = pl.concat([pairs.filter(has_from).unique(["from", "to"], maintain_order=True), pairs.filter(~has_from)])
     went_on = pairs["from"].filter(pairs["to"].is_not_null()).drop_nulls().unique()
     pairs = pairs.filter(pl.col("to_step_id").is_not_null() | ~pl.col("from").is_in(went_on.implode()))
     lost = pairs["from_step_id"].is_not_null() & pairs["from"].is_null()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -42,15 +42,12 @@ anything else that narwhals reads."""
 
 @dataclass(frozen=True)
 class Tables:
-    """Steps and engagements as polars, restricted to what was asked for."""
+    """Steps and engagements as polars."""
 
     steps: pl.DataFrame
-    """In the order in which they ran, within each engagement."""
+    """All steps of the source, in the order in which they ran within each engagement."""
     engagements: pl.DataFrame
-    recorded: frozenset[str]
-    """Names of all steps of the source, whatever was asked for: a group that reached none of a step has reached 0."""
-    declared: Callable[[], Iterable[str]] | None
-    """Names of the nodes of all graphs declared in the source; None when they cannot be known."""
+    """Those that were asked for."""
 
 
 def store_of(source: Store | Opened) -> Store:
@@ -87,7 +84,7 @@ def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
-    """The frames of `source`, of engagements whose metadata equals `where`."""
+    """The frames of `source`: its steps, and the engagements whose metadata equals `where`."""
     where = checked_where(where)
     source = cast("Store | Opened | tuple[Any, ...]", opened(source))
     if isinstance(source, tuple):
@@ -95,7 +92,7 @@ def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
         engagements = _without_lone_calls(engagements, where)
         if where:
             engagements = engagements.filter(_metadata_matches(engagements, where))
-        return Tables(_of(steps, engagements), engagements, frozenset(steps["name"].unique()), None)
+        return Tables(steps, engagements)
     store = source.store if isinstance(source, Opened) else source
     if isinstance(source, Opened):
         steps, engagements = _polars(source.steps()), _polars(source.engagements())
@@ -106,12 +103,11 @@ def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
         raise InvalidArgumentError(
             f"expected a store of ftnb, opened traces, or (steps, engagements) frames; got {type(source).__name__}"
         )
-    recorded, every_id = frozenset(steps["name"].unique()), engagements["engagement_id"]
     engagements = _without_lone_calls(engagements, where)
     if where:
         chosen = [summary.id for summary in store.list_engagements(where)]
         engagements = engagements.filter(pl.col("engagement_id").is_in(chosen))
-    return Tables(_of(steps, engagements), engagements, recorded, lambda: _declared(store, every_id))
+    return Tables(steps, engagements)
 
 
 def _without_lone_calls(engagements: pl.DataFrame, where: Mapping[str, Any] | None) -> pl.DataFrame:
@@ -125,10 +121,6 @@ def _without_lone_calls(engagements: pl.DataFrame, where: Mapping[str, Any] | No
     said = engagements.filter(maybe)
     lone = said.filter(_metadata_matches(said, {_LONE_CALL: True}))
     return engagements.join(lone.select("engagement_id"), on="engagement_id", how="anti", maintain_order="left")
-
-
-def _of(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
-    return steps.join(engagements.select("engagement_id"), on="engagement_id", how="semi", maintain_order="left")
 
 
 def _given(source: tuple[Any, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -72,7 +72,7 @@ def visits_of(tables: Tables, *, level: Level = "top", times: bool = False, plac
         rows, place = _folded(steps.select(kept), first)
     at = None
     if places and "step_id" in steps.columns:
-        again = pl.lit(False) if first is None else first != pl.int_range(steps.height, dtype=first.dtype, eager=True)
+        again = pl.lit(False) if first is None else first != pl.int_range(steps.height, dtype=pl.UInt32, eager=True)
         at = steps.select("engagement_id", "step_id", place.alias("place"), again=again)
     return Visits(rows, names, engagements, at)
 

@@ -6,8 +6,7 @@ body runs, and what the consumer does between two items is not inside it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 from ..langgraph_adapter import _place
@@ -22,32 +21,32 @@ Fresh = Callable[[tuple[Any, ...], dict[str, Any]], Step]
 
 
 class _Body:
-    """One run of a generator's body, entered for each item."""
+    """One run of a generator's body: `with body:` around each piece of it. What ends the body ends the step."""
 
     def __init__(self, step: Step) -> None:
         self._step = step
         self._inside: tuple[Place | None, Scope | None] | None = None
+        self._outside: tuple[Place | None, Scope | None] = None, None
         self._items: list[Any] = []
         self._n_more = 0
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """The body runs in this block; an exception other than the end of the generator ends the step."""
-        with _kept():
-            if self._inside is None:
-                self._step.begin()
-            else:
-                PLACE.set(self._inside[0])
-                SCOPE.set(self._inside[1])
-            try:
-                yield
-            except (StopIteration, StopAsyncIteration):
-                raise
-            except BaseException as error:
-                self._end(error)
-                raise
-            finally:
-                self._inside = PLACE.get(), SCOPE.get()
+    def __enter__(self) -> None:
+        self._outside = PLACE.get(), SCOPE.get()
+        if self._inside is None:
+            self._step.begin()
+        else:
+            PLACE.set(self._inside[0])
+            SCOPE.set(self._inside[1])
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self._inside = PLACE.get(), SCOPE.get()
+        elif isinstance(error, (StopIteration, StopAsyncIteration)):
+            self._end(None, getattr(error, "value", None))
+        else:
+            self._end(error, None)
+        PLACE.set(self._outside[0])
+        SCOPE.set(self._outside[1])
 
     def took(self, item: Any) -> None:
         """It yielded `item`."""
@@ -56,31 +55,11 @@ class _Body:
         else:
             self._n_more += 1
 
-    def returned(self, value: Any = None) -> None:
-        """It came to its end."""
-        with _kept():
-            self._output(value)
-            self._step.end()
-
-    def _end(self, error: BaseException) -> None:
-        self._output(None)
-        self._step.end(error)
-
-    def _output(self, returned: Any) -> None:
+    def _end(self, error: BaseException | None, returned: Any) -> None:
         if self._n_more:
             self._step.log("items left out", {"n_kept": len(self._items), "n_left_out": self._n_more})
         self._step.output = self._items if returned is None else {"items": self._items, "returned": returned}
-
-
-@contextmanager
-def _kept() -> Iterator[None]:
-    """What happens in this block leaves the place of the code around it alone."""
-    place, scope = PLACE.get(), SCOPE.get()
-    try:
-        yield
-    finally:
-        PLACE.set(place)
-        SCOPE.set(scope)
+        self._step.end(error)
 
 
 def generator(function: Any, fresh: Fresh) -> Any:
@@ -94,16 +73,15 @@ def generator(function: Any, fresh: Fresh) -> Any:
         ask: Callable[[], Any] = made.__next__
         while True:
             try:
-                with body.running():
+                with body:
                     item = ask()
             except StopIteration as stop:
-                body.returned(stop.value)
                 return stop.value
             body.took(item)
             try:
                 sent = yield item
             except GeneratorExit as left:
-                with body.running():
+                with body:
                     made.close()
                     raise left
             except BaseException as thrown:
@@ -126,11 +104,9 @@ def async_generator(function: Any, fresh: Fresh) -> Any:
                 if body is None:
                     item = await ask()
                 else:
-                    with body.running():
+                    with body:
                         item = await ask()
             except StopAsyncIteration:
-                if body is not None:
-                    body.returned()
                 return
             if body is not None:
                 body.took(item)
@@ -140,7 +116,7 @@ def async_generator(function: Any, fresh: Fresh) -> Any:
                 if body is None:
                     await made.aclose()
                     raise
-                with body.running():
+                with body:
                     await made.aclose()
                     raise left
             except BaseException as thrown:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .layout import layout_graph
 from .protocol import (
@@ -13,6 +14,7 @@ from .protocol import (
     EngagementPayload,
     Node,
     Pair,
+    PairKind,
     StepRow,
 )
 
@@ -21,16 +23,16 @@ def comparison_payload(
     a: EngagementPayload,
     b: EngagementPayload,
     *,
-    alignment: Iterable[Pair] | None = None,
+    alignment: Iterable[Mapping[str, Any]] | None = None,
     names: tuple[str, str] = ("A", "B"),
 ) -> ComparisonPayload:
     """What the view of two runs side by side needs.
 
-    `alignment` says which steps belong together, in the order in which they are shown; without it, steps of the same
-    node, visit and attempt do. Steps that no pair mentions stand alone. Raises IndexError for a pair of steps that
-    are not there.
+    `alignment` says which steps belong together, in the order in which they are shown: entries as `Pair`, or with
+    `side` and `what` as `ftnb.diff(a, b).payload()` has them. Without it, steps of the same node, visit and attempt
+    do. Steps that no pair mentions stand alone. Raises IndexError for a pair of steps that are not there.
     """
-    pairs = align_steps(a["steps"], b["steps"]) if alignment is None else list(alignment)
+    pairs = align_steps(a["steps"], b["steps"]) if alignment is None else [_as_pair(one) for one in alignment]
     nodes, places = _merge_nodes(a["nodes"], b["nodes"])
     edges = _merge_edges(a, b, places)
     return ComparisonPayload(
@@ -77,6 +79,15 @@ def pair_of(a: Sequence[StepRow] | None, b: Sequence[StepRow] | None, at: int | 
     if before["error"] != after["error"] and not notes:
         notes.append("another error")
     return Pair(a=at, b=other, kind="changed" if notes else "same", note=", ".join(notes))
+
+
+def _as_pair(entry: Mapping[str, Any]) -> Pair:
+    a, b = entry["a"], entry["b"]
+    what = [str(one) for one in entry.get("what", ())]
+    if a is None or b is None:
+        return Pair(a=a, b=b, kind="only_b" if a is None else "only_a", note=str(entry.get("note", "")))
+    kind: PairKind = entry.get("kind") or ("changed" if what else "same")
+    return Pair(a=a, b=b, kind=kind, note=str(entry.get("note", ", ".join(what))))
 
 
 def _key(step: StepRow) -> tuple[str, str, int, int]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.errors import FtnbError
 from .columns import json_default
-from .protocol import EngagementPayload
+from .protocol import ComparisonPayload, EngagementPayload, ProcessMapPayload
 
 BUNDLE = Path(__file__).parent / "static" / "runtime.js"
 _POLICY = (
@@ -45,8 +45,8 @@ class Heading:
     text: str
 
 
-Fragment = EngagementPayload | TrustedHtml | Heading | str
-"""What a page is made of: an interactive engagement, a picture of ours, a title, or a paragraph of plain text."""
+Fragment = EngagementPayload | ComparisonPayload | ProcessMapPayload | TrustedHtml | Heading | str
+"""What a page is made of: an interactive view, a picture of ours, a title, or a paragraph of plain text."""
 
 
 def read_bundle() -> str:
@@ -57,6 +57,11 @@ def read_bundle() -> str:
             "checkout, build it with: pip install -e . (or, with Node.js: cd js && npm ci && node build.mjs)"
         )
     return BUNDLE.read_text(encoding="utf-8")
+
+
+def many_page(payload: ComparisonPayload | ProcessMapPayload, title: str) -> str:
+    """A whole HTML document with nothing in it but a view of several engagements."""
+    return _document(title, [payload], body_class="view")
 
 
 def engagement_page(payload: EngagementPayload) -> str:

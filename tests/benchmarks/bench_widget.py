@@ -118,9 +118,10 @@ def wide_graph(n: int) -> Engagement:
         edges=[EdgeDef(source=f"node {a}", target=f"node {b}") for a, b in dict.fromkeys(pairs) if a != b],
     )
     run = Engagement(name="wide", started_at=traces.T0, status=EngagementStatus.COMPLETED, topology=topology)
+    before = {target: source for source, target in reversed(pairs)}
     for i in range(n):
         step = Step(id=f"s{i}", engagement_id=run.id, name=f"node {i}", started_at=traces.at(i * 5.0), duration_ms=20.0)
-        step.status = StepStatus.COMPLETED
+        step.status, step.triggers = StepStatus.COMPLETED, [f"s{before[i]}"] if i in before else []
         run.steps.append(step)
     return run
 

@@ -60,10 +60,14 @@ export class Controls {
 
   private fill(select: HTMLSelectElement, none: string, prefix: string, metrics: readonly Metric[], chosen: Metric | null): void {
     select.hidden = metrics.length === 0;
-    select.replaceChildren(
-      h("option", { text: none, attrs: { value: "" } }),
-      ...metrics.map((one) => h("option", { text: `${prefix}${METRIC_WORDS[one]}`, attrs: { value: one } })),
-    );
+    // A list that is open would shut: a live run is shown anew many times a second.
+    if (select.dataset.offered !== metrics.join()) {
+      select.replaceChildren(
+        h("option", { text: none, attrs: { value: "" } }),
+        ...metrics.map((one) => h("option", { text: `${prefix}${METRIC_WORDS[one]}`, attrs: { value: one } })),
+      );
+      select.dataset.offered = metrics.join();
+    }
     select.value = chosen ?? "";
   }
 }

@@ -174,12 +174,14 @@ function drawName(context: CanvasRenderingContext2D, picture: Picture, at: numbe
     if (row.step !== null || failingIn(rows, at)) stroke(context, look.path, 6, top + 3, 12, colorOf(theme, look.color), 2);
     else left = 8;
   }
-  if (!row.opens || (!row.leads && row.step !== null)) return;
+  // The name of a group whose first row has scrolled away stays in sight.
+  const isFirst = row.step === null && top <= AXIS && top > AXIS - LANE;
+  if (!isFirst && (!row.opens || (!row.leads && row.step !== null))) return;
   left += Math.min(row.depth, 4) * 8;
   context.font = `${isChosen ? 600 : 400} 12px ${theme.font}`;
-  const suffix = row.step === null ? groupSuffix(rows, at) : stepSuffix(track, row.step);
+  const suffix = row.step !== null ? stepSuffix(track, row.step) : row.opens ? groupSuffix(rows, at) : "";
   const room = gutter - 8 - left - context.measureText(suffix).width;
-  const name = row.leads ? fit(context, row.label, room) : "";
+  const name = row.leads || isFirst ? fit(context, row.label, room) : "";
   context.fillStyle = theme.color.fg;
   context.fillText(name, left, middle);
   context.fillStyle = theme.color.soft;

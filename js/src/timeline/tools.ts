@@ -17,6 +17,7 @@ export class Tools {
   readonly element: HTMLElement;
   private readonly grouping: HTMLSelectElement;
   private readonly wall: HTMLButtonElement;
+  private offered = "";
 
   constructor(events: ToolEvents) {
     this.grouping = h("select", { class: "ftnb-select", title: "What a row of the timeline is", attrs: { "aria-label": "Rows of the timeline" } });
@@ -37,9 +38,12 @@ export class Tools {
   }
 
   show(set: { grouping: Grouping; wall: boolean; offered: readonly Grouping[]; hasIdle: boolean }): void {
-    this.grouping.replaceChildren(
-      ...GROUPINGS.filter((one) => set.offered.includes(one) || one === set.grouping).map((one) => h("option", { text: WORDS[one], attrs: { value: one } })),
-    );
+    const offered = GROUPINGS.filter((one) => set.offered.includes(one) || one === set.grouping);
+    // A list that is open would shut: a live run is shown anew many times a second.
+    if (offered.join() !== this.offered) {
+      this.grouping.replaceChildren(...offered.map((one) => h("option", { text: WORDS[one], attrs: { value: one } })));
+      this.offered = offered.join();
+    }
     this.grouping.value = set.grouping;
     this.wall.hidden = !set.hasIdle;
     this.wall.setAttribute("aria-pressed", String(!set.wall));

@@ -79,6 +79,7 @@ export class TimelineView {
   private frame = 0;
   private prepared = "";
   private shown = "";
+  private listing: ReturnType<typeof setTimeout> | undefined;
   private drag: { x: number; left: number; kind: "pan" | "brush"; moved: boolean } | null = null;
   private brush: [number, number] | null = null;
 
@@ -105,7 +106,8 @@ export class TimelineView {
   /** Several runs on one axis; `pairs` are steps of each that belong together, in the order of the rows. */
   showTracks(tracks: Track[], pairs: ReadonlyArray<readonly (number | null)[]>): void {
     const id = tracks.map(({ run }) => run.payload.engagement?.id).join();
-    if (id !== this.shown) {
+    const before = this.shown;
+    if (id !== before) {
       this.window = null;
       this.opened.clear();
     }
@@ -118,7 +120,10 @@ export class TimelineView {
       "aria-label",
       `Timeline of ${names}: ${describeRows(this.rows)} over ${duration(total)}. Arrow keys move along the steps.`,
     );
-    this.listSteps();
+    clearTimeout(this.listing);
+    // A live run is shown anew many times a second.
+    if (id === before) this.listing = setTimeout(() => this.listSteps(), 250);
+    else this.listSteps();
   }
 
   paint(theme: Theme): void {
@@ -337,6 +342,7 @@ export class TimelineView {
     observer.observe(scroll);
     signal.addEventListener("abort", () => {
       observer.disconnect();
+      clearTimeout(this.listing);
       cancelAnimationFrame(this.frame);
     });
   }

@@ -84,7 +84,8 @@ def differences(before: Any, after: Any) -> list[Change]:
 
 
 def _compare(before: Any, after: Any, path: list[str | int], found: list[Change]) -> None:
-    if before is after:
+    # Most is as it was; Python compares it many times faster than a walk does.
+    if before is after or (before == after and type(before) is type(after)):
         return
     if isinstance(before, list) and isinstance(after, list):
         for index, value in enumerate(after):
@@ -99,7 +100,7 @@ def _compare(before: Any, after: Any, path: list[str | int], found: list[Change]
     ):
         for key, value in after.items():
             _compare(before[key], value, [*path, key], found)
-    elif type(before) is not type(after) or before != after:
+    else:
         found.append(Change(path=path, value=after, n=None))
 
 

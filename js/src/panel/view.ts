@@ -36,6 +36,7 @@ export class PanelView {
   private readonly body = h("div", { class: "ftnb-body", attrs: { tabindex: 0, role: "region", "aria-label": "Inspector" } });
   /** Sections that the user closed or opened, by name, kept from step to step. */
   private readonly folds = new Map<string, boolean>();
+  private readonly items = new Map<string, { key: string; item: HTMLElement }>();
   private run: Run | null = null;
   private step: number | null = null;
   private shown: Shown = {};
@@ -68,6 +69,7 @@ export class PanelView {
 
   /** Show `step` of `run`, or the whole run. */
   show(run: Run, step: number | null, shown: Shown = {}): void {
+    if (run.payload.engagement.id !== this.run?.payload.engagement.id) this.items.clear();
     const moved = step !== this.step;
     if (moved) this.openFind(false);
     [this.run, this.step, this.shown] = [run, step, shown];
@@ -255,7 +257,7 @@ export class PanelView {
   private stepList(run: Run, steps: readonly number[]): HTMLElement {
     const list = h("ol", { class: "ftnb-steps", attrs: { "aria-label": "Steps" } });
     const add = (from: number) => {
-      for (const index of steps.slice(from, from + PAGE)) list.append(h("li", {}, this.stepButton(run, index)));
+      for (const index of steps.slice(from, from + PAGE)) list.append(this.stepItem(run, index));
       const left = steps.length - from - PAGE;
       if (left <= 0) return;
       const more = h("li", {}, button(`Show more (${count(left)} left)`, () => {
@@ -266,6 +268,17 @@ export class PanelView {
     };
     add(0);
     return list;
+  }
+
+  /** The line of a step; the one that is there already while it says the same, as a run that goes on is listed often. */
+  private stepItem(run: Run, index: number): HTMLElement {
+    const { id, name, status, failing, duration_ms, visit, attempt, ns } = run.step(index);
+    const key = [index, name, status, failing, duration_ms, visit, attempt, ns, run.isRepeated(index), run.lane(index)?.open].join();
+    const known = this.items.get(id);
+    if (known?.key === key) return known.item;
+    const item = h("li", {}, this.stepButton(run, index));
+    this.items.set(id, { key, item });
+    return item;
   }
 
   private stepButton(run: Run, index: number): HTMLElement {

@@ -29,11 +29,11 @@ class Sdk(NamedTuple):
 
 
 SDKS = {
-    "openai": Sdk("openai", "openai", "openai", ((1, 60), (4,))),
-    "anthropic": Sdk("anthropic", "anthropic", "anthropic", ((0, 60), (3,))),
-    "google": Sdk("google.genai", "google-genai", "google", ((1, 20), (4,))),
-    "litellm": Sdk("litellm", "litellm", "llm", ((1, 75), (2,))),
-    "instructor": Sdk("instructor", "instructor", "extraction", ((1, 13), (2,))),
+    "openai": Sdk("openai", "openai", "openai", ((3, 3), (4,))),
+    "anthropic": Sdk("anthropic", "anthropic", "anthropic", ((2, 12), (3,))),
+    "google": Sdk("google.genai", "google-genai", "google", ((3, 4), (4,))),
+    "litellm": Sdk("litellm", "litellm", "llm", ((1, 83), (2,))),
+    "instructor": Sdk("instructor", "instructor", "extraction", ((1, 17), (2,))),
 }
 _OTHER_NAMES = {
     "azure": "openai", "claude": "anthropic", "gemini": "google", "genai": "google", "google-genai": "google",

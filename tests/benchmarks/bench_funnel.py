@@ -108,7 +108,8 @@ CHDB = """
 import chdb, json, sys, time
 names = {order!r}
 conditions = ", ".join(f"name = '{{n}}'" for n in names)
-sql = (f"SELECT level, count() FROM (SELECT engagement_id, windowFunnel({window})(toUInt64(toUnixTimestamp64Micro(started_at)), "
+clock = "toUInt64(toUnixTimestamp64Micro(started_at))"
+sql = (f"SELECT level, count() FROM (SELECT engagement_id, windowFunnel({window})({{clock}}, "
        f"{{conditions}}) AS level FROM file('{folder}/steps.parquet', Parquet) GROUP BY engagement_id) GROUP BY level")
 times = []
 for _ in range(3):
@@ -125,7 +126,7 @@ frame = pd.read_parquet('{folder}/steps.parquet', columns=["engagement_id", "nam
 frame.columns = ["user_id", "event", "timestamp"]
 from retentioneering.eventstream import Eventstream
 stream = Eventstream(frame)
-result = stream.funnel(stages={order!r}) if hasattr(stream, "funnel") else None
+result = getattr(stream, "funnel_data", stream.funnel)(steps={order!r})
 print(json.dumps([time.perf_counter() - begun, []]))
 """
 FLOWTRAICER = """

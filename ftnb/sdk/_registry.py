@@ -58,8 +58,10 @@ def capture(*names: str) -> list[str]:
     PartialTraceWarning.
     """
     with _lock:
-        wanted = [name for name in _checked(names) if name not in _taken]
-        made = {name: _prepared(name) for name in wanted}
+        made: dict[str, tuple[Switch, list[Patch]]] = {}
+        for name in _checked(names):
+            if name not in _taken:
+                made[name] = _prepared(name)
         for name, (switch, patches) in made.items():
             for patch in patches:
                 patch.put()

@@ -94,10 +94,12 @@ class _Differ:
 
     def _wrote_the_same(self, task: Task, made: Ran) -> bool:
         """Whether a step wrote what it wrote then, seen without reading anything: true of most, and quick."""
-        writes, update = task.writes or (), task.update
-        if len(writes) != len(made.writes):
+        writes, update = task.writes, task.update
+        if type(writes) is not list or len(writes) != len(made.writes):
             return False
         for write, (channel, value) in zip(writes, made.writes, strict=True):
+            if type(write) is dict:
+                return False  # kept by reference
             if type(write) is str:
                 known = update.get(write, _ABSENT) if type(update) is dict else _ABSENT
                 name = write
@@ -168,11 +170,11 @@ def _then(recorded: Recorded, task: Task) -> dict[str, list[Any]]:
     if isinstance(known, Marked) and isinstance(known.get("data"), dict):
         known = known["data"]
     found: dict[str, list[Any]] = {}
-    for write in task.writes or ():
+    for write in recorded.writes(task.writes, f"what {task} wrote"):
         if isinstance(write, str):
             found.setdefault(write, []).append(known[write])
         elif write[0] not in _QUIET:
-            found.setdefault(write[0], []).append(recorded.value(write[1]) if len(write) > 1 else None)
+            found.setdefault(write[0], []).append(write[1] if len(write) > 1 else None)
     return found
 
 

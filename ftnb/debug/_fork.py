@@ -177,7 +177,7 @@ class Forking:
             if not self._had_ended(task):
                 self.again.append(task)
             else:
-                writes = rebuilt.writes_of(task.writes or (), task.update, f"what {task} wrote")
+                writes = rebuilt.writes_of(task.writes, task.update, f"what {task} wrote")
                 self.saver.put_writes(saved, writes, self._id_of(task, scheduled))
 
     def _keep_called(self, rebuilt: Rebuild, saved: Any, outer: Task, outer_id: str) -> None:
@@ -198,7 +198,7 @@ class Forking:
             task_id = _xxhash_str(checkpoint, name, *place)
             inside[task.step_id] = f"{name}:{task_id}"
             if self._had_ended(task):
-                writes = rebuilt.writes_of(task.writes or (), task.update, f"what {task} returned")
+                writes = rebuilt.writes_of(task.writes, task.update, f"what {task} returned")
                 self.saver.put_writes(saved, writes, task_id)
             else:
                 self.again.append(task)

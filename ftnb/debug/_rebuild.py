@@ -28,7 +28,7 @@ class Superstep:
     number: int
     tasks: list[Task] = field(default_factory=list)
     """The last attempt of each, in order of their start."""
-    entry: list[Json] | None = None
+    entry: Json = None
     """New input came before it."""
     is_fresh: bool = False
     """It began on an empty state."""
@@ -125,7 +125,7 @@ class Rebuild:
 
     def enter(self, step: Superstep, unfinished: Sequence[Any]) -> None:
         """Apply new input: LangGraph drops what was left to do, writes the input, and its start leads on."""
-        writes = self.writes_of(step.entry or (), {}, "the input")
+        writes = self.writes_of(step.entry, None, "the input")
         given = {channel: value for channel, value in writes if ":" not in channel and not channel.startswith("__")}
         self._apply([*unfinished, _task_writes((), INPUT, [(START, given)], ())])
         self._apply([_task_writes(("__pregel_pull", START), START, writes, (START,))])
@@ -147,7 +147,7 @@ class Rebuild:
     def _written(self, task: Task) -> Any:
         if task.writes is None and task.status == "completed":
             raise self._unknown(task)
-        writes = self.writes_of(task.writes or (), task.update, f"what {task} wrote")
+        writes = self.writes_of(task.writes, task.update, f"what {task} wrote")
         return _task_writes(_path(task), task.name, writes, _channels(task))
 
     def _unknown(self, task: Task) -> ReplayError:
@@ -158,11 +158,11 @@ class Rebuild:
             "had callbacks alone), so nothing after it can be taken up; replay single steps instead: step.replay()"
         )
 
-    def writes_of(self, compact: Sequence[Json], update: Json, what: str) -> Writes:
-        """Recorded writes as LangGraph has them."""
+    def writes_of(self, compact: Json, update: Json, what: str) -> Writes:
+        """Recorded writes as LangGraph has them. Raises ReplayError."""
         known: Any = None
         made: Writes = []
-        for write in compact:
+        for write in self._recorded.writes(compact, what):
             if isinstance(write, str):
                 if known is None:
                     known = self._recorded.value(update)
@@ -170,17 +170,16 @@ class Rebuild:
                 made.append((write, self._restored(value, f"{what} to {write!r}")))
             else:
                 channel, value = write[0], (write[1] if len(write) > 1 else None)
-                made.append(
-                    (channel, self._sent(value) if channel == TASKS else self.value(value, f"{what} to {channel!r}"))
-                )
+                live = self._sent(value) if channel == TASKS else self._restored(value, f"{what} to {channel!r}")
+                made.append((channel, live))
         return made
 
-    def _sent(self, value: Json) -> Any:
+    def _sent(self, value: Any) -> Any:
         from langgraph.types import Send
 
         if not isinstance(value, dict) or "send" not in value:
-            return self.value(value, "a Send")
-        return Send(value["send"], self.value(value["arg"], f"what was sent to {value['send']!r}"))
+            return self._restored(value, "a Send")
+        return Send(value["send"], self._restored(value["arg"], f"what was sent to {value['send']!r}"))
 
     def value(self, json: Json, what: str) -> Any:
         """A recorded value, live. Raises ReplayError."""

@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from ..core.canonical import Json
-from ..core.errors import UnknownEngagementError, UnknownStepError
+from ..core.errors import ReplayError, UnknownEngagementError, UnknownStepError
+from ..core.marked import Marked
 from ..store.base import LogStore
 from ..store.blobs import Resolver
 
@@ -71,9 +72,9 @@ class Task:
     checkpoint_id: str | None = None
     state: Json = None
     update: Json = None
-    writes: list[Json] | None = None
+    writes: Json = None
     """As `langgraph_adapter._writes` keeps them; None: it wrote nothing, or this was not recorded."""
-    entry: list[Json] | None = None
+    entry: Json = None
     """What was written at the start of the graph run whose first step this is."""
     status: str = "running"
     end: int | None = None
@@ -136,6 +137,13 @@ class Recorded:
     def value(self, json: Json) -> Any:
         """The value that was recorded as `json`; objects come as `core.marked.Marked`."""
         return self.resolver(json)
+
+    def writes(self, json: Json, what: str) -> list[Any]:
+        """Recorded writes as they are kept, with their values read. Raises ReplayError when they were taken out."""
+        found = [] if json is None else self.value(json)
+        if not isinstance(found, list) or any(isinstance(write, Marked) for write in found):
+            raise ReplayError(f"{what} in engagement {self.id} was redacted, or left out of this export")
+        return found
 
     def task(self, step_id: str) -> Task:
         """A task by the id of its step. Raises UnknownStepError."""

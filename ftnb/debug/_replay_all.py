@@ -199,11 +199,11 @@ def _input(recorded: Recorded, first: Task, prepared: _Prepared, run: Run, answe
     """What the run of a turn was given. Raises Missing."""
     if first.entry is not None:
         given: dict[str, Any] = {}
-        for write in first.entry:
-            if not isinstance(write, str) and not str(write[0]).startswith(CONTROL):
-                given[write[0]] = restore(recorded.value(write[1] if len(write) > 1 else None), str(write[0]))
-            elif not isinstance(write, str) and write[0] == "__root__":
-                return restore(recorded.value(write[1]), "the input")
+        for channel, *value in recorded.writes(first.entry, "the input"):
+            if channel == "__root__":
+                return restore(value[0] if value else None, "the input")
+            if not str(channel).startswith(CONTROL):
+                given[channel] = restore(value[0] if value else None, str(channel))
         return given
     if first.attempt > 1:
         return run.answer(answers)

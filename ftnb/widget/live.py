@@ -77,8 +77,12 @@ class LivePayload:
 def differences(before: Any, after: Any) -> list[Change]:
     """What turns the JSON value `before` into `after`, as changes that `js/src/patch.ts` applies. `seq` is left out."""
     found: list[Change] = []
+    # Columns are read as a whole, and marks are either in them or in the lanes: no path leads from one to the other.
+    whole = ("marks", "timeline") if before["marks"] != after["marks"] else ()
     for key, value in after.items():
-        if key != "seq":
+        if key in whole:
+            found.append(Change(path=[key], value=value, n=None))
+        elif key != "seq":
             _compare(before[key], value, [key], found)
     return found
 

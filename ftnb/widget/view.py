@@ -21,7 +21,7 @@ from . import _shown
 from ._answers import Annotate, Answers
 from ._filter import make_filter, pick
 from ._rows import step_frame
-from .columns import pack
+from .columns import pack, plain
 from .export import png_bytes, whole_svg
 from .html import engagement_page, frame, read_bundle
 from .live import LivePayload
@@ -304,7 +304,7 @@ class EngagementView(anywidget.AnyWidget):
                 self._version += 1
                 self._payload = {"version": self._version}
             elif changes:
-                self.send(PatchMessage(op="patch", patch=self._live.payload["seq"], changes=changes))
+                self.send(PatchMessage(op="patch", patch=self._live.payload["seq"], changes=plain(changes)))
             known = {step.id for step in news.engagement.steps}
             if not known.issuperset(self.selection):
                 self.selection = tuple(step_id for step_id in self.selection if step_id in known)

@@ -9,7 +9,9 @@ import pytest
 
 from ftnb.core.model import Engagement, EngagementStatus, EventKind, Step, StepEvent, StepStatus
 from ftnb.widget.columns import MANY_MARKS, MANY_STEPS, column, json_default, pack, plain
+from ftnb.widget.live import differences
 from ftnb.widget.payload import engagement_payload
+from ftnb.widget.view import EngagementView
 from tests.widget import traces
 
 _CODES = {"f8": "d", "f4": "f", "i4": "i", "u4": "I", "u2": "H", "u1": "B"}
@@ -98,3 +100,24 @@ def test_bytes_are_base64_where_only_text_can_be_sent() -> None:
 def test_a_number_that_does_not_fit_is_no_silent_other_number() -> None:
     with pytest.raises(OverflowError):
         column("u1", [256])
+
+
+def test_a_run_that_ends_or_goes_on_again_changes_its_marks_as_a_whole() -> None:
+    ended = engagement_payload(_long(MANY_STEPS, events=5), details="none")
+    active = engagement_payload(_long(MANY_STEPS, events=5, status=EngagementStatus.ACTIVE), details="none")
+    for before, after in ((active, ended), (ended, active)):
+        paths = [change["path"] for change in differences(before, after)]
+        assert ["marks"] in paths
+        assert ["timeline"] in paths
+        assert not any(path[0] in ("marks", "timeline") for path in paths if len(path) > 1)
+
+
+def test_columns_travel_as_buffers_beside_the_state_of_a_widget() -> None:
+    from ipywidgets.widgets.widget import _remove_buffers
+
+    view = EngagementView(_long(MANY_STEPS, events=5))
+    state, paths, buffers = _remove_buffers(view.get_state("_payload"))
+    assert ["_payload", "marks", "offset", "data"] in paths
+    assert len(buffers[paths.index(["_payload", "marks", "offset", "data"])]) == 8 * MANY_MARKS
+    json.dumps(state)
+    view.close()

@@ -276,7 +276,8 @@ def _divergence(diff: EngagementDiff, at: int) -> Divergence:
 
 def _in_step(diff: EngagementDiff, pair: Pair) -> str:
     a, b = pair.row.a, pair.row.b
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     lines = [f"they first part in {pair.label}: {' and '.join(pair.what)} differ{'s' if len(pair.what) == 1 else ''}"]
     for name, found in (("input", pair.input if "input" in pair.what else []), ("output", pair.output)):
         lines += [f"  {name} {change_line(change)}" for change in found[:_SHOWN_CHANGES]]

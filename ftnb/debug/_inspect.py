@@ -179,7 +179,7 @@ def diff(look: Look, step: Ran) -> StateDiff:
         title = f"{step.label()}: from its input to its output"
         return StateDiff(title, found, {}, {})
     after = look.states.alone(step, among)
-    known: Cells = {key: cell for key, cell in after.items() if cell is not UNKNOWN}
+    known: Cells = {key: after[key] for key in sorted(after) if after[key] is not UNKNOWN}
     before = {key: among.before[key] for key in known if among.before.get(key, UNKNOWN) is not UNKNOWN}
     found = tuple(changes(before, known, a=values))
     return StateDiff(

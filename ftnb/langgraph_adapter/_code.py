@@ -2,7 +2,7 @@
 
 Read once per graph object, on the writer's thread. An engagement's start names the version that ran:
 
-    "code": "<version>"         a hash over everything below but places: equal code, equal version
+    "code": "<version>"         a hash over everything below: the same code at the same place
     "@code": {"version", "nodes": [{"node", …}], "routers": [{"node", "router", …}], "tools": [{"tool", …}],
               "graphs": [{"graph", "channels": [[name, kind, reducer | null]], "reads": [[node, [channel]]]}]}
 
@@ -106,12 +106,7 @@ def read_code(compiled: Any) -> Entry:
     reading = _Reading()
     reading.graph(compiled, "", 0)
     said = {"nodes": reading.nodes, "routers": reading.routers, "tools": reading.tools, "graphs": reading.graphs}
-    places = ("file", "line", "cell", "module")
-    bare = {
-        kind: [{key: value for key, value in entry.items() if key not in places} for entry in entries]
-        for kind, entries in said.items()
-    }
-    return {"version": hashlib.sha256(dumps(bare)).hexdigest(), **said}
+    return {"version": hashlib.sha256(dumps(said)).hexdigest(), **said}
 
 
 class _Reading:

@@ -119,8 +119,10 @@ class NarrowStore:
         )
 
     def append(self, record: Record) -> None:
-        """Raises StoreError."""
-        raise self._refuse("append a record")
+        """Add to an engagement that is chosen, as annotations do. Raises StoreError for another."""
+        if record.engagement_id not in self.ids:
+            raise self._refuse("append a record")
+        self._store.append(record)
 
     def append_drafts(self, drafts: Sequence[Draft]) -> None:
         """Add to engagements that are chosen, as annotations do. Raises StoreError for others."""

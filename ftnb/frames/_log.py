@@ -68,7 +68,8 @@ class Log:
             engagement_id=self.engagement_id,
             containing=[f'"{key}":'.encode() for key in having],
         )
-        frame = pl.DataFrame(table)
+        # The store may have grown since the log was read.
+        frame = pl.DataFrame(table).filter(pl.col("seq") <= (self.records["seq"].max() or 0))
         return frame.with_columns(text_of(frame["body"]))
 
 

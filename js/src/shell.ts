@@ -39,13 +39,13 @@ export class Shell {
   }
 }
 
-/** A table of facts; the first row heads it. */
+/** A table of facts; `head` names its columns. */
 export function factTable(caption: string, head: readonly string[], rows: ReadonlyArray<readonly string[]>): HTMLElement {
   return h(
     "table",
     { class: "ftnb-fact-table" },
     h("caption", { text: caption }),
-    h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { text, attrs: { scope: "col" } })))),
+    h("thead", {}, h("tr", {}, ...head.map((text) => (text ? h("th", { text, attrs: { scope: "col" } }) : h("td"))))),
     h("tbody", {}, ...rows.map(([name = "", ...values]) => h("tr", {}, h("th", { text: name, attrs: { scope: "row" } }), ...values.map((text) => h("td", { text: text.slice(0, 400) }))))),
   );
 }

@@ -146,6 +146,9 @@ class Replayer:
 
     def _run(self, recorded: Recorded, prepared: _Prepared, cassette: Cassette) -> dict[Key, Ran]:
         turns = _turns(recorded)
+        edited = next((task for task in recorded.tasks if task.edits), None)
+        if edited is not None:
+            raise ReplayError(f"the state was changed by update_state after {edited}, which is no part of a run")
         needs_saver = len(turns) > 1 or any(task.status == "waiting" for task in recorded.tasks)
         saver = live_saver() if needs_saver else None
         thread_id = recorded.thread_id or (recorded.id if needs_saver else None)
@@ -209,6 +212,10 @@ def _input(recorded: Recorded, first: Task, prepared: _Prepared, run: Run, answe
         return run.answer(answers)
     if not prepared.has_start:
         return restore(recorded.value(first.state), "the input")
+    if run.thread_id is None or run.is_over():
+        raise ReplayError(
+            f"turn {first.turn} began with a Command, or at an older checkpoint, and what it was given is not on record"
+        )
     return None
 
 

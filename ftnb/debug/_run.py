@@ -71,6 +71,10 @@ class Run:
         else:
             self.output = self.graph.invoke(given, self.configured(), **self.options())
 
+    def is_over(self) -> bool:
+        """Whether nothing is left to do in its thread."""
+        return not self._state().next
+
     def answer(self, answers: dict[str, list[Any]]) -> Any:
         """The command that answers the open questions as they were answered then; None where there are none."""
         self.answers = answers
@@ -115,8 +119,10 @@ def answers_of(recorded: Recorded, since: Task, beside: Sequence[Task] = ()) -> 
     for task in recorded.tasks:
         if task.place < first and task.key not in outers:
             continue
+        if not task.questions:
+            continue
         again = [one for one in recorded.tasks if one.key == task.key and one.attempt == task.attempt + 1]
-        if not task.questions or not again or not again[0].answers:
+        if not again or not again[0].answers:
             continue
         given = _live((recorded.value(again[0].answers[-1]) or {}).get("value"))
         for question in task.questions:

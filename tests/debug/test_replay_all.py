@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START
+from langgraph.types import Command
 
 import ftnb
 from ftnb.core.errors import InvalidArgumentError, ReplayError
@@ -212,6 +214,23 @@ def test_branches_are_left_out_and_what_cannot_be_replayed_is_said(store: SQLite
     assert "not replayed" in result.describe()
 
 
+def test_turns_whose_beginning_is_not_on_record_are_said_to_be_so(store: SQLiteStore) -> None:
+    graph = graphs.builder((START, "a"), ("a", "b"), ("b", END)).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke(HELLO, config)
+    graph.invoke(Command(goto="b"), config)
+    edited: Any = {"configurable": {"thread_id": "2"}}
+    graph.invoke(HELLO, edited)
+    graph.update_state(edited, {"notes": ["mine"]}, as_node="a")
+    graph.invoke(None, edited)
+    result = ftnb.replay_all(store, graph, progress=False)
+    assert result.n_diverged == 0
+    errors = sorted(result.engagements()["error"].to_list())
+    assert len(errors) == 2
+    assert "the state was changed by update_state after" in errors[0]
+    assert "turn 2 began with a Command, or at an older checkpoint" in errors[1]
+
+
 def test_bad_arguments_are_refused(store: SQLiteStore) -> None:
     graph = graphs.chain()
     graph.invoke(HELLO)
@@ -270,7 +289,9 @@ app = build()
 
 def run_pytest(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    # No plugins, which take their time; no bytecode, which is as old as a file that is written twice in a second.
+    own = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_run_becomes_a_test_that_passes_and_fails_when_the_code_changes(

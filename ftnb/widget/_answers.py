@@ -41,7 +41,7 @@ class Answers:
         elif op == "state" and isinstance(content.get("state"), dict):
             self._set_state(content["state"])
         elif op == "hello":
-            self._greet(content.get("patches"))
+            self._reply(content, "answer", "value", self._greet)
         elif op == "fetch":
             self._reply(content, "value", "preview", self._value)
         elif op in ("detail", "search", "annotate"):
@@ -70,11 +70,12 @@ class Answers:
             kept["filter"] = {key: asked.get(key) for key in FIELDS}
         self._view._set_state(**kept)
 
-    def _greet(self, patches: Any) -> None:
-        """A view was mounted; a page may have been away while the run went on."""
+    def _greet(self, asked: dict[str, Any]) -> bool:
+        """A view was mounted, or missed a patch; a page may have been away while the run went on."""
         payload = self._view.payload
-        if payload is not None and patches != payload["seq"]:
+        if payload is not None and asked.get("patches") != payload["seq"]:
             self._view._send_whole()
+        return True
 
     def _value(self, asked: dict[str, Any]) -> Preview | None:
         part = asked.get("part")

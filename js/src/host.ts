@@ -80,7 +80,12 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
   const payload = () => asPayload(model.get("_payload"));
   const state = () => ({ ...NO_STATE, ...(model.get("_state") as Partial<ViewState> | null) });
   const hello = () => calls.send({ op: "hello", patches: payload()?.seq ?? -1, seq: calls.next() } satisfies HelloMessage);
+  let gone = false;
   listen("msg:custom", (message: ValueMessage | AnswerMessage | PatchMessage) => {
+    if (gone) {
+      gone = false;
+      tell("connection");
+    }
     if (message?.op === "value") calls.settle(message.seq, message.preview, message.error);
     else if (message?.op === "answer") calls.settle(message.seq, message.value, message.error);
     else if (message?.op === "patch") {
@@ -96,8 +101,12 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
   listen("change:_payload", () => tell("payload"));
   listen("change:selection", () => own.isStale("selection", model.get("selection")) || tell("selection"));
   listen("change:_state", () => own.isStale("_state", model.get("_state")) || tell("state"));
-  // Whoever draws the mark is told at the same time: look after it.
-  listen("comm_live_update", () => queueMicrotask(() => tell("connection")));
+  // It does not say whether the kernel came or went: taken for gone until it answers.
+  listen("comm_live_update", () => {
+    gone = true;
+    hello();
+    queueMicrotask(() => tell("connection"));
+  });
   const save = (name: string, value: unknown) => {
     own.sent(name, value);
     model.set(name, value);
@@ -118,7 +127,7 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
       save("_state", { ...state(), ...fields });
     },
     onChange: (listener) => void listeners.push(listener),
-    connected: () => el.closest(DISCONNECTED) === null,
+    connected: () => !gone && el.closest(DISCONNECTED) === null,
     fetch: (part, step, event) =>
       calls.ask<Preview>((seq) => ({ op: "fetch", part, step, event, seq }) satisfies FetchMessage),
     search: (text) => calls.ask<string[]>((seq) => ({ op: "search", text, seq }) satisfies SearchMessage),

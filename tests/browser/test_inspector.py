@@ -218,6 +218,8 @@ def test_states_are_said_and_not_left_blank(widget: Widget) -> None:
     expect(widget.panel.get_by_role("button", name="Right")).to_be_disabled()
     widget.eval("document.getElementById('out').classList.remove('jupyter-widgets-disconnected')")
     widget.eval("model.fire('comm_live_update')")
+    expect(widget.page.locator(".ftnb-banner")).to_be_visible()
+    widget.answer(op="answer", value=True)
     expect(widget.page.locator(".ftnb-banner")).to_be_hidden()
 
 

@@ -142,9 +142,11 @@ def test_hostile_text_stays_text(widget: Widget) -> None:
     widget.show(engagement)
     for index in range(len(engagement.steps)):
         widget.click_lane(index)
-        for fold in widget.panel.locator("details:not([open]) > summary").all():
-            fold.click()
-        widget.settle()
+        for tab in range(widget.panel.get_by_role("tab").count() if index == 0 else 1):
+            widget.panel.get_by_role("tab").nth(tab).click()
+            for fold in widget.panel.locator("details:not([open]) > summary").all():
+                fold.click()
+            widget.settle()
     # `content` boxes of every kind were open by now.
     assert widget.eval("view.querySelectorAll('img, script, iframe, a').length") == 0
     assert widget.eval("window.__pwned ?? null") is None

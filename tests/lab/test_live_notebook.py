@@ -58,6 +58,8 @@ CELLS = (
     AWAITING,
     "monitor = ftnb.monitor()\nmonitor",
     "w = ftnb.last().widget()\nw",
+    "%ftnb display auto",
+    "_ = held.invoke({'n': 13})",
 )
 N_STEPS = 16
 
@@ -155,6 +157,17 @@ def test_a_judgement_is_put_on_record_by_a_click(notebook: Notebook) -> None:
     assert said == "[('correct', False, True)]"
 
 
+def test_runs_are_shown_by_themselves_while_they_go_on(notebook: Notebook) -> None:
+    notebook.run_cell(6)
+    running = notebook.start_cell(7)
+    shown = notebook.page.locator(".jp-Cell").nth(7).locator(".ftnb[data-ready='1']")
+    expect(shown.locator(".ftnb-live")).to_be_visible(timeout=30_000)
+    running()
+    expect(shown.locator(".ftnb-head")).to_contain_text("completed")
+    expect(shown).to_have_count(1)
+    notebook.ask_kernel("get_ipython().run_line_magic('ftnb', 'display off')")
+
+
 def test_a_saved_notebook_keeps_the_final_picture(notebook: Notebook, folder: Path) -> None:
     notebook.save()
     saved = nbformat.read(folder / "live.ipynb", as_version=4)
@@ -173,3 +186,10 @@ def test_nothing_goes_wrong_and_nothing_leaves_the_machine(notebook: Notebook) -
     assert notebook.failed_outputs() == []
     assert notebook.console_errors == []
     assert notebook.foreign_requests == []
+
+
+def test_a_view_says_when_its_kernel_is_gone(notebook: Notebook) -> None:
+    notebook.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    view = notebook.view(0)
+    expect(view.root.locator(".ftnb-banner")).to_be_visible(timeout=30_000)
+    expect(view.root.locator(".ftnb-head")).to_contain_text("completed")

@@ -18,6 +18,7 @@ export interface MonitorHost {
 
 export function monitorHost(model: AnyModel, getModel: GetModel, el: Element, signal: AbortSignal): MonitorHost {
   let seq = 0;
+  let gone = false;
   const listen = (event: string, listener: () => void) => {
     model.on(event, listener);
     signal.addEventListener("abort", () => model.off(event, listener), { once: true });
@@ -38,10 +39,20 @@ export function monitorHost(model: AnyModel, getModel: GetModel, el: Element, si
     open: (engagement, step) => send({ op: "open", engagement, step, seq: ++seq } satisfies OpenMessage),
     removeAlert: (key) => send({ op: "remove_alert", key, seq: ++seq } satisfies RemoveAlertMessage),
     onChange(listener) {
-      listen("change:_rows", () => listener("rows"));
+      listen("change:_rows", () => {
+        if (gone) {
+          gone = false;
+          listener("connection");
+        }
+        listener("rows");
+      });
       listen("change:_opened", () => listener("opened"));
-      listen("comm_live_update", () => queueMicrotask(() => listener("connection")));
+      // It does not say whether the kernel came or went: taken for gone until rows come.
+      listen("comm_live_update", () => {
+        gone = true;
+        listener("connection");
+      });
     },
-    connected: () => el.closest(".jupyter-widgets-disconnected") === null,
+    connected: () => !gone && el.closest(".jupyter-widgets-disconnected") === null,
   };
 }

@@ -40,6 +40,8 @@ export class App {
   private picked: number[] | null = null;
   private status = "";
   private frame = 0;
+  /** The moment that the state holds, as far as this view knows. */
+  private settledTime: number | null = null;
 
   constructor(private readonly host: Host, private readonly signal: AbortSignal) {
     this.graph = new GraphView({
@@ -122,6 +124,7 @@ export class App {
 
   private onTime(ms: number | null, settled: boolean): void {
     this.graph.at(ms);
+    if (settled) this.settledTime = ms;
     if (settled && this.host.state().time_ms !== ms) this.host.setState({ time_ms: ms });
   }
 
@@ -130,7 +133,9 @@ export class App {
     const { graph, timeline, time_ms } = this.host.state();
     this.graph.restore(graph);
     this.timeline.restore(timeline);
-    this.seek(time_ms);
+    // What the user is just doing with the slider is not undone by a run that goes on.
+    if (time_ms !== this.settledTime) this.seek(time_ms);
+    this.settledTime = time_ms;
   }
 
   private get primary(): number | null {

@@ -197,6 +197,31 @@ def test_with_reduced_motion_it_goes_from_event_to_event(page: Page) -> None:
     assert widget.problems == []
 
 
+def test_a_run_that_goes_on_leaves_the_slider_alone(widget: Widget) -> None:
+    widget.show(traces.running())
+    slider = widget.page.get_by_label("Moment of the run")
+    slider.evaluate("e => { e.value = 300; e.dispatchEvent(new Event('input')) }")
+    before = widget.eval("app.timeline.cursor")
+    assert before > 0
+    widget.eval("model.change('_payload', argument)", engagement_payload(traces.house()))
+    widget.settle()
+    assert widget.eval("app.timeline.cursor") == before
+    widget.eval("model.change('_state', { time_ms: 250 })")
+    widget.settle()
+    assert widget.eval("app.timeline.cursor") == 250
+
+
+def test_durations_below_zero_are_drawn(widget: Widget) -> None:
+    engagement = traces.house()
+    for step in engagement.steps[::2]:
+        step.duration_ms = -50.0
+    widget.show(engagement)
+    widget.page.get_by_label("Rows of the timeline").select_option("node")
+    widget.settle()
+    widget.click_node("rank")
+    assert len(widget.selection) == 1
+
+
 def test_the_slider_has_keys_of_its_own(widget: Widget) -> None:
     widget.show(traces.house(), selection=["s3"])
     widget.page.get_by_label("Moment of the run").focus()

@@ -158,7 +158,8 @@ export class Rows {
 export function endOf(run: Run, lane: number): number {
   const one = run.payload.timeline.lanes[lane];
   if (!one) return 0;
-  return one.open ? Math.max(run.payload.timeline.total_ms, one.offset_ms) : one.offset_ms + one.duration_ms;
+  // A clock that was set back makes a duration negative.
+  return one.open ? Math.max(run.payload.timeline.total_ms, one.offset_ms) : one.offset_ms + Math.max(one.duration_ms, 0);
 }
 
 type Stacked = Array<[Row, number[]]>;

@@ -232,7 +232,9 @@ def test_stream_that_is_left_half_read(sdk: Sdk, way: str, fake: Providers, reco
     call = recorded.call()
     assert call.error is None
     assert call.payload["stream"] == "closed before its end"
-    assert call.payload["response"]["content"] in ("he", "hel", "hell")
+    so_far = call.payload["response"]["content"] or ""  # the first parts of some say nothing yet
+    assert "hello".startswith(so_far)
+    assert so_far != "hello"
     assert call.duration_ms is not None
     assert recorded.engagements()[0].status is EngagementStatus.COMPLETED
 

@@ -23,7 +23,7 @@ from ._values import Values
 if TYPE_CHECKING:
     import polars as pl
 
-_SHOWN = 60
+_SHARED = "shared"
 _SHOWN_CHANGES = 6
 Prices = Mapping[str, tuple[float, float]]
 """Model to what a million prompt tokens and a million completion tokens cost."""
@@ -35,7 +35,8 @@ class Pair:
 
     row: Row
     what: tuple[str, ...]
-    """What differs: only_a, only_b; input, output, status, error, decision, calls."""
+    """What differs: only_a, only_b; input, output, status, error, decision, calls. `shared`: a step before the point at
+    which one engagement was forked from the other, which both have behind them."""
     _diff: EngagementDiff
 
     @property
@@ -46,7 +47,7 @@ class Pair:
     @property
     def same(self) -> bool:
         """Whether nothing differs but time, tokens and cost."""
-        return not self.what
+        return not self.what or self.what == (_SHARED,)
 
     @property
     def label(self) -> str:
@@ -94,7 +95,10 @@ class EngagementDiff(Sequence[Pair]):
             rows = align(
                 a.story, b.story, lambda step: self._print(0, step, "state"), lambda step: self._print(1, step, "state")
             )
-            self._pairs = [Pair(row, tuple(self._what(row)), self) for row in rows]
+            n_shared = self._n_shared(rows)
+            self._pairs = [
+                Pair(row, (_SHARED,) if at < n_shared else tuple(self._what(row)), self) for at, row in enumerate(rows)
+            ]
 
     @overload
     def __getitem__(self, at: int) -> Pair: ...
@@ -126,6 +130,14 @@ class EngagementDiff(Sequence[Pair]):
         return changes(ends[0], ends[1], a=self.values[0], b=self.values[1])
 
     # --- comparing ---
+
+    def _n_shared(self, rows: list[Row]) -> int:
+        """How many rows lie before the point at which one was forked from the other."""
+        a, b = (look.story for look in self.looks)
+        origin = "a" if b.parent == a.id else "b" if a.parent == b.id else None
+        if origin is None:
+            return 0
+        return next((at for at, row in enumerate(rows) if row.side != origin), 0)
 
     def _print(self, side: int, step: Ran, which: str) -> Any:
         key = (side, which, step.place)
@@ -177,11 +189,13 @@ class EngagementDiff(Sequence[Pair]):
         return diff_frame(self, patch=patch, with_cost=self._prices is not None)
 
     def summary(self) -> dict[str, Any]:
-        """Counts of steps and totals of both: n_both, n_a, n_b, n_different, and for a and b duration_ms and tokens."""
+        """Counts of steps: n_both, n_a, n_b, n_shared (before a fork), n_different; and of a and of b status,
+        duration_ms and tokens."""
         found: dict[str, Any] = {
             "n_both": sum(pair.side == "both" for pair in self),
-            "n_a": sum(pair.side == "a" for pair in self),
-            "n_b": sum(pair.side == "b" for pair in self),
+            "n_a": sum(pair.what == ("only_a",) for pair in self),
+            "n_b": sum(pair.what == ("only_b",) for pair in self),
+            "n_shared": sum(pair.what == (_SHARED,) for pair in self),
             "n_different": sum(not pair.same for pair in self),
         }
         for name, look in zip("ab", self.looks, strict=True):
@@ -221,7 +235,8 @@ class EngagementDiff(Sequence[Pair]):
         lines = [
             f"a {self.a} ({self.looks[0].story.name}, {facts['status_a']})",
             f"b {self.b} ({self.looks[1].story.name}, {facts['status_b']})",
-            f"{facts['n_both']} steps in both, {facts['n_a']} only in a, {facts['n_b']} only in b; "
+            (f"{facts['n_shared']} steps before the fork, " if facts["n_shared"] else "")
+            + f"{facts['n_both']} steps in both, {facts['n_a']} only in a, {facts['n_b']} only in b; "
             f"{facts['n_different']} differ; tokens {facts['tokens_a']:,} → {facts['tokens_b']:,}, "
             f"in steps {facts['duration_ms_a']:,.0f} → {facts['duration_ms_b']:,.0f} ms",
         ]

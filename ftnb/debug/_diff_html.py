@@ -108,7 +108,8 @@ def _table(diff: EngagementDiff) -> str:
 
 
 def _row(pair: Pair, scale: float) -> str:
-    color = _color({"a", "b"} if pair.side == "both" else {pair.side}, not pair.same)
+    both = pair.side == "both" or pair.same  # before a fork, both have it behind them
+    color = _color({"a", "b"} if both else {pair.side}, not pair.same)
     bars = "".join(_bar(step, side, scale) for step, side in ((pair.row.a, A), (pair.row.b, B)))
     return (
         f'<tr><td style="text-align:left;border-left:4px solid {color};padding:1px 12px 1px 6px">'

@@ -24,6 +24,7 @@ from ._values import Values
 _HEAD = ("seq", "type", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt", "status",
          "at_us", "duration_us", "error_type", "body")  # fmt: skip
 _SEQ, _TYPE, _STREAM, _N, _TURN = range(5)
+_PARENT = _HEAD.index("parent_id")
 _NAME, _STATUS, _BODY = _HEAD.index("name"), _HEAD.index("status"), _HEAD.index("body")
 _TYPES = (
     "engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended", "step_started",
@@ -125,6 +126,8 @@ class Story:
         self.steps: list[Ran] = []
         self.by_id: dict[str, Ran] = {}
         self.name = UNKNOWN_NAME
+        self.parent: str | None = None
+        """The engagement that it was forked from."""
         self.status = "active"
         self.error: str | None = None
         self.dropped_at: str | None = None
@@ -209,6 +212,7 @@ class Story:
         name = row[_NAME]
         if kind in ("engagement_started", "engagement_labelled"):
             self.name = str(body.get("name") or name or self.name)
+            self.parent = row[_PARENT] or self.parent
             if "code" in body:
                 self.codes.append(Code(len(self.steps), body["code"], body.get("@code")))
             return

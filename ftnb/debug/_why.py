@@ -162,6 +162,8 @@ class _Asking:
         among = None if step.is_called else self.states.of(step)
         if place and (among is None or not among.is_first) and place[0] is not step:
             return self._start(step, depth, "unknown", None, "what led to it is not on record")
+        if outer is None and self.story.parent is not None and step.turn == 1:
+            return self._start(step, depth, "start", None, f"engagement {self.story.parent} was forked here")
         where = "the graph begins with it" if outer is None else f"the graph inside {outer.label()} begins with it"
         return self._start(step, depth, "start", outer, where + self._start_router(step) + self._retry(step, "start"))
 

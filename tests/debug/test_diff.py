@@ -138,6 +138,18 @@ def test_sent_steps_are_matched_by_what_they_were_sent(store: SQLiteStore) -> No
     assert all(pair.what in ((), ("output",)) for pair in found if pair.row.step.name == "work")
 
 
+def test_a_fork_shares_what_lies_before_it(store: SQLiteStore) -> None:
+    house().invoke(GIVEN)
+    eng = ftnb.last()
+    branch = eng.fork(at=eng.step("left", visit=2), state={"budget": 50})
+    found = ftnb.diff(eng, branch)
+    assert [pair.label for pair in found if pair.what == ("shared",)] == ["plan", "left", "right", "gather"]
+    assert (found.first.pair.label, found.first.what) == ("left visit 2", ("input", "output"))
+    assert found.summary()["n_a"] == 0
+    assert f"engagement {eng.id} was forked here" in branch.steps[0].why().text
+    assert ftnb.diff(branch, eng).first.pair.label == "left visit 2"
+
+
 def test_ignored_keys_count_as_equal(store: SQLiteStore) -> None:
     a = run(loop(1), {"n": 0, "path": ["x"], "messages": []})
     b = run(loop(1), {"n": 0, "path": ["y"], "messages": []})

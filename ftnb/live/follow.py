@@ -95,7 +95,10 @@ class Hub:
                     self._reader = None
                     self._has_news.set()
                     return
-            records = store.tail(timeout=_QUIET_SECONDS, after=self._cursor)
+            try:
+                records = store.tail(timeout=_QUIET_SECONDS, after=self._cursor)
+            except FtnbError:  # told above, if it lasts
+                records = iter(())
             del store
 
     def _hand(self, record: BaseRecord) -> None:

@@ -51,7 +51,7 @@ def _step(recorder: Recorder, engagement: str, name: str = "a", *, error: str | 
 def test_a_run_is_told_as_it_goes_on_and_its_end_once(store: SQLiteStore, recorder: Recorder) -> None:
     engagement = recorder.start_engagement("run")
     news: list[News] = []
-    follow_run(store, engagement, news.append)
+    stop = follow_run(store, engagement, news.append)
     wait(lambda: news)
     for _ in range(5):
         _step(recorder, engagement)
@@ -63,12 +63,13 @@ def test_a_run_is_told_as_it_goes_on_and_its_end_once(store: SQLiteStore, record
     assert news[-1].engagement == final
     time.sleep(0.2)
     assert [one.following for one in news].count(None) == 1
+    stop()
 
 
 def test_a_pause_is_no_end(store: SQLiteStore, recorder: Recorder) -> None:
     engagement = recorder.start_engagement("run")
     news: list[News] = []
-    follow_run(store, engagement, news.append)
+    stop = follow_run(store, engagement, news.append)
     _step(recorder, engagement)
     recorder.set_engagement_status(engagement, EngagementStatus.PAUSED)
     wait(lambda: news and news[-1].engagement.status == "paused")
@@ -76,6 +77,7 @@ def test_a_pause_is_no_end(store: SQLiteStore, recorder: Recorder) -> None:
     recorder.set_engagement_status(engagement, EngagementStatus.ACTIVE)
     _step(recorder, engagement, "b")
     wait(lambda: len(news[-1].engagement.steps) == 2)
+    stop()
 
 
 def test_records_of_another_store_object_are_followed(store: SQLiteStore, recorder: Recorder) -> None:

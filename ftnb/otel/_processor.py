@@ -6,12 +6,13 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 from opentelemetry.sdk.trace import SpanProcessor as BaseSpanProcessor
 
-from ..core._call_scope import CallScope, outer
+from ..core._call_scope import outer
 from ..interop._semconv import kind_of
 from ..langgraph_adapter import _events as events
 from ..langgraph_adapter import _place
 from ..langgraph_adapter._capture import Capture
 from ..langgraph_adapter._scope import SCOPE
+from ._scope import SpanScope
 from ._spans import Began, Spans, key_of
 
 _LANGCHAIN = ("openinference.instrumentation.langchain", "opentelemetry.instrumentation.langchain", "langsmith")
@@ -26,7 +27,7 @@ class SpanProcessor(BaseSpanProcessor):
     """
 
     def __init__(self) -> None:
-        self._open: dict[tuple[int, int], tuple[Capture, CallScope | None]] = {}
+        self._open: dict[tuple[int, int], tuple[Capture, SpanScope | None]] = {}
         """Spans under way, with who records them."""
         self._used: dict[int, Capture] = {}
 
@@ -50,9 +51,10 @@ class SpanProcessor(BaseSpanProcessor):
         scope_name = "" if about is None else about.name
         is_seen = scope_name.startswith(_LANGCHAIN) and _place.handlers is not None
         claimed = outer() is not None
-        mine = None
+        mine: SpanScope | None = None
         if not is_seen and not claimed and kind in ("llm", "embedding", None):
-            mine = CallScope("span", is_firm=kind is not None).open()
+            mine = SpanScope(span.context.span_id, is_known=kind is not None)
+            mine.open()
         block = SCOPE.get()
         place = _place.place_in(block)
         step = None if place is None else place.key
@@ -77,7 +79,8 @@ class SpanProcessor(BaseSpanProcessor):
             if mine is not None:
                 mine.close()
             key = (context.trace_id, context.span_id)
-            target.send(events.CALL, Spans.ended, key, span, mine.inner if mine is not None else [])
+            inner, is_recorded = ([], False) if mine is None else (mine.inner, mine.is_recorded)
+            target.send(events.CALL, Spans.ended, key, span, inner, is_recorded)
         except Exception as error:
             target.drop("a span's end", error)
 

@@ -67,13 +67,17 @@ class Spans:
         """A span began."""
         self = Spans.of(assembler)
         trace = self._trace(began.key[0])
+        if began.key in trace.nodes:
+            return  # told by a second processor
         node = Node.of(began, trace.nodes.get(began.parent) if began.parent is not None else None)
         trace.begin(node)
         trace.go_on()
 
     @staticmethod
-    def ended(assembler: Assembler, key: tuple[int, int], span: Any, inner: Sequence[Any]) -> None:
-        """A span ended; `inner` is what captured SDKs saw of it."""
+    def ended(
+        assembler: Assembler, key: tuple[int, int], span: Any, inner: Sequence[Any], is_recorded: bool = False
+    ) -> None:
+        """A span ended; `inner` is what captured SDKs saw of it, `is_recorded`: and have recorded themselves."""
         self = Spans.of(assembler)
         trace = self._trace(key[0])
         node = trace.nodes.get(key)
@@ -86,7 +90,10 @@ class Spans:
             )  # fmt: skip
             node = Node.of(late, trace.nodes.get(parent) if parent is not None else None)
             trace.begin(node)
+        if node.end_ns is not None:
+            return
         node.take(span, inner)
+        node.is_recorded = is_recorded
         trace.end(node)
         trace.go_on()
 

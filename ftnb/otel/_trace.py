@@ -21,6 +21,8 @@ from ._emit import emit_call, failure_of
 
 _MAX_CONVERSATIONS = 10_000
 _MAX_TOPS = 1_000
+_MAX_NODES = 20_000
+"""Spans remembered of one trace; the oldest that have ended are forgotten first."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +62,8 @@ class Node:
     error: BaseException | None = None
     inner: Sequence[Any] = ()
     """What captured SDKs saw of it."""
+    is_recorded: bool = False
+    """A captured SDK has recorded it."""
     below: list[Reading] = field(default_factory=list)
     """The same call of a model, as spans inside this one tell it."""
     around: Around | None = None
@@ -74,7 +78,9 @@ class Node:
     @classmethod
     def of(cls, began: Any, parent: Node | None) -> Node:
         """A span that began inside `parent`, if that is known."""
-        return cls(began.key, parent, began.name, began.start_ns, began.attributes, began.kind, began)
+        return cls(
+            began.key, parent, began.name, began.start_ns, began.attributes, began.kind, began._replace(attributes={})
+        )
 
     def take(self, span: Any, inner: Sequence[Any]) -> None:
         """It ended."""
@@ -123,9 +129,17 @@ class Trace:
         """A span began."""
         self.nodes[node.key] = node
         self.n_open += 1
+        if len(self.nodes) > _MAX_NODES:
+            self._forget()
         if node.kind is None:
             self._undecided.add(node.key)
         self._wait(node.start_ns, False, node)
+
+    def _forget(self) -> None:
+        waiting = {one.key for _, _, _, one in self._waiting}
+        ended = [key for key, one in self.nodes.items() if one.end_ns is not None and key not in waiting]
+        for key in ended[: _MAX_NODES // 2]:
+            del self.nodes[key]
 
     def end(self, node: Node) -> None:
         """A span ended."""
@@ -250,7 +264,7 @@ class Trace:
         if outer is not None:
             outer.below.append(node.reading())
             return
-        if node.began.claimed or (node.inner and not node.began.kind):
+        if node.began.claimed or node.is_recorded:
             return  # somebody else records it
         emit_call(self, node, self._home(around))
 

@@ -298,7 +298,7 @@ def test_a_captured_sdk_inside_a_span_is_recorded_once(seen: Seen, tracer: Trace
     from tests.openai_server import serving
 
     with serving() as server:
-        ftnb.capture("openai")  # type: ignore[attr-defined]
+        ftnb.capture("openai")
         try:
             client = openai.OpenAI(base_url=server.url, api_key="k", max_retries=0)
             with ftnb.record("e") as run, run.step("a"):
@@ -309,9 +309,39 @@ def test_a_captured_sdk_inside_a_span_is_recorded_once(seen: Seen, tracer: Trace
                     late.set_attributes(CHAT)
             client.close()
         finally:
-            ftnb.uncapture("openai")  # type: ignore[attr-defined]
+            ftnb.uncapture("openai")
     (step,) = seen.one().steps
     assert [event.tokens and event.tokens.total for event in step.events] == [16, 16]
+
+
+def test_an_open_span_claims_no_other_call(seen: Seen, tracer: Tracer) -> None:
+    openai = pytest.importorskip("openai")
+    from tests.openai_server import serving
+
+    with serving() as server:
+        ftnb.capture("openai")
+        try:
+            client = openai.OpenAI(base_url=server.url, api_key="k", max_retries=0)
+            with ftnb.record("e") as run, run.step("a"):
+                stream = tracer.start_span("chat", attributes=CHAT)
+                with trace.use_span(stream):
+                    client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+                client.chat.completions.create(model="other", messages=[{"role": "user", "content": "hi"}])
+                stream.end()
+            client.close()
+        finally:
+            ftnb.uncapture("openai")
+    (step,) = seen.one().steps
+    assert sorted(str(event.payload["parameters"].get("model", event.model)) for event in step.events) == ["m", "other"]
+
+
+def test_two_processors_record_once(seen: Seen, provider: TracerProvider) -> None:
+    provider.add_span_processor(ftnb.otel.SpanProcessor())
+    tracer = provider.get_tracer("x")
+    with tracer.start_as_current_span("agent", attributes={KIND: "AGENT"}):
+        with tracer.start_as_current_span("chat", attributes=CHAT):
+            pass
+    assert [kinds(step) for step in seen.one().steps] == [[("llm_call", "m")]]
 
 
 # --- a guest ---

@@ -3,7 +3,6 @@
 import { h } from "../dom";
 import { duration, plural } from "../format";
 import type { Run } from "../run";
-import { kindLook, statusLook } from "../status";
 import type { Theme } from "../theme";
 import { AXIS, describeRows, drawTimeline, LANE, type Picture, type Stretch } from "./draw";
 import { markAt } from "./marks";
@@ -11,6 +10,7 @@ import { Minimap, MINIMAP } from "./minimap";
 import { type Grouping, GROUPINGS, Rows, type Track } from "./rows";
 import { TimeScale, Window } from "./scale";
 import { stretchesOf } from "./stretches";
+import { type Hit, nearest, tipLines } from "./tips";
 import { Tools } from "./tools";
 
 /** In px; longer timelines scroll. */
@@ -36,18 +36,6 @@ export interface TimelineState {
   wall: boolean;
 }
 
-/** What is under the pointer. */
-interface Hit {
-  track: number;
-  step: number | null;
-  /** Index of the mark among all of its track. */
-  mark: number | null;
-  switchAt: number | null;
-  stretch: number | null;
-  x: number;
-  y: number;
-}
-
 export class TimelineView {
   readonly element: HTMLElement;
   readonly tools: Tools;
@@ -60,15 +48,15 @@ export class TimelineView {
   private readonly scroll: HTMLElement;
   private readonly tip = h("div", { class: "ftnb-tip", attrs: { hidden: true } });
   private readonly minimap: Minimap;
-  private tracks: Track[] = [];
+  tracks: Track[] = [];
   private pairs: ReadonlyArray<readonly (number | null)[]> = [];
-  private rows = new Rows([], "step");
-  private stretches: Stretch[] = [];
+  rows = new Rows([], "step");
+  stretches: Stretch[] = [];
   /** Stretches that the user opened, by where they begin. */
   private readonly opened = new Set<number>();
-  private state: TimelineState = { grouping: null, wall: false };
+  state: TimelineState = { grouping: null, wall: false };
   private theme: Theme | null = null;
-  private window: Window | null = null;
+  window: Window | null = null;
   private columns: Float64Array | null = null;
   private selected = new Set<number>();
   private selectedOther = new Set<number>();
@@ -233,7 +221,7 @@ export class TimelineView {
     return new TimeScale(first, last, this.stretches.filter((one) => one.short).map((one) => [one.from, one.to]));
   }
 
-  private get gutter(): number {
+  get gutter(): number {
     return this.scroll.clientWidth < 520 ? 118 : 148;
   }
 
@@ -395,7 +383,7 @@ export class TimelineView {
     this.scroll.style.cursor = step !== null || switchAt !== null || stretch !== null ? "pointer" : hit.y < AXIS && hit.x > this.gutter ? "col-resize" : "";
     this.hover(step, hit.track);
     if (hit.track === 0) this.events.onHover(step);
-    this.showTip(this.tipLines(hit), hit.x, hit.y);
+    this.showTip(tipLines(hit, this), hit.x, hit.y);
   }
 
   private onUp(event: PointerEvent): void {
@@ -433,36 +421,6 @@ export class TimelineView {
     this.scroll.classList.remove("pan");
   }
 
-  private tipLines(hit: Hit): string[] {
-    const run = this.tracks[hit.track]?.run;
-    if (!run) return [];
-    if (hit.switchAt !== null) {
-      const one = run.payload.timeline.switches[hit.switchAt];
-      return one ? [`Intent switch: ${one.from_step ?? "start"} → ${one.to_step}`, one.reason] : [];
-    }
-    const stretch = hit.stretch === null ? null : this.stretches[hit.stretch];
-    if (stretch) {
-      const what = stretch.human ? "Waited for the user" : "Nothing ran";
-      const can = this.state.wall || stretch.to - stretch.from < 1 ? "" : stretch.short ? "Click to draw it at full length" : "Click to draw it short";
-      return [`${what} for ${duration(stretch.to - stretch.from)}`, can].filter(Boolean);
-    }
-    if (hit.y < AXIS && hit.x >= this.gutter && this.window) return [`${duration(this.window.ms(hit.x - this.gutter))}: click to see the run as of then, drag to zoom in`];
-    if (hit.step === null) return [];
-    const row = run.step(hit.step);
-    const name = this.tracks[hit.track]?.name;
-    const took = run.lane(hit.step)?.open ? "still running" : duration(row.duration_ms);
-    const lines = [`${name ? `${name}: ` : ""}${run.title(hit.step)}`, `${statusLook(row.status).word} · ${took} · from ${duration(row.offset_ms)}`];
-    if (row.total_tokens) lines.push(plural(row.total_tokens, "token"));
-    if (row.error) lines.push(row.error.slice(0, 160));
-    const mark = hit.mark === null ? null : markAt(this.rows, hit.track, hit.mark);
-    if (mark) {
-      const long = mark.duration_ms ? ` · ${duration(mark.duration_ms)}` : "";
-      const first = mark.ttft_ms === null ? "" : ` · first token after ${duration(mark.ttft_ms)}`;
-      lines.push(`${kindLook(mark.kind).word}: ${mark.name}${long}${first}${mark.failed ? " · failed" : ""}${mark.discarded ? " · discarded" : ""}`);
-    }
-    return lines;
-  }
-
   private showTip(lines: string[], x: number, y: number): void {
     this.tip.hidden = !lines.length;
     if (!lines.length) return;
@@ -481,15 +439,4 @@ export class TimelineView {
     if (left) lines.push(`and ${plural(left, "more step")}`);
     this.twin.replaceChildren(...lines.map((text) => h("li", { text })));
   }
-}
-
-/** The mark of a row that is nearest to a pixel, by its index among all of the track; null: none is near. */
-function nearest(rows: Rows, row: number, window: Window, plot: number): number | null {
-  const [a, b] = rows.marksIn(row, window.ms(plot - 7), window.ms(plot + 7));
-  let [best, found]: [number, number | null] = [7, null];
-  for (let i = a; i < Math.min(b, a + 5_000); i++) {
-    const distance = Math.abs(window.x(rows.markAt[i] ?? 0) - plot);
-    if (distance < best) [best, found] = [distance, rows.mark[i] ?? null];
-  }
-  return found;
 }

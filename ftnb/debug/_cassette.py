@@ -48,7 +48,7 @@ def safe(tool: T) -> T:
 
 def is_marked(tool: Any) -> bool:
     """Whether `safe` was said of a tool, or of the function that it calls."""
-    parts = (tool, getattr(tool, "func", None), getattr(tool, "coroutine", None))
+    parts = (tool, *(getattr(tool, name, None) for name in ("func", "coroutine", "handler")))
     return any(part is not None and id(part) in _safe and _safe[id(part)]() is part for part in parts)
 
 

@@ -1,7 +1,7 @@
 """Whether two recorded or live values are the same, as far as a run can be repeated at all.
 
-Messages are compared by what they say: their ids, and what a provider reports beside them (usage, latency), are new each
-time.
+Messages are compared by what they say: their ids, and what a provider reports beside them (usage, latency), are new
+each time.
 """
 
 from __future__ import annotations

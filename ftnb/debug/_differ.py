@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from ..core.marked import Marked
 from ..langgraph_adapter import _writes
 from ._cassette import Cassette, Served, readable
 from ._compare import plain, same
-from ._observe import Key, Ran
+from ._observe import Key, Ran, order_of
 from ._recorded import Recorded, Task
 
 Cause = Literal["code", "prompt", "model", "tool", "topology"]
@@ -69,7 +70,8 @@ class _Differ:
                 self._assumed.setdefault(served.entry.task.step_id, []).append(served)
 
     def compare(self, now: Mapping[Key, Ran]) -> list[Divergence]:
-        known = {task.key: task for task in self.then.tasks}
+        stable = _stable_keys(self.then.tasks)
+        known = {stable.get(task.step_id, task.key): task for task in self.then.tasks}
         for key, task in known.items():
             if task.status in ("running", "cancelled") or (task.status == "completed" and task.writes is None):
                 continue  # its end was not recorded, or was up to chance
@@ -158,6 +160,20 @@ class _Differ:
         if earlier:
             return earlier[0]
         return "topology" if what in ("missing", "route") and task.full in self._moved() else "code"
+
+
+def _stable_keys(tasks: Sequence[Task]) -> dict[str, Key]:
+    """Keys of tasks that were sent or called side by side, numbered by their place and not by who began first."""
+    groups: dict[tuple[Any, ...], list[Task]] = defaultdict(list)
+    for task in tasks:
+        if task.path:
+            groups[task.parent_id, task.turn, task.superstep, task.ns, task.name].append(task)
+    found: dict[str, Key] = {}
+    for group in groups.values():
+        visits = sorted(task.visit for task in group)
+        for visit, task in zip(visits, sorted(group, key=lambda one: order_of(one.path)), strict=True):
+            found[task.step_id] = task.ns, task.name, visit
+    return found
 
 
 def _is_control(name: str) -> bool:

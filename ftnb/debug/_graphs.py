@@ -52,9 +52,8 @@ def live_graph(recorded: Recorded, graph: Any = None) -> Any:
 def _compiled(graph: Any) -> Any:
     if hasattr(graph, "nodes") and hasattr(graph, "channels") and hasattr(graph, "stream"):
         return graph
-    inner = getattr(graph, "graph", None)  # a Workflow
-    if inner is not None and hasattr(inner, "channels"):
-        return inner
+    if hasattr(graph, "run_sync") and hasattr(graph, "compile"):  # a Workflow
+        return graph.compile()
     hint = "; compile it first: graph=builder.compile()" if hasattr(graph, "compile") else ""
     raise InvalidArgumentError(f"graph must be a compiled LangGraph, got {type(graph).__name__}{hint}")
 

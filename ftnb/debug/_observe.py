@@ -1,7 +1,7 @@
 """Seeing what the tasks of a replayed run write, at next to no cost: LangGraph's loop tells when it takes their writes.
 
-No callback and no recorder takes part. Two methods of the loop are wrapped only while a replay runs, pass on exactly what
-they are given, and look at loops that began in the context of the replay.
+No callback and no recorder takes part. Two methods of the loop are wrapped only while a replay runs, pass on exactly
+what they are given, and look at loops that began in the context of the replay.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Observer:
             return
         namespace = task.config["configurable"].get("checkpoint_ns") or ""
         names = [part.partition(":")[0] for part in namespace.split("|")[:-1] if not part.isdigit()]
-        ran = Ran("/".join(names), task.name, task_id, task.input, tuple(writes), _order(task.path))
+        ran = Ran("/".join(names), task.name, task_id, task.input, tuple(writes), order_of(task.path))
         self._groups[id(loop), loop.step].append(ran)
 
     def tasks(self) -> dict[Key, Ran]:
@@ -87,10 +87,10 @@ class Observer:
         return found
 
 
-def _order(path: tuple[Any, ...]) -> tuple[Any, ...]:
+def order_of(path: tuple[Any, ...]) -> tuple[Any, ...]:
     """Tasks of one node in one superstep start by their number: of the packet, or of the call."""
     if len(path) > 3:
-        return (*_order(path[1]), path[2])
+        return (*order_of(path[1]), path[2])
     return (path[1] if isinstance(path[1], int) else -1,)
 
 

@@ -10,13 +10,15 @@ import builtins
 import functools
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from ..core.errors import ReplayError
 from ..core.marked import Marked
+from ..core.model import TokenUsage
+from ..langgraph_adapter import calls
 from ..langgraph_adapter.handler import AMBIENT, HANDLER
 from . import _restore
 from ._cassette import Cassette, Entry
@@ -32,13 +34,14 @@ _MODEL_NAMES = ("model_name", "model", "model_id", "deployment_name")
 def serving(cassette: Cassette) -> Iterator[Cassette]:
     """Calls of models and tools in this context are answered by `cassette`, as far as it will."""
     _acquire()
-    token = CASSETTE.set(cassette)
+    token, answers = CASSETTE.set(cassette), calls.ANSWERS.set(_Answers(cassette))
     handler = HANDLER.get()
     if handler is not None and handler is not AMBIENT:
         handler.cassette = cassette  # type: ignore[attr-defined]
     try:
         yield cassette
     finally:
+        calls.ANSWERS.reset(answers)
         CASSETTE.reset(token)
         _release()
 
@@ -46,6 +49,30 @@ def serving(cassette: Cassette) -> Iterator[Cassette]:
 def here() -> Cassette | None:
     """The cassette of the replay that this code belongs to; in a pool's thread it comes with the handler."""
     return CASSETTE.get() or getattr(HANDLER.get(), "cassette", None)
+
+
+class _Answers:
+    """What a workflow of ours asks, for it calls models and tools that are not LangChain's."""
+
+    def __init__(self, cassette: Cassette) -> None:
+        self._cassette = cassette
+
+    def model(self, messages: Any, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], TokenUsage, str] | None:
+        """See `calls.Answers`."""
+        entry = self._cassette.ask_model(messages, parameters, node_here())
+        if entry is None:
+            return None
+        _raise_recorded(entry)
+        call = entry.call
+        prompt, completion, total = call.tokens or (0, 0, 0)
+        response = (self._cassette.recorded.value(call.payload) or {}).get("response") or {}
+        tokens = TokenUsage(prompt=prompt, completion=completion, total=total)
+        return response, tokens, call.model or call.name
+
+    def tool(self, tool: Any, name: str, arguments: Any) -> tuple[Any] | None:
+        """See `calls.Answers`."""
+        entry = self._cassette.ask_tool(tool, name, arguments, node_here())
+        return None if entry is None else (_output(entry, tool, None),)
 
 
 def _acquire() -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from ..core.freeze import freeze
@@ -18,6 +19,19 @@ from ..store.draft import tokens_of
 from . import _events as events
 from ._capture import Capture
 from ._llm import Answer
+
+
+class Answers(Protocol):
+    """Who answers calls from a record while a replay runs. Each may raise, which refuses the call."""
+
+    def model(self, messages: Any, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], TokenUsage, str] | None:
+        """The recorded response, its tokens and its model; None: the model is to be called."""
+
+    def tool(self, tool: Any, name: str, arguments: Any) -> tuple[Any] | None:
+        """The recorded result, in a tuple; None: the tool is to be called."""
+
+
+ANSWERS: ContextVar[Answers | None] = ContextVar("ftnb_answers", default=None)
 
 
 class Call:

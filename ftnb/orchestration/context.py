@@ -10,7 +10,7 @@ from ..agent import AgentTool, as_tools
 from ..core.errors import LLMError
 from ..core.model import TokenUsage
 from ..langgraph_adapter import calls
-from ..llm import LangChainClient, LLMClient, LLMResult, Messages, as_client
+from ..llm import LangChainClient, LLMClient, LLMResult, Messages, ToolRequest, as_client
 from ..registry import REGISTER
 from ._run import RUN, Run
 from ._tools import conversation, run_loop
@@ -110,7 +110,7 @@ class StepContext:
         call = calls.llm_call(_client_name(client), prompt, settings)
         try:
             with call.inside():
-                result = await self._answer(client, prompt, overrides, call, streams)
+                result = _recorded(prompt, settings) or await self._answer(client, prompt, overrides, call, streams)
             if not hasattr(result, "text"):
                 raise LLMError(
                     f"{_client_name(client)}.acomplete returned {result!r:.100}; it must return an ftnb.llm.LLMResult"
@@ -155,6 +155,17 @@ async def _within(work: Any, seconds: float, what: str) -> Any:
         return await asyncio.wait_for(work, seconds)
     except TimeoutError as error:
         raise TimeoutError(str(error) or f"{what} within {seconds:g} s") from error
+
+
+def _recorded(prompt: Any, settings: dict[str, Any]) -> LLMResult | None:
+    """What the model answered to the same when this was recorded, while a replay runs."""
+    answers = calls.ANSWERS.get()
+    found = None if answers is None else answers.model(prompt, settings)
+    if found is None:
+        return None
+    response, tokens, model = found
+    requests = [ToolRequest(one["name"], one["args"], one.get("id")) for one in response.get("tool_calls") or ()]
+    return LLMResult(response.get("content"), tokens, model, tool_calls=requests)  # type: ignore[arg-type]
 
 
 def _client_name(client: Any) -> str:

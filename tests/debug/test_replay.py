@@ -19,7 +19,10 @@ from langgraph.types import Command, interrupt
 
 import ftnb
 from ftnb.core.errors import InvalidArgumentError, ReplayError
+from ftnb.core.model import TokenUsage
 from ftnb.debug._recorded import load
+from ftnb.llm import LLMResult, ToolRequest
+from ftnb.orchestration import Workflow
 from ftnb.store.sqlite import SQLiteStore
 from tests.capture.models import call, parrot
 from tests.debug import graphs
@@ -355,8 +358,9 @@ def test_a_task_of_the_functional_api_takes_other_arguments(store: SQLiteStore) 
 def test_the_packet_of_a_sent_step_is_edited_part_by_part(store: SQLiteStore) -> None:
     graph = BY_NAME["send"].build()
     graph.invoke(HELLO)
-    step = ftnb.last().step("work", visit=3)
-    assert step.replay({"n": 30}).output == {"notes": ["w2:60"]}
+    record = load(store, ftnb.last().id)
+    third = next(one for one in record.tasks if one.state == {"n": 2, "who": {"name": "w2"}})
+    assert ftnb.last().step(third.step_id).replay({"n": 30}).output == {"notes": ["w2:60"]}
 
 
 # --- what cannot be replayed says why ---
@@ -450,3 +454,53 @@ def test_a_replay_without_a_session_and_from_an_export(tmp_path: Any) -> None:
     assert replay.is_same
     assert replay.branch.parent_id == step
     assert isinstance(AIMessage("x").content, str)
+
+
+def test_a_workflows_own_models_and_tools_are_served_and_guarded(store: SQLiteStore) -> None:
+    booked: list[str] = []
+
+    class Client:
+        model = "mine-1"
+        answers = (ToolRequest("book_room", {"city": "Rome"}, "1"), "Done.")
+
+        def __init__(self) -> None:
+            self.n = 0
+
+        async def acomplete(self, messages: Any, **_: Any) -> LLMResult:
+            said = self.answers[self.n % 2]
+            self.n += 1
+            requests = [said] if isinstance(said, ToolRequest) else []
+            return LLMResult(
+                "" if requests else str(said), TokenUsage(prompt=3, completion=1), "mine-1", None, requests
+            )
+
+    def book_room(city: str) -> str:
+        """Book a room in a city."""
+        booked.append(city)
+        return f"booked in {city}"
+
+    client = Client()
+    workflow = Workflow("trip", state_schema=graphs.Notes, llm=client)
+
+    @workflow.agent_step(tools=[book_room])
+    async def assist(state: Any, ctx: Any) -> dict[str, Any]:
+        return {"notes": [await ctx.run_tools(state["notes"])]}
+
+    workflow.entry("assist")
+    workflow.finish("assist")
+    recorder = ftnb.Recorder(store)
+    engagement = ftnb.engagement(workflow.run_sync(HELLO, recorder))
+    recorder.close()
+    step = engagement.step("assist")
+    assert (client.n, booked) == (2, ["Rome"])
+    for replay in (step.replay(), step.replay(use="refuse", graph=workflow)):
+        assert replay.is_same, replay.diff()
+        assert replay.frame()["n_calls_recorded"].to_list() == [3]
+    assert engagement.fork("assist").metadata["ftnb_branch_calls"] == {"recorded": 3}
+    assert ftnb.replay_all(engagement, workflow, progress=False)
+    assert (client.n, booked) == (2, ["Rome"])
+    # What is asked anew goes to the model, and the tool that it wants is not called again.
+    client.answers = (ToolRequest("book_room", {"city": "Oslo"}, "1"), "Done.")
+    with pytest.raises(ReplayError, match="tool 'book_room' was not called in assist"):
+        step.replay({"notes": ["elsewhere"]})
+    assert booked == ["Rome"]

@@ -6,10 +6,14 @@ Spark answer with a row an engagement. The other tables have far fewer rows and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
 
@@ -17,8 +21,11 @@ from ..core.errors import InvalidArgumentError
 from ._sql import SqlSteps, duckdb_files, spark_files
 
 Engine = Literal["polars", "duckdb", "spark"]
-BATCH = 1_000_000
+BATCH = 500_000
 """Steps that polars takes up at once; what bounds its memory."""
+
+_AT_ONCE = 4
+"""Pieces that are worked on at the same time, at most."""
 
 
 class ScatteredError(Exception):
@@ -40,27 +47,48 @@ class PolarsSteps:
         """What these expressions say of all steps."""
         return self.frame.lazy().select(*expressions).collect(engine="streaming")
 
-    def whole_engagements(self, columns: Sequence[pl.Expr], keep: pl.Expr | None) -> Iterator[pl.DataFrame]:
-        """These columns of the steps that `keep` holds for, in pieces that hold whole engagements.
+    @cached_property
+    def most(self) -> dict[str, int]:
+        """The highest `attempt` and `turn`, as far as these columns are there."""
+        there = [name for name in ("attempt", "turn") if name in self.schema]
+        row = self.ask(*(pl.col(name).max() for name in there)).row(0, named=True) if there else {}
+        return {name: value or 0 for name, value in row.items()}
+
+    @cached_property
+    def clock(self) -> tuple[int, int | None]:
+        """How many steps have no `started_at`, and the latest one (us)."""
+        begun = pl.col("started_at")
+        is_time = isinstance(self.schema["started_at"], pl.Datetime)
+        latest = begun.dt.epoch("us").max() if is_time else pl.lit(None, pl.Int64)
+        row: tuple[int, int | None] = self.ask(begun.null_count().alias("nulls"), latest.alias("latest")).row(0)
+        return row
+
+    def whole_engagements(
+        self, columns: Sequence[pl.Expr], keep: pl.Expr | None
+    ) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+        """These columns of the steps that `keep` holds for, in pieces that hold whole engagements, with the rows at
+        which these begin.
 
         Raises ScatteredError, at the latest at the end, when rows of one engagement do not follow one another.
         """
         heads: list[pl.Series] = []
-        rest: pl.DataFrame | None = None
+        rows: pl.DataFrame | None = None
         for piece in self._pieces(columns, keep):
-            rows = piece if rest is None else pl.concat([rest, piece])
-            starts = head_rows(rows["engagement_id"])
-            if not len(starts):
+            if piece.is_empty():
                 continue
-            # The last engagement may go on in the next piece.
-            last = starts[-1]
-            heads.append(rows["engagement_id"].gather(starts[:-1]))
-            if last:
-                yield rows.slice(0, last)
-            rest = rows.slice(last)
-        if rest is not None:
-            heads.append(rest["engagement_id"].head(1))
-            yield rest
+            if rows is not None:
+                # The last engagement may go on in the next piece.
+                starts = head_rows(rows["engagement_id"])
+                last = starts[-1]
+                heads.append(rows["engagement_id"].gather(starts[:-1]))
+                if last:
+                    yield rows.slice(0, last), starts[:-1]
+                piece = pl.concat([rows.slice(last), piece])
+            rows = piece
+        if rows is not None:
+            starts = head_rows(rows["engagement_id"])
+            heads.append(rows["engagement_id"].gather(starts))
+            yield rows, starts
         if heads:
             every = pl.concat(heads)
             if not every.is_sorted() and every.n_unique() < len(every):
@@ -80,6 +108,30 @@ class PolarsSteps:
         """The same, in memory, with the rows of each engagement brought together in the order that they have."""
         rows = pl.concat([pl.DataFrame(), *self._pieces(columns, keep)], how="diagonal")
         return PolarsSteps(rows.sort("engagement_id", maintain_order=True))
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def side_by_side(pieces: Iterator[T], work: Callable[[T], R]) -> Iterator[R]:
+    """The answers of `work` for these pieces, in their order; a few are worked on at the same time.
+
+    Polars works outside Python's lock, but much of what a kernel asks of it is one column after the other.
+    """
+    at_once = max(min(os.cpu_count() or 1, _AT_ONCE), 1)
+    with ThreadPoolExecutor(at_once, "ftnb-analytics") as pool:
+        waiting: deque[Future[R]] = deque()
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(work, piece))
+                if len(waiting) > at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            # An interrupt must not wait for what nobody asks for any more.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def head_rows(ids: pl.Series) -> pl.Series:

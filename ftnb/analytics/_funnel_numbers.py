@@ -62,11 +62,13 @@ def numbers(evidence: Evidence, confidence: float) -> list[dict[str, Any]]:
     spec, paths = evidence.spec, evidence.paths
     spent = {name: (tokens, visits) for name, tokens, visits in _by_name(evidence.spent).iter_rows()}
     counts = paths.select(_counts(evidence)).row(0, named=True)
+    lost = _lost(evidence)
     times = _times(evidence)
+    recorded = dict(evidence.engagements.group_by("dropped_at").agg(pl.len()).iter_rows())
     rows = []
     for k, item in enumerate(spec.items):
         reached, before, first = counts[f"r{k}"], counts[f"r{evidence.before(k)}"], counts["r0"]
-        dropped = evidence.dropped(k).height
+        dropped, dropped_tokens = lost[k]
         continued = max(reached - dropped, 0)
         here = [spent.get(name, (0, 0)) for name in item.names]
         row: dict[str, Any] = {
@@ -81,13 +83,14 @@ def numbers(evidence: Evidence, confidence: float) -> list[dict[str, Any]]:
             "continuation_rate": _share(continued, reached),
             "n_visits": sum(visits for _, visits in here),
             "censored": counts[f"c{k}"],
-            "recorded_drops": int(evidence.engagements["dropped_at"].is_in(item.names).sum()),
+            "recorded_drops": sum(recorded.get(name, 0) for name in item.names),
+            "dropped_tokens": dropped_tokens,
         }
         row |= _interval("step_conversion", counts[f"b{k}"], before if k else 0, confidence)
         row |= _interval("overall_conversion", counts[f"f{k}"], first, confidence)
         row |= _interval("continuation", continued, reached, confidence)
         row |= times[k]
-        row |= _lost(evidence, k) | _costs(evidence, k)
+        row |= _costs(evidence, k)
         rows.append(row)
     return rows
 
@@ -169,13 +172,23 @@ def quarter(ordered: pl.Series | None, number: int) -> float | None:
     return (low * (4 - rest) + high * rest) / 4000
 
 
-def _lost(evidence: Evidence, k: int) -> dict[str, Any]:
-    """Tokens of the engagements that dropped off here, over all that they did."""
-    gone = evidence.dropped(k)
-    if "total_tokens" not in gone.columns:
-        return {"dropped_tokens": None}
-    once = gone.unique("engagement_id") if evidence.spec.attempts == "every" else gone
-    return {"dropped_tokens": int(once["total_tokens"].sum() or 0)}
+def _lost(evidence: Evidence) -> list[tuple[int, int | None]]:
+    """For each step, how many dropped off there, and their tokens over all that they did; None: not known."""
+    places = range(len(evidence.spec.items))
+    knows = "total_tokens" in evidence.engagements.columns
+    if evidence.spec.mode == "visited" or evidence.spec.attempts == "every":
+        gone = [evidence.dropped(k) for k in places]
+        once = [part.unique("engagement_id") if evidence.spec.attempts == "every" else part for part in gone]
+        tokens = [int(part["total_tokens"].sum() or 0) if knows else None for part in once]
+        return [(part.height, spent) for part, spent in zip(gone, tokens, strict=True)]
+    columns = []
+    for k in places:
+        here = evidence.stopped(k) & ~pl.col("open")
+        columns.append(here.sum().alias(f"n{k}"))
+        if knows:
+            columns.append(pl.col("total_tokens").filter(here).sum().alias(f"tokens{k}"))
+    row = evidence.paths.select(columns).row(0, named=True)
+    return [(row[f"n{k}"], int(row[f"tokens{k}"] or 0) if knows else None) for k in places]
 
 
 def _costs(evidence: Evidence, k: int) -> dict[str, Any]:

@@ -21,19 +21,28 @@ PAYLOAD = ("t", "d", "turn", "row")
 
 @dataclass(frozen=True)
 class Rows:
-    """Executions, engagement after engagement: `engagement_id`, `member`, `name`, `t`, what of `PAYLOAD` there is."""
+    """Executions, engagement after engagement."""
 
     frame: pl.DataFrame
+    """`step` (place of the name in `spec.names`; null: not asked about), `t`, what of `PAYLOAD` there is."""
     spec: Spec
+    starts: pl.Series
+    """The first row of each engagement (Int64)."""
+    members: pl.Series
+    """For each engagement its `member`."""
 
     @cached_property
     def n(self) -> int:
         return self.frame.height
 
-    @cached_property
-    def starts(self) -> pl.Series:
-        """The first row of each engagement."""
-        return head_rows(self.frame["engagement_id"]).cast(pl.Int64)
+    def is_any(self, names: frozenset[str]) -> pl.Expr:
+        """Whether the step is one of `names`."""
+        asked = self.spec.names
+        first, *others = sorted(asked.index(name) for name in names)
+        found = pl.col("step") == first
+        for other in others:
+            found = found | (pl.col("step") == other)
+        return found
 
     @cached_property
     def ends(self) -> pl.Series:
@@ -43,8 +52,9 @@ class Rows:
     @cached_property
     def run(self) -> pl.Series:
         """Which engagement each row belongs to, from 0."""
-        ones = pl.Series("run", [0], dtype=pl.Int64).new_from_index(0, self.n)
-        return ones.scatter(self.starts, 1).cum_sum() - 1 if self.n else ones
+        zeros = pl.Series("run", [0], dtype=pl.Int64).new_from_index(0, self.n)
+        # The first engagement begins with the first row, and is number 0.
+        return zeros.scatter(self.starts[1:], 1).cum_sum() if self.n else zeros
 
     @cached_property
     def t(self) -> pl.Series:
@@ -52,9 +62,9 @@ class Rows:
         t = self.frame["t"]
         if self.spec.mode == "strict":
             # Of steps that are not asked about the clock does not count, nor do the other modes read them.
-            t = self.frame.select(pl.when(is_any(frozenset(self.spec.names))).then("t").alias("t"))["t"]
-        before = t.shift(1).forward_fill()
-        back = (t < before).fill_null(False)
+            t = self.frame.select(pl.when(pl.col("step").is_not_null()).then("t").alias("t"))["t"]
+        before = t.shift(1)
+        back = (t < (before.forward_fill() if t.null_count() else before)).fill_null(False)
         if self.n:
             back = back.scatter(self.starts, False)
         if not back.any():
@@ -66,12 +76,13 @@ class Rows:
 
     @cached_property
     def _next(self) -> dict[frozenset[str], pl.Series]:
+        """For some names, the first execution of any of them at or below each row."""
         wanted = {frozenset(item.names) for item in self.spec.items}
         wanted |= {stops_after(self.spec, i) for i in range(len(self.spec.mandatory))}
         keys = [key for key in wanted if key]
         row = pl.int_range(pl.len())
         found = self.frame.select(
-            pl.when(is_any(key)).then(row).backward_fill().alias(str(k)) for k, key in enumerate(keys)
+            pl.when(self.is_any(key)).then(row).backward_fill().alias(str(k)) for k, key in enumerate(keys)
         )
         return {key: found[str(k)] for k, key in enumerate(keys)}
 
@@ -82,16 +93,7 @@ class Rows:
 
     def executions(self, item: Item) -> pl.Series:
         """The rows of a step."""
-        return self.frame.select(is_any(frozenset(item.names)).arg_true()).to_series().cast(pl.Int64)
-
-
-def is_any(names: frozenset[str]) -> pl.Expr:
-    """Whether the step is one of `names`."""
-    first, *others = sorted(names)
-    found = pl.col("name") == first
-    for name in others:
-        found = found | (pl.col("name") == name)
-    return found
+        return self.frame.select(self.is_any(frozenset(item.names)).arg_true()).to_series().cast(pl.Int64)
 
 
 def where(values: pl.Series, condition: pl.Series) -> pl.Series:
@@ -112,7 +114,7 @@ def paths(rows: Rows) -> pl.DataFrame:
         found = _any(rows)
     else:
         found = _in_order(rows)
-    columns = [rows.frame["member"].gather(found["entry"]), found["attempt"], found["is_last"]]
+    columns = [rows.members.gather(found["run"]), found["attempt"], found["is_last"]]
     for k in range(len(spec.items)):
         at = found[f"p{k}"]
         columns.append(at.is_not_null().alias(f"x{k}"))
@@ -128,7 +130,7 @@ def paths(rows: Rows) -> pl.DataFrame:
 
 def _once(rows: Rows, reached: dict[str, pl.Series]) -> pl.DataFrame:
     """One row an engagement."""
-    whole = pl.DataFrame({"entry": rows.starts, **reached})
+    whole = pl.DataFrame({"run": pl.int_range(len(rows.starts), eager=True), **reached})
     return whole.with_columns(pl.lit(1, pl.Int64).alias("attempt"), pl.lit(True).alias("is_last"))
 
 
@@ -145,9 +147,9 @@ def _any(rows: Rows) -> pl.DataFrame:
     for k, item in enumerate(spec.items):
         names = frozenset(item.names)
         # Of a step that comes for the n-th time in the order, the n-th latest execution.
-        place = pl.when(is_any(names)).then(row)
+        place = pl.when(rows.is_any(names)).then(row)
         for _ in range(earlier_alike(spec, k)):
-            place = pl.when(is_any(names)).then(place.shift(1).forward_fill())
+            place = pl.when(rows.is_any(names)).then(place.shift(1).forward_fill())
         latest.append(place.forward_fill())
     frame = rows.frame.select(place.alias(f"l{k}") for k, place in enumerate(latest)).with_columns(
         start.alias("start"), rows.t.alias("t"), row.alias("i")
@@ -194,7 +196,7 @@ def _begun(rows: Rows) -> pl.DataFrame:
         return frame.with_columns(
             pl.col("run").cast(pl.Int64), pl.lit(1, pl.Int64).alias("attempt"), pl.lit(True).alias("is_last")
         )
-    entry = rows.frame.select(is_any(frozenset(spec.items[0].names)).arg_true()).to_series().cast(pl.Int64)
+    entry = rows.frame.select(rows.is_any(frozenset(spec.items[0].names)).arg_true()).to_series().cast(pl.Int64)
     run = rows.run.gather(entry)
     frame = pl.DataFrame({"run": run, "entry": entry, "end": rows.ends.gather(run)})
     if spec.attempts == "best":
@@ -261,7 +263,7 @@ def _column(n: int, at: pl.Series, values: pl.Series) -> pl.Series:
 def _next_open(rows: Rows, done: pl.Series, blocked: frozenset[str], here: pl.Series, end: pl.Series) -> pl.Series:
     """The next row in which `done` is not null, unless one of the names `blocked` comes before it."""
     row = pl.int_range(pl.len(), dtype=pl.Int64)
-    stop = pl.when(is_any(blocked)).then(pl.lit(-1, pl.Int64)) if blocked else pl.lit(None, pl.Int64)
+    stop = pl.when(rows.is_any(blocked)).then(pl.lit(-1, pl.Int64)) if blocked else pl.lit(None, pl.Int64)
     target = pl.when(done.is_not_null()).then(row).otherwise(stop)
     following = rows.frame.select(target.backward_fill().alias("then"))["then"]
     then = following.gather(where(here + 1, here + 1 < end))
@@ -277,7 +279,7 @@ def _strictly(rows: Rows, begun: pl.DataFrame) -> Found:
     for k, item in list(enumerate(spec.items))[1:]:
         then = at + 1
         then = where(then, (then < begun["end"]) & open_)
-        then = where(then, rows.frame.select(is_any(frozenset(item.names))).to_series().gather(then))
+        then = where(then, rows.frame.select(rows.is_any(frozenset(item.names))).to_series().gather(then))
         if item.within_us is not None:
             then = where(then, rows.t.gather(then) - rows.t.gather(since) <= item.within_us)
         found[k] = then
@@ -323,6 +325,14 @@ def _options(rows: Rows, begun: pl.DataFrame, found: Found) -> Found:
 def _furthest(spec: Spec, whole: pl.DataFrame) -> pl.DataFrame:
     """Of the attempts of each engagement the one that got furthest; the first of these."""
     level = pl.sum_horizontal(pl.col(f"p{k}").is_not_null() for k in spec.mandatory)
-    marked = whole.with_columns(level.alias("level")).with_row_index("i")
-    best = marked.group_by("run", maintain_order=True).agg(pl.col("i").get(pl.col("level").arg_max()))
-    return whole[best["i"]]
+    marked = whole.select("run", level.alias("level")).with_row_index("i")
+    same = marked["run"] == marked["run"].shift(1)
+    again = same.fill_null(False)
+    if not again.any():
+        return whole
+    # Most engagements have one attempt: only the others are compared.
+    several = again | again.shift(-1, fill_value=False)
+    compared = marked.filter(several).sort("run", "level", "i", descending=[False, True, False])
+    best = compared.filter((pl.col("run") != pl.col("run").shift(1)).fill_null(True))["i"]
+    keep = (~several).scatter(best, True)
+    return whole.filter(keep)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from ..core.errors import InvalidArgumentError
-from ._engines import PolarsSteps, ScatteredError, Steps, head_rows
+from ._engines import PolarsSteps, ScatteredError, Steps, head_rows, side_by_side
 from ._funnel_polars import Rows, paths
 from ._funnel_spec import Spec
 from ._funnel_sql import sql_reach
@@ -92,57 +92,54 @@ def _sql_reach(steps: SqlSteps, spec: Spec, members: Members) -> Reach:
 
 def _polars_reach(steps: PolarsSteps, spec: Spec, members: Members) -> Reach:
     schema = steps.schema
-    most = _largest(steps, [name for name in ("attempt", "turn") if name in schema])
+    most = steps.most
     columns = _columns(schema, spec, most)
     found: list[pl.DataFrame] = []
     spent: list[pl.DataFrame] = []
-    for piece in steps.whole_engagements(columns, kept(schema, spec)):
-        rows = _of_members(piece, members)
-        executions = _without_retries(rows)
-        spent.append(_spent(rows, executions, spec, members))
-        found.append(paths(Rows(executions, spec)))
+    pieces = steps.whole_engagements(columns, kept(schema, spec))
+    for reached, spending in side_by_side(pieces, lambda piece: _looked_at(*piece, spec, members)):
+        found.append(reached)
+        spent.append(spending)
     if not found:
-        empty = pl.DataFrame(schema=steps.frame.lazy().select(columns).collect_schema())
-        rows = empty.with_columns(pl.lit(0, pl.UInt32).alias("member"), pl.lit(0, pl.UInt32).alias("code"))
-        found, spent = [paths(Rows(rows, spec))], [_spent(rows, rows, spec, members)]
-    total = pl.concat(spent).group_by("code", "name").agg(pl.col("tokens", "visits").sum())
+        piece = pl.DataFrame(schema=steps.frame.lazy().select(columns).collect_schema())
+        reached, spending = _looked_at(piece, head_rows(piece["engagement_id"]), spec, members)
+        found, spent = [reached], [spending]
+    total = pl.concat(spent).group_by("code", "step").agg(pl.col("tokens", "visits").sum())
+    names = pl.Series(spec.names, dtype=pl.String).gather(total["step"].cast(pl.Int64))
+    total = total.select("code", names.alias("name"), "tokens", "visits")
     turns = _turns(steps, spec) if most.get("turn", 1) > 1 else None
     return Reach(pl.concat(found), total, turns)
 
 
-def _of_members(piece: pl.DataFrame, members: Members) -> pl.DataFrame:
-    """The rows of engagements that are asked about, with `member` and, when there are groups, `code`."""
-    starts = head_rows(piece["engagement_id"])
+def _looked_at(
+    piece: pl.DataFrame, starts: pl.Series, spec: Spec, members: Members
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The paths of whole engagements; tokens and visits of each step, by group (`code`)."""
     known = members.of_ids(piece["engagement_id"].gather(starts))
-    lengths = starts.shift(-1).fill_null(piece.height) - starts
-    wanted = ["member", "code"] if members.are_grouped else ["member"]
-    rows = piece.with_columns(known[name].repeat_by(lengths).explode(empty_as_null=True).alias(name) for name in wanted)
-    return rows.filter(pl.col("member").is_not_null()) if known["member"].null_count() else rows
+    if known["member"].null_count() or members.are_grouped:
+        run = pl.Series([0], dtype=pl.UInt32).new_from_index(0, piece.height).scatter(starts[1:], 1).cum_sum()
+        piece = piece.with_columns(known[name].gather(run).alias(name) for name in ("member", "code"))
+        piece = piece.filter(pl.col("member").is_not_null())
+        starts = head_rows(piece["engagement_id"])
+        known = piece.select("member", "code").select(pl.all().gather(starts))
+    executions = _without_retries(piece)
+    spent = _spent(piece, executions, members)
+    if executions is not piece:
+        # What is left of an engagement begins it, so that each still has a row.
+        starts = head_rows(executions["engagement_id"])
+    return paths(Rows(executions, spec, starts.cast(pl.Int64), known["member"])), spent
 
 
-def _spent(rows: pl.DataFrame, executions: pl.DataFrame, spec: Spec, members: Members) -> pl.DataFrame:
-    """Tokens of all rows and the number of executions, by group and name."""
-    key = ["code", "name"] if "code" in rows.columns else ["name"]
-    asked = pl.col("name").is_in(spec.names)
-    visits = pl.len().cast(pl.Int64).alias("visits")
-    totals = rows.filter(asked) if spec.mode == "strict" else rows
-    if executions is rows:
-        found = totals.group_by(key).agg(pl.col("tokens").sum(), visits)
-    else:
-        tokens = totals.group_by(key).agg(pl.col("tokens").sum())
-        found = tokens.join(executions.group_by(key).agg(visits), on=key, how="left").with_columns(
-            pl.col("visits").fill_null(0)
-        )
-    if "code" not in rows.columns:
-        found = found.with_columns(pl.lit(0, pl.UInt32).alias("code"))
-    return found.select("code", "name", "tokens", "visits")
-
-
-def _largest(steps: PolarsSteps, columns: list[str]) -> dict[str, int]:
-    if not columns:
-        return {}
-    row = steps.ask(*(pl.col(name).max() for name in columns)).row(0, named=True)
-    return {name: value or 0 for name, value in row.items()}
+def _spent(rows: pl.DataFrame, executions: pl.DataFrame, members: Members) -> pl.DataFrame:
+    """Tokens of all rows and the number of executions, by group and step."""
+    key = ["code", "step"] if members.are_grouped else ["step"]
+    tokens = rows.group_by(key).agg(pl.col("tokens").sum(), pl.len().cast(pl.Int64).alias("visits"))
+    if executions is not rows:
+        visits = executions.group_by(key).agg(pl.len().cast(pl.Int64).alias("visits"))
+        tokens = tokens.drop("visits").join(visits, on=key, how="left").with_columns(pl.col("visits").fill_null(0))
+    if not members.are_grouped:
+        tokens = tokens.with_columns(pl.lit(0, pl.UInt32).alias("code"))
+    return tokens.filter(pl.col("step").is_not_null()).select("code", "step", "tokens", "visits")
 
 
 def clock_of(schema: dict[str, Any]) -> pl.Expr:
@@ -158,7 +155,7 @@ def clock_of(schema: dict[str, Any]) -> pl.Expr:
 def _columns(schema: dict[str, Any], spec: Spec, most: dict[str, int]) -> list[pl.Expr]:
     columns = [
         pl.col("engagement_id").cast(pl.String),
-        pl.col("name").cast(pl.String),
+        _place(spec),
         clock_of(schema).alias("t"),
         micros("duration_ms", schema).alias("d"),
         (pl.col("total_tokens").cast(pl.Int64).fill_null(0) if "total_tokens" in schema else pl.lit(0, pl.Int64)).alias(
@@ -167,12 +164,22 @@ def _columns(schema: dict[str, Any], spec: Spec, most: dict[str, int]) -> list[p
     ]
     if most.get("attempt", 1) > 1:
         ns = pl.col("ns").cast(pl.String).fill_null("") if "ns" in schema else pl.lit("")
-        columns += [pl.col("attempt"), ns.alias("ns")]
+        columns += [pl.col("attempt"), pl.col("name").cast(pl.String), ns.alias("ns")]
     if most.get("turn", 1) > 1:
         columns.append(pl.col("turn").cast(pl.Int64))
     if "_row" in schema:
         columns.append(pl.col("_row").alias("row"))
     return columns
+
+
+def _place(spec: Spec) -> pl.Expr:
+    """`step`: the place of the step's name among those asked about; null: none of them."""
+    place = pl.col("name").cast(pl.String).cast(pl.Enum(spec.names), strict=False).to_physical()
+    return place.cast(pl.UInt32 if len(spec.names) > _SMALL else pl.UInt8).alias("step")
+
+
+_SMALL = 255
+"""Names that a byte tells apart."""
 
 
 def micros(column: str, schema: dict[str, Any]) -> pl.Expr:

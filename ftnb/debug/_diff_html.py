@@ -87,7 +87,10 @@ def _box(name: str, place: list[float], color: str) -> str:
 def _way(bends: list[float], places: list[list[float]], edge: dict[str, Any], sides: set[str]) -> str:
     source, target = places[edge["source"]], places[edge["target"]]
     start, end = (source[0] + source[2] / 2, source[1]), (target[0] - target[2] / 2, target[1])
-    inner = list(zip(bends[::2], bends[1::2], strict=True))[1:-1]
+    inner = list(zip(bends[::2], bends[1::2], strict=True))
+    if target[0] <= source[0] and inner:  # a way back leaves and enters on the side of its bow
+        sign = 1 if inner[0][1] > source[1] else -1
+        start, end = (source[0], source[1] + sign * source[3] / 2), (target[0], target[1] + sign * target[3] / 2)
     points = " ".join(f"{x:.0f},{y:.0f}" for x, y in [start, *inner, end])
     color = _color(sides, parted=False)
     dash = ' stroke-dasharray="5 3"' if sides == {"b"} else ""

@@ -246,10 +246,10 @@ class EngagementHandle(_Forwarding):
         branch = await afork(self._store, self.id, step.id, state=state, **options)
         return EngagementHandle(branch.store, branch.engagement_id)
 
-    def resume(self, answer: Any) -> EngagementHandle:
+    def resume(self, answer: Any = None) -> EngagementHandle:
         """Go on with this fork, which paused in this process, giving `answer` to what it asks.
 
-        Several open questions take a dict of their ids, as `Command(resume=…)` does. Raises ReplayError where this is
+        None where it only stopped before or after a node (`interrupt_before`). Several open questions take a dict of their ids, as `Command(resume=…)` does. Raises ReplayError where this is
         no paused fork of this process.
         """
         from .debug import resume
@@ -257,7 +257,7 @@ class EngagementHandle(_Forwarding):
         resume(self.id, answer)
         return self
 
-    async def aresume(self, answer: Any) -> EngagementHandle:
+    async def aresume(self, answer: Any = None) -> EngagementHandle:
         """The async twin of `resume`."""
         from .debug import aresume
 

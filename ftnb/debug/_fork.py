@@ -12,7 +12,7 @@ from ..store.base import LogStore
 from . import _edit
 from ._branch import KIND, Branch, branch, next_turn, visits_before
 from ._cassette import USES, Cassette, Use
-from ._graphs import graph_with, live_graph, outer_tasks
+from ._graphs import graph_with, keeps_state, live_graph, outer_tasks
 from ._rebuild import TASKS, Rebuild, Superstep, supersteps
 from ._recorded import Recorded, Task, load
 from ._run import Run, answers_of
@@ -70,6 +70,12 @@ class Forking:
                 f"{self.task} was called by the code of {chain[called - 1].full!r}, which gives it its arguments; "
                 f"replay it alone with other ones (step.replay(edit={{…}})), or fork at {chain[called - 1].full!r}"
             )
+        for one in self.recorded.tasks:
+            if one.parent_id is None and one.place < chain[0].place and keeps_state(self.user_graph, one.name):
+                raise ReplayError(
+                    f"the graph inside {one.full!r} keeps a state of its own between its runs (checkpointer=True), "
+                    "which is not rebuilt; fork at its first run, or before, or replay single steps"
+                )
         graphs = chain if called is None else chain[:called]
         namespace, task_id = "", ""
         for level, task in enumerate(graphs):
@@ -302,7 +308,7 @@ async def aresume(engagement_id: str, answer: Any) -> Branch:
 def _answering(answer: Any) -> Any:
     from langgraph.types import Command
 
-    return Command(resume=answer)
+    return None if answer is None else Command(resume=answer)  # a stop before or after a node asks nothing
 
 
 _kept: OrderedDict[str, Forking] = OrderedDict()

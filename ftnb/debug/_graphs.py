@@ -133,6 +133,11 @@ def outer_tasks(recorded: Recorded, task: Task) -> list[Task]:
     return found[::-1]
 
 
+def keeps_state(graph: Any, name: str) -> bool:
+    """Whether a graph inside that node goes on, each time that it runs, from where it ended the last time."""
+    return any(one.checkpointer is True for one in getattr(graph.nodes.get(name), "subgraphs", None) or ())
+
+
 def is_async_only(graph: Any, depth: int = 0) -> bool:
     """Whether some node of the graph has only an async function, so that `invoke` cannot run it."""
     for node in graph.nodes.values():

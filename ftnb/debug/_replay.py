@@ -15,7 +15,7 @@ from ._branch import Branch, branch, visits_before
 from ._called import bound, calling, function_of
 from ._cassette import Cassette, Use
 from ._fork import cassette_of, configured, supersteps_before
-from ._graphs import graph_with, live_graph
+from ._graphs import graph_with, keeps_state, live_graph
 from ._rebuild import START, TASKS, Rebuild
 from ._recorded import Recorded, Task, load
 from ._restore import Missing, has_masked_text, restore
@@ -55,6 +55,11 @@ class Replaying:
         self.task = self.recorded.task(step_id)
         self.root = live_graph(self.recorded, graph)
         self.graph = graph_with(self.root, self.recorded, _holder(self.recorded, self.task))
+        if self.task.visit > 1 and keeps_state(self.graph, self.task.name):
+            raise ReplayError(
+                f"the graph inside {self.task} goes on from where its last run ended (checkpointer=True), which one "
+                "step does not tell; replay the steps inside it"
+            )
         self._allow_masked = allow_masked
         self.changes: dict[str, Any] = {}
         self._config, self._context = configured(self.recorded, config), context

@@ -393,3 +393,34 @@ def test_a_purged_engagement_and_a_redacted_step_are_refused(store: SQLiteStore)
     store.purge(engagement.id)
     with pytest.raises(ftnb.UnknownEngagementError, match="a purged one is gone for good"):
         engagement.fork(step, graph=graph)
+
+
+def test_a_stop_before_a_node_pauses_the_branch_as_it_did(store: SQLiteStore) -> None:
+    graph = graphs.builder((START, "a"), ("a", "b"), ("b", END)).compile(
+        checkpointer=InMemorySaver(), interrupt_before=["b"]
+    )
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke(HELLO, config)
+    graph.invoke(None, config)
+    engagement = ftnb.last()
+    branch = engagement.fork("a", graph=graph)
+    assert branch.status == "paused"
+    assert branch.resume().status == "completed"
+    assert [step.name for step in branch.steps] == ["a", "b"]
+    assert engagement.fork("b", graph=graph).status == "completed"
+
+
+def test_a_subgraph_that_keeps_a_state_of_its_own_is_refused_not_replayed_wrongly(store: SQLiteStore) -> None:
+    inner = graphs.builder((START, "p"), ("p", "q")).compile(checkpointer=True)
+    graph = graphs.builder((START, "a"), ("a", "sub"), ("sub", "z"), sub=inner).compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke(HELLO, config)
+    graph.invoke({"notes": ["more"]}, config)
+    engagement = ftnb.last()
+    assert engagement.fork(engagement.step("sub", visit=1), graph=graph).status == "completed"
+    assert engagement.step("q", visit=2).replay(graph=graph).is_same
+    with pytest.raises(ReplayError, match=r"keeps a state of its own between its runs \(checkpointer=True\)"):
+        engagement.fork(engagement.step("a", visit=2), graph=graph)
+    with pytest.raises(ReplayError, match="goes on from where its last run ended"):
+        engagement.step("sub", visit=2).replay(graph=graph)
+    assert ftnb.replay_all(store, graph, progress=False)

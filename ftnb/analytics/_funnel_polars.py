@@ -76,19 +76,15 @@ class Rows:
 
     @cached_property
     def _next(self) -> dict[frozenset[str], pl.Series]:
-        """For some names, the first execution of any of them at or below each row."""
-        wanted = {frozenset(item.names) for item in self.spec.items}
-        wanted |= {stops_after(self.spec, i) for i in range(len(self.spec.mandatory))}
-        keys = [key for key in wanted if key]
-        row = pl.int_range(pl.len())
-        found = self.frame.select(
-            pl.when(self.is_any(key)).then(row).backward_fill().alias(str(k)) for k, key in enumerate(keys)
-        )
-        return {key: found[str(k)] for k, key in enumerate(keys)}
+        return {}
 
     def at_or_after(self, names: frozenset[str], rows: pl.Series, end: pl.Series) -> pl.Series:
         """The first execution of any of `names` at or below each of `rows`, before `end`; null when there is none."""
-        found = self._next[names].gather(where(rows, rows < end))
+        following = self._next.get(names)
+        if following is None:
+            row = pl.when(self.is_any(names)).then(pl.int_range(pl.len())).backward_fill()
+            following = self._next[names] = self.frame.select(row.alias("row"))["row"]
+        found = following.gather(where(rows, rows < end))
         return where(found, found < end)
 
     def executions(self, item: Item) -> pl.Series:

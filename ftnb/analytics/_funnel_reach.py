@@ -123,15 +123,17 @@ def _looked_at(
         starts = head_rows(piece["engagement_id"])
         known = piece.select("member", "code").select(pl.all().gather(starts))
     executions = _without_retries(piece)
-    spent = _spent(piece, executions, members)
+    spent = _spent(piece, executions, spec, members)
     if executions is not piece:
         # What is left of an engagement begins it, so that each still has a row.
         starts = head_rows(executions["engagement_id"])
     return paths(Rows(executions, spec, starts.cast(pl.Int64), known["member"])), spent
 
 
-def _spent(rows: pl.DataFrame, executions: pl.DataFrame, members: Members) -> pl.DataFrame:
+def _spent(rows: pl.DataFrame, executions: pl.DataFrame, spec: Spec, members: Members) -> pl.DataFrame:
     """Tokens of all rows and the number of executions, by group and step."""
+    if not members.are_grouped and executions is rows and len(spec.names) <= _FEW:
+        return _spent_in_all(rows, len(spec.names))
     key = ["code", "step"] if members.are_grouped else ["step"]
     tokens = rows.group_by(key).agg(pl.col("tokens").sum(), pl.len().cast(pl.Int64).alias("visits"))
     if executions is not rows:
@@ -140,6 +142,21 @@ def _spent(rows: pl.DataFrame, executions: pl.DataFrame, members: Members) -> pl
     if not members.are_grouped:
         tokens = tokens.with_columns(pl.lit(0, pl.UInt32).alias("code"))
     return tokens.filter(pl.col("step").is_not_null()).select("code", "step", "tokens", "visits")
+
+
+_FEW = 16
+"""Names for which a sum each is quicker than grouping."""
+
+
+def _spent_in_all(rows: pl.DataFrame, n: int) -> pl.DataFrame:
+    here = [pl.col("step") == k for k in range(n)]
+    found = rows.select(
+        *(pl.when(is_it).then("tokens").sum().alias(f"t{k}") for k, is_it in enumerate(here)),
+        *(is_it.sum().alias(f"n{k}") for k, is_it in enumerate(here)),
+    ).row(0)
+    schema = {"code": pl.UInt32, "step": pl.UInt8, "tokens": pl.Int64, "visits": pl.Int64}
+    told = [(0, k, found[k] or 0, found[n + k]) for k in range(n) if found[n + k]]
+    return pl.DataFrame(told, schema=schema, orient="row")
 
 
 def clock_of(schema: dict[str, Any]) -> pl.Expr:

@@ -249,8 +249,8 @@ class EngagementHandle(_Forwarding):
     def resume(self, answer: Any = None) -> EngagementHandle:
         """Go on with this fork, which paused in this process, giving `answer` to what it asks.
 
-        None where it only stopped before or after a node (`interrupt_before`). Several open questions take a dict of their ids, as `Command(resume=…)` does. Raises ReplayError where this is
-        no paused fork of this process.
+        None where it only stopped before or after a node (`interrupt_before`). Several open questions take a dict of
+        their ids, as `Command(resume=…)` does. Raises ReplayError where this is no paused fork of this process.
         """
         from .debug import resume
 

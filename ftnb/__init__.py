@@ -13,7 +13,7 @@ from ftnb.core._version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ftnb.analytics import funnel
+    from ftnb.analytics import funnel, prices
     from ftnb.audit import Audit
     from ftnb.core.errors import (
         FtnbError,
@@ -71,6 +71,7 @@ __all__ = [
     "load_ipython_extension",
     "monitor",
     "open",
+    "prices",
     "record",
     "redact",
     "replay_all",
@@ -110,6 +111,7 @@ _HOME = {
     "last": "ftnb.session",
     "monitor": "ftnb.live.monitor",
     "open": "ftnb.traces",
+    "prices": "ftnb.analytics",
     "record": "ftnb.session",
     "redact": "ftnb.core.redact",
     "replay_all": "ftnb.debug",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._cohorts import Cohorts, cohorts
+    from ._cost_change import CostChange
+    from ._costs import Costs, costs
     from ._durations import Durations, durations
     from ._flow_difference import FlowDifference
     from ._flows import DirectlyFollows, directly_follows
@@ -16,21 +18,27 @@ if TYPE_CHECKING:
     from ._journeys import group_by, journeys
     from ._loops import Loops, loops
     from ._matrix import StepMatrix, step_matrix
+    from ._prices import Price, PriceSheet, prices
     from ._sankey import Sankey, sankey
     from ._variants import Variants, variants
 
 __all__ = [
     "Cohorts",
+    "CostChange",
+    "Costs",
     "DirectlyFollows",
     "Durations",
     "FlowDifference",
     "Funnel",
     "FunnelStep",
     "Loops",
+    "Price",
+    "PriceSheet",
     "Sankey",
     "StepMatrix",
     "Variants",
     "cohorts",
+    "costs",
     "directly_follows",
     "durations",
     "funnel",
@@ -38,6 +46,7 @@ __all__ = [
     "journeys",
     "loops",
     "optional",
+    "prices",
     "sankey",
     "step_matrix",
     "variants",
@@ -45,16 +54,21 @@ __all__ = [
 
 _HOME = {
     "Cohorts": "_cohorts",
+    "CostChange": "_cost_change",
+    "Costs": "_costs",
     "DirectlyFollows": "_flows",
     "Durations": "_durations",
     "FlowDifference": "_flow_difference",
     "Funnel": "_funnels",
     "FunnelStep": "_funnels",
     "Loops": "_loops",
+    "Price": "_prices",
+    "PriceSheet": "_prices",
     "Sankey": "_sankey",
     "StepMatrix": "_matrix",
     "Variants": "_variants",
     "cohorts": "_cohorts",
+    "costs": "_costs",
     "directly_follows": "_flows",
     "durations": "_durations",
     "funnel": "_funnels",
@@ -62,6 +76,7 @@ _HOME = {
     "journeys": "_journeys",
     "loops": "_loops",
     "optional": "_funnel_spec",
+    "prices": "_prices",
     "sankey": "_sankey",
     "step_matrix": "_matrix",
     "variants": "_variants",

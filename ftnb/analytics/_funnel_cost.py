@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from ._engines import PolarsSteps
 from ._funnel_reading import Reading, model_calls
 from ._funnel_spec import Spec
 from ._funnel_sql import Asked
+from ._prices import prices as price_sheet
 from ._sql import SqlSteps
 
 CALLS = (
@@ -31,8 +33,8 @@ class Prices(Protocol):
         ...
 
 
-PriceSource = Prices | Callable[[pl.DataFrame], pl.Series] | Mapping[str, tuple[float, float]]
-"""Also a function of the calls, or the prices of a million prompt and completion tokens by model."""
+PriceSource = Prices | Callable[[pl.DataFrame], pl.Series] | Mapping[str, Any] | str | os.PathLike[str]
+"""Also a function of the calls, or what `ftnb.prices` reads: a dict by model, the path of a CSV or TOML file."""
 
 
 def call_costs(reading: Reading, spec: Spec, prices: PriceSource) -> pl.DataFrame:
@@ -46,10 +48,9 @@ def call_costs(reading: Reading, spec: Spec, prices: PriceSource) -> pl.DataFram
     there = events.collect_schema().names()
     calls = model_calls(events)
     rows = calls.select("engagement_id", "step_id", *(name for name in CALLS if name in there)).collect()
-    cost = _cost(prices, rows.drop("engagement_id", "step_id"))
-    picos = (cost.cast(pl.Float64).fill_nan(None) * _SCALE).round().cast(pl.Int128)
+    picos = in_picos(cost_of(prices, rows.drop("engagement_id", "step_id")))
     names = _names(reading, spec)
-    found = rows.select("engagement_id", "step_id").with_columns(picos.alias("picos"))
+    found = rows.select("engagement_id", "step_id").with_columns(picos)
     return found.join(names, on=["engagement_id", "step_id"], how="left").drop("step_id")
 
 
@@ -58,34 +59,20 @@ def dollars(picos: int | None) -> float | None:
     return None if picos is None else picos / _SCALE
 
 
-def _cost(prices: PriceSource, calls: pl.DataFrame) -> pl.Series:
-    if isinstance(prices, Mapping):
-        return _flat(prices, calls)
+def cost_of(prices: PriceSource, calls: pl.DataFrame) -> pl.Series:
+    """What each call cost, null where that is unknown. Raises InvalidArgumentError for what gives no prices."""
     ask: Any = getattr(prices, "cost", prices)
     if not callable(ask):
-        raise InvalidArgumentError(
-            "prices is a price sheet, a function of the calls, or a dict as {'gpt-4o': (2.5, 10.0)}: dollars for a "
-            f"million prompt and completion tokens; got {prices!r}"
-        )
+        ask = price_sheet(prices).cost
     found = ask(calls)
     if not isinstance(found, pl.Series) or len(found) != calls.height:
         raise InvalidArgumentError(f"prices must give one cost a call, as a polars Series; got {type(found).__name__}")
-    return found
+    return found.cast(pl.Float64).fill_nan(None)
 
 
-def _flat(prices: Mapping[str, tuple[float, float]], calls: pl.DataFrame) -> pl.Series:
-    try:
-        rows = [(model, float(prompt), float(completion)) for model, (prompt, completion) in prices.items()]
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"prices by model are pairs, dollars for a million prompt and completion tokens; got {prices!r}"
-        ) from error
-    sheet = pl.DataFrame(rows, schema={"model": pl.String, "_p": pl.Float64, "_c": pl.Float64}, orient="row")
-    priced = calls.join(sheet, on="model", how="left", maintain_order="left")
-    tokens = pl.col("prompt_tokens").fill_null(0) * pl.col("_p") + pl.col("completion_tokens").fill_null(0) * pl.col(
-        "_c"
-    )
-    return priced.select((tokens / 1_000_000).alias("cost"))["cost"]
+def in_picos(cost: pl.Series) -> pl.Series:
+    """Costs as whole numbers, whose sums depend on no order."""
+    return (cost * _SCALE).round().cast(pl.Int128).alias("picos")
 
 
 def _names(reading: Reading, spec: Spec) -> pl.DataFrame:

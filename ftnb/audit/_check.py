@@ -15,14 +15,15 @@ import orjson
 
 from ..core.errors import InvalidArgumentError
 from ..store._entries import EntryRow, LogHead, entry_hash
+from ..store._fields import closed_paths, fields_of
 from ..store.blobs import blob_id_of
-from ..store.leaf import INDEX, NAMES, Row, Tree, leaf_hash
+from ..store.leaf import INDEX, NAMES, Row, Tree, is_audit, is_closed, leaf_hash
 from . import _note
 from ._needed import needed
 from ._report import Covered, Finding, Report
 
 _N, _TYPE = INDEX["n"], INDEX["type"]
-_BODY, _COMMITMENT = INDEX["body"], INDEX["commitment"]
+_SALT, _BODY = INDEX["salt"], INDEX["body"]
 
 
 class Evidence(Protocol):
@@ -44,6 +45,8 @@ class Told:
     """By engagement."""
     redacted: set[tuple[str, int]] = field(default_factory=set)
     """(stream, position) of records whose body was taken out."""
+    fields: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The same of records of which fields were taken out; where these have no commitments of their own, the body."""
     redacted_blobs: set[tuple[str, str]] = field(default_factory=set)
     """(engagement, blob)."""
     gaps: int = 0
@@ -99,7 +102,11 @@ def _take(told: Told, kind: str, body: bytes, report: Report, seq: int) -> None:
         elif kind == "purge":
             told.purged[said["engagement"]] = said
         elif kind == "redaction":
-            told.redacted.update((stream, int(n)) for stream, n in said.get("records", ()))
+            for stream, n, *paths in said.get("records", ()):
+                if paths:
+                    told.fields[stream, int(n)].update(paths[0])
+                else:
+                    told.redacted.add((stream, int(n)))
             told.redacted_blobs.update((said["engagement"], blob) for blob in said.get("blobs", ()))
         elif kind == "gap":
             told.gaps += int(said.get("count", 0))
@@ -230,15 +237,32 @@ def _gap_count(row: Row) -> int:
 
 
 def _check_body(row: Row, told: Told, broken: Any) -> bool:
-    """Whether the record's body was taken out; a finding where that is not on record."""
-    is_gone = row[_BODY] is None and row[_COMMITMENT] is not None
-    is_told = (row[1], row[_N]) in told.redacted
-    where = f"record {row[_N]} of stream {row[1]}"
-    if is_gone and not is_told:
+    """Whether the record's body or a part of it was taken out; a finding where that is not on record."""
+    place, where = (row[1], row[_N]), f"record {row[_N]} of stream {row[1]}"
+    is_gone = is_closed(*row[-3:])
+    is_told = place in told.redacted or (place in told.fields and not is_audit(row[_SALT]))
+    if row[_BODY] is not None and not is_told and is_audit(row[_SALT]):
+        return _check_fields(row, told.fields.get(place, set()), where, broken)
+    if is_gone and not is_told and place not in told.fields:
         broken("content_missing", where, "its content, or the receipt of a redaction", "neither", row[_N])
     if is_told and row[_BODY] is not None:
         broken("content_present", where, "no content: its redaction is on record", "content", row[_N])
     return is_gone and is_told
+
+
+def _check_fields(row: Row, told: set[str], where: str, broken: Any) -> bool:
+    """The same of a body whose fields can be closed one by one."""
+    try:
+        closed, there = set(closed_paths(row[_BODY])), {path for path, _ in fields_of(row[_BODY])}
+    except ValueError:
+        return False  # whatever it is, its leaf hash does not fit
+    for path in sorted(closed - told):
+        broken(
+            "content_missing", f"{path} of {where}", "its content, or the receipt of a redaction", "neither", row[_N]
+        )
+    for path in sorted((told & there) - closed):
+        broken("content_present", f"{path} of {where}", "no content: its redaction is on record", "content", row[_N])
+    return bool(closed & told)
 
 
 def _check_absent(report: Report, streams: dict[str, list[Row]], told: Told) -> None:

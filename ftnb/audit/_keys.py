@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..core._optional import require
 from ..core.errors import InvalidArgumentError, StoreError
+from ..store.leaf import Profile
 from ._note import NoteSigner
 
 _SEED = re.compile(r"[0-9a-f]{64}\s*\Z")
@@ -25,11 +26,18 @@ class Audit:
 
     `origin` names the log in every head, as `acme/notebook-7`; None: the user's name. `key` is `"auto"` (made on first
     use, in the user's data folder, one for each origin), a path to a file with the 32-byte seed in hex, or the seed
-    itself. Raises InvalidArgumentError for what is none of these.
+    itself. With `profile="audit"` every field has a commitment of its own, so that single fields can be redacted later,
+    or withheld from an export, with every proof intact; with `"hash"` a body is closed as a whole. Raises
+    InvalidArgumentError for what is none of these.
     """
 
     origin: str | None = None
     key: str | os.PathLike[str] | bytes = "auto"
+    profile: Profile = "hash"
+
+    def __post_init__(self) -> None:
+        if self.profile not in ("hash", "audit"):
+            raise InvalidArgumentError(f"no audit profile {self.profile!r}; known: hash, audit")
 
     def signer(self) -> NoteSigner:
         """Who signs. Raises InvalidArgumentError, StoreError when the key cannot be kept, MissingPackageError."""

@@ -33,9 +33,9 @@ class Trail:
         return f"<audit trail: {head.size} entries, root {head.root.hex()[:16]}…, {signed}>"
 
     def sign_with(self, audit: Audit) -> Trail:
-        """Sign the head from now on, beginning with it as it is. Raises as `Audit.signer` does."""
-        self._store.signer = audit.signer()
-        self._store.append_entry("signer", {"vkey": self._store.signer.vkey})
+        """Sign the head from now on, beginning with it as it is, and record in its profile. Raises as `Audit.signer` does."""
+        self._store.signer, self._store.profile = audit.signer(), audit.profile
+        self._store.append_entry("signer", {"vkey": self._store.signer.vkey, "profile": audit.profile})
         return self
 
     @property

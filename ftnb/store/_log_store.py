@@ -27,7 +27,7 @@ from ._writer import Batch, LogWriter, StreamHead, clean_id
 from .base import EngagementSummary
 from .blobs import Resolver
 from .draft import Draft, Stream, of_record
-from .leaf import COLUMNS, Row
+from .leaf import COLUMNS, Profile, Row
 from .reconstruct import fold
 from .records import BaseRecord, Record
 from .rows import record_or_gap
@@ -61,6 +61,8 @@ class LogStoreBase(ABC):
         self._closed = False
         self.signer: Signer | None = None
         """Signs the head of the store's own log whenever that grows; None: it stays unsigned."""
+        self.profile: Profile = "hash"
+        """How new records are committed to; `audit`: field by field, see `leaf`."""
 
     def _new_feed(self) -> Feed:
         wait = self._wait_for_others if self._shared else None
@@ -88,7 +90,7 @@ class LogStoreBase(ABC):
         happens where `unless` says so of the engagement's last seq and the length of the store's own log. Called under
         the write lock."""
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
         """Take out bodies and blobs, leave commitments, and add the entry, in one transaction; how many there were.
         Called under the write lock."""
         raise StoreError(f"{self.place} cannot take content out of a record; it can purge whole engagements")
@@ -251,9 +253,12 @@ class LogStoreBase(ABC):
             return self._purge(key, lambda heads: receipt(key, heads, why), unless or (lambda seq, size: False))
 
     def redact(
-        self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str] = (), **why: Any
+        self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str] = (), **why: Any
     ) -> int:
         """Take the bodies of records (stream, position) and values out of an engagement, for good; how many there were.
+
+        A third member of a record's tuple names fields of it (`_fields.path_of`): where they have commitments of their
+        own (profile `audit`), they go alone, otherwise the whole body.
 
         Their commitments stay, so that what is left still verifies; the redaction is an entry of the store's own log,
         with `why`. Raises StoreError where a store cannot.

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.ids import now_us
 from ._entries import Entry, LogHead, Signer, extended
 from ._postgres_schema import STORED, TABLES
-from ._writer import Batch, StreamHead
+from ._writer import Batch, StreamHead, label_keys
 from .leaf import closed
 
 _MAX_KNOWN = 10_000
@@ -169,25 +169,34 @@ class PostgresWriter:
         self,
         connection: Any,
         engagement_id: str,
-        records: Sequence[tuple[str, int]],
+        records: Sequence[tuple[Any, ...]],
         blobs: Sequence[str],
         said: Entry,
         signer: Signer | None,
     ) -> int:
         """Take out bodies and blobs, leave commitments and the entry; how many there were."""
         t, n = self._t, 0
-        find = f"SELECT seq, salt, body, type FROM {t} WHERE engagement_id = %s AND stream_id = %s AND n = %s"
-        close = f"UPDATE {t}_log SET commitment = %s, salt = NULL, body = NULL WHERE seq = %s"
+        find = f"""SELECT salt, body, commitment, seq, type FROM {t}
+            WHERE engagement_id = %s AND stream_id = %s AND n = %s"""
+        close = f"UPDATE {t}_log SET salt = %s, body = %s, commitment = %s WHERE seq = %s"
         mine = f"eid = (SELECT eid FROM {t}_engagement WHERE engagement_id = %s)"
         with connection.transaction():
             self._lock(connection)
-            for stream_id, position in records:
+            for stream_id, position, *paths in records:
                 found = connection.execute(find, (engagement_id, stream_id, position)).fetchone()
-                if found is not None and found[2] is not None:
-                    connection.execute(close, (closed(bytes(found[1]), bytes(found[2])), found[0]))
-                    n += 1
-                    if found[3] in ("engagement_started", "engagement_labelled"):
+                if found is None or found[1] is None:
+                    continue
+                before = tuple(None if one is None else bytes(one) for one in found[:3])
+                if (after := closed(*before, *paths)) == before:
+                    continue
+                connection.execute(close, (*after, found[3]))
+                n += 1
+                if found[4] in ("engagement_started", "engagement_labelled"):
+                    if after[1] is None:
                         connection.execute(f"DELETE FROM {t}_label WHERE {mine}", (engagement_id,))
+                    else:
+                        drop = f"DELETE FROM {t}_label WHERE key = ANY(%s) AND {mine}"
+                        connection.execute(drop, (label_keys(*paths), engagement_id))
             for blob_id in blobs:
                 drop = f"DELETE FROM {t}_blob WHERE blob_id = %s AND {mine}"
                 n += connection.execute(drop, (blob_id, engagement_id)).rowcount

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ..core.ids import now_us
 from . import _sqlite_schema
 from ._entries import Entry, LogHead, Signer, extended
-from ._writer import Batch, StreamHead
+from ._writer import Batch, StreamHead, label_keys
 from .leaf import COLUMNS, Row, closed
 
 _STORED = [column.name for column in COLUMNS[2:]]
@@ -127,22 +128,28 @@ class SQLiteWriter:
     def redact(
         self,
         engagement_id: str,
-        records: Sequence[tuple[str, int]],
+        records: Sequence[tuple[Any, ...]],
         blobs: Sequence[str],
         said: Entry,
         signer: Signer | None,
     ) -> int:
         """Take out bodies and blobs, leave commitments and the entry; how many there were."""
         n = 0
-        find = "SELECT seq, salt, body FROM record WHERE engagement_id = ? AND stream_id = ? AND n = ?"
-        close = "UPDATE log SET commitment = ?, salt = NULL, body = NULL WHERE seq = ?"
+        find = """SELECT salt, body, commitment, seq, type FROM record
+            WHERE engagement_id = ? AND stream_id = ? AND n = ?"""
+        close = "UPDATE log SET salt = ?, body = ?, commitment = ? WHERE seq = ?"
+        unlabel = "DELETE FROM label WHERE key = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
         drop = "DELETE FROM blob WHERE blob_id = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
         with _sqlite_schema.transaction(self._connection, self._path):
-            for stream_id, position in records:
+            for stream_id, position, *paths in records:
                 found = self._connection.execute(find, (engagement_id, stream_id, position)).fetchone()
-                if found is not None and found[2] is not None:
-                    self._connection.execute(close, (closed(found[1], found[2]), found[0]))
-                    n += 1
+                if found is None or found[1] is None or (after := closed(*found[:3], *paths)) == found[:3]:
+                    continue
+                self._connection.execute(close, (*after, found[3]))
+                n += 1
+                if after[1] is not None and found[4] in ("engagement_started", "engagement_labelled"):
+                    for key in label_keys(*paths):
+                        self._connection.execute(unlabel, (key, engagement_id))
             for blob_id in blobs:
                 n += self._connection.execute(drop, (blob_id, engagement_id)).rowcount
             if n:

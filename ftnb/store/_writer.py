@@ -17,9 +17,10 @@ import orjson
 
 from ..core import redact
 from ..core.canonical import encode_json, to_json
+from ._fields import key_of
 from .blobs import PART_BYTES, Blob, Interner
 from .draft import Draft, Stream
-from .leaf import INDEX, Row, leaf_hash
+from .leaf import INDEX, Profile, Row, leaf_hash, new_salt
 from .records import SCHEMA_VERSION
 
 MAX_HEADER = 200
@@ -29,6 +30,9 @@ _MAX_INTERNERS = 64
 
 class Lookup(Protocol):
     """What a writer must ask of its store about engagements that it did not begin itself."""
+
+    profile: Profile
+    """How new rows are committed to."""
 
     def latest_turn(self, engagement_id: str) -> int:
         """The engagement's highest turn; 0 when it is unknown."""
@@ -82,6 +86,12 @@ def label_key(key: Any) -> str:
     if len(text) <= MAX_HEADER:
         return text
     return f"{text[: MAX_HEADER - 33]}…{blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
+def label_keys(paths: Iterable[str] = ()) -> list[str]:
+    """The index texts of the metadata keys among paths of fields."""
+    keys = (key_of(path, "metadata") for path in paths)
+    return [label_key(key) for key in keys if key is not None]
 
 
 def label_value(value: Any) -> str:
@@ -140,6 +150,8 @@ class LogWriter:
                 body["name"] = to_json(name)
             name = header
         encoded = encode_json(body) if body else None
+        if encoded is not None and _COPIED in encoded:
+            encoded = encode_json(_without_digests(orjson.loads(encoded)))
         tokens = draft.tokens or (None,) * 6
         return (
             engagement_id, stream.stream_id, stream.tree.size, SCHEMA_VERSION, draft.type, draft.at_us, stream.turn,
@@ -147,7 +159,7 @@ class LogWriter:
             draft.visit, draft.attempt, draft.kind and _header(draft.kind), draft.status,
             draft.duration_us, draft.ttft_us, draft.model and _header(draft.model),
             *tokens, draft.error_type and _header(draft.error_type), n_bytes,
-            salt if encoded is not None else None, encoded, None,
+            new_salt(self._lookup.profile, encoded, salt), encoded, None,
         )  # fmt: skip
 
     def _turn_of(self, stream: Stream) -> int:
@@ -211,6 +223,18 @@ class LogWriter:
         """The batch was not written and will not be: later values must not refer to its blobs."""
         for interner in self._interners.values():
             interner.forget([b for b in batch.blobs if b.engagement_id == interner.engagement_id])
+
+
+_COPIED = b'{"$ftnb":"withheld","sha256":'
+
+
+def _without_digests(value: Any) -> Any:
+    """A copy of what was withheld elsewhere is no field that was closed here."""
+    if isinstance(value, dict):
+        if value.get("$ftnb") == "withheld":
+            return {key: item for key, item in value.items() if key != "sha256"}
+        return {key: _without_digests(item) for key, item in value.items()}
+    return [_without_digests(item) for item in value] if isinstance(value, list) else value
 
 
 def _id(text: str | None) -> str | None:

@@ -7,17 +7,34 @@ A record's columns *are* its leaf: what a frame reads is what was hashed, and no
 
 An integer is hashed as `i<decimal>;`, text as `t<bytes>:<UTF-8>;`, bytes as `b<bytes>:<bytes>;`, null as `-;`. The body
 does not enter as it is but as its salted commitment SHA-256(salt ‖ body): a body can be erased later, its commitment
-kept in its place, and the tree still verifies.
+kept in its place, and the tree still verifies. This is profile `hash`; the salt has 16 bytes.
+
+In profile `audit` every field of the body, and every group of header columns, has a commitment of its own:
+
+    leaf hash = SHA-256(0x00 ‖ "ftnb/1a" ‖ the clear columns ‖ for each of `GROUPS`: its commitment ‖ body commitment)
+    group commitment = SHA-256("g" ‖ salt ‖ its columns)              body and field commitments: see `_fields`
+
+The salt column then holds 0x02 and 16 bytes for each group and each field of the body, in their order. What is closed
+has a salt of zeros. A closed field keeps its commitment in the body; a closed group or body keeps it in the column
+`commitment`: 32 bytes for each group and for the body, zeros for what is open. The columns of a closed group are null
+(`at_us`: 0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
+from . import _fields
+
 FORMAT_TAG = b"ftnb/1"
 _LEAF_PREFIX = b"\x00" + FORMAT_TAG
+_AUDIT_PREFIX = b"\x00ftnb/1a"
+_AUDIT = b"\x02"
+_OPEN = bytes(32)
+Profile = Literal["hash", "audit"]
 
 
 class LogColumn(NamedTuple):
@@ -73,25 +90,123 @@ Row = tuple[Any, ...]
 """Values of `COLUMNS`, in order."""
 
 
+GROUPS: dict[str, tuple[str, ...]] = {
+    "identity": ("step_id", "parent_id", "event_id", "visit", "attempt"),
+    "names": ("name", "ns", "model", "error_type"),
+    "timing": ("at_us", "duration_us", "ttft_us"),
+    "usage": (
+        "tok_prompt", "tok_completion", "tok_total", "tok_cache_read", "tok_cache_write", "tok_reasoning", "n_bytes",
+    ),
+}  # fmt: skip
+"""Header columns that profile `audit` can hide together; the others stay clear."""
+_GROUP_PLACES = tuple(tuple(INDEX[name] for name in names) for names in GROUPS.values())
+_CLEAR_PLACES = tuple(i for i in range(_N_LEAF) if not any(i in places for places in _GROUP_PLACES))
+_GROUPS_END = 1 + _fields.SALT_BYTES * len(GROUPS)
+_AT_US = INDEX["at_us"]
+
+
+def new_salt(profile: Profile, body: bytes | None, random: bytes) -> bytes | None:
+    """The salt column of a new row; `random` are 16 fresh bytes, used where they suffice."""
+    if profile == "hash":
+        return None if body is None else random
+    n = len(GROUPS) + (0 if body is None else len(_fields.fields_of(body)))
+    return _AUDIT + os.urandom(_fields.SALT_BYTES * n)
+
+
+def is_audit(salt: bytes | None) -> bool:
+    """Whether a row with this salt is of profile `audit`."""
+    return salt is not None and len(salt) >= _GROUPS_END and salt[:1] == _AUDIT
+
+
 def commitment_of(row: Row) -> bytes | None:
     """The commitment to the body of `row`; None when it never had one."""
-    body: bytes | None = row[_BODY]
+    salt, body, kept = row[_SALT], row[_BODY], row[_COMMITMENT]
+    if is_audit(salt):
+        if body is not None:
+            return _fields.body_commitment(salt[_GROUPS_END:], body)
+        closed_body: bytes = _OPEN if kept is None else kept[-32:]
+        return None if closed_body == _OPEN else closed_body
     if body is None:
-        kept: bytes | None = row[_COMMITMENT]
-        return kept
-    return sha256(row[_SALT] + body).digest()
-
-
-def closed(salt: bytes, body: bytes) -> bytes:
-    """The commitment that is kept in the place of a body that is taken out."""
+        return None if kept is None else bytes(kept)
     return sha256(salt + body).digest()
+
+
+def has_lost_body(salt: bytes | None, body: bytes | None, commitment: bytes | None) -> bool:
+    """Whether a row had a body, which is gone without leaving its commitment."""
+    if body is not None or commitment is not None or salt is None:
+        return False
+    return not is_audit(salt) or len(salt) > _GROUPS_END
+
+
+def is_closed(salt: bytes | None, body: bytes | None, commitment: bytes | None) -> bool:
+    """Whether a row had a body that was taken out as a whole."""
+    if body is not None or commitment is None:
+        return False
+    return not is_audit(salt) or commitment[-32:] != _OPEN
+
+
+def closed(
+    salt: bytes, body: bytes, commitment: bytes | None = None, paths: Collection[str] = ()
+) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Salt, body and commitment columns of a row whose body is taken out, or, in profile `audit`, these fields of it.
+
+    Where fields have no commitments of their own, the whole body goes.
+    """
+    if not is_audit(salt):
+        return None, None, sha256(salt + body).digest()
+    if paths:
+        salts, left = _fields.with_closed(salt[_GROUPS_END:], body, frozenset(paths))
+        return salt[:_GROUPS_END] + salts, left, commitment
+    kept = bytes(32 * len(GROUPS)) if commitment is None else commitment[:-32]
+    return salt[:_GROUPS_END], None, kept + _fields.body_commitment(salt[_GROUPS_END:], body)
+
+
+def without_group(row: Row, group: str) -> Row:
+    """`row`, of profile `audit`, with a group of its header closed. Raises ValueError where it has no such group."""
+    if not is_audit(row[_SALT]):
+        raise ValueError("a record of profile hash has a clear header")
+    place = list(GROUPS).index(group)
+    new = list(row)
+    kept = row[_COMMITMENT] or bytes(32 * (len(GROUPS) + 1))
+    new[_COMMITMENT] = kept[: 32 * place] + _group(row, place) + kept[32 * (place + 1) :]
+    at = 1 + _fields.SALT_BYTES * place
+    new[_SALT] = row[_SALT][:at] + _fields.NO_SALT + row[_SALT][at + _fields.SALT_BYTES :]
+    for column in _GROUP_PLACES[place]:
+        new[column] = 0 if column == _AT_US else None
+    return tuple(new)
+
+
+def _group(row: Row, place: int) -> bytes:
+    """The commitment to a group of header columns. Raises ValueError for a closed one that shows something."""
+    kept: bytes | None = row[_COMMITMENT]
+    if kept is not None and (closed_group := kept[32 * place : 32 * (place + 1)]) != _OPEN:
+        if any(row[column] is not None for column in _GROUP_PLACES[place] if column != _AT_US or row[column] != 0):
+            raise ValueError("a hidden group of columns shows something")
+        return closed_group
+    known = _pieces.get
+    text = "".join([known(row[column]) or _piece(row[column]) for column in _GROUP_PLACES[place]])
+    at = 1 + _fields.SALT_BYTES * place
+    return sha256(b"g" + row[_SALT][at : at + _fields.SALT_BYTES] + text.encode()).digest()
+
+
+def hidden_groups(row: Row) -> list[str]:
+    """Groups of the header that are closed in `row`."""
+    kept = row[_COMMITMENT]
+    if kept is None or not is_audit(row[_SALT]):
+        return []
+    return [name for place, name in enumerate(GROUPS) if kept[32 * place : 32 * (place + 1)] != _OPEN]
 
 
 def leaf_hash(row: Row) -> bytes:
     """The leaf hash of `row` (32 bytes)."""
     known = _pieces.get
-    header = "".join([known(value) or _piece(value) for value in row[:_N_LEAF]]).encode()
     commitment = commitment_of(row)
+    if is_audit(row[_SALT]):
+        clear = "".join([known(row[column]) or _piece(row[column]) for column in _CLEAR_PLACES]).encode()
+        groups = b"".join([_group(row, place) for place in range(len(_GROUP_PLACES))])
+        body = b"-;" if commitment is None else b"b32:" + commitment + b";"
+        return sha256(_AUDIT_PREFIX + clear + groups + body).digest()
+    header = "".join([known(value) or _piece(value) for value in row[:_N_LEAF]]).encode()
     return sha256(_LEAF_PREFIX + header + (b"-;" if commitment is None else b"b32:" + commitment + b";")).digest()
 
 

@@ -14,7 +14,7 @@ from ..core.ids import now_us
 from ._entries import Entry, EntryRow, LogHead, extended
 from ._log_store import LogStoreBase
 from ._tables import BLOB_DTYPES, STREAM_DTYPES, scan_rows, summarise, table_of
-from ._writer import Batch, StreamHead, label_key, label_value
+from ._writer import Batch, StreamHead, label_key, label_keys, label_value
 from .base import EngagementSummary
 from .blobs import Blob
 from .leaf import INDEX, Row, closed
@@ -78,14 +78,20 @@ class MemoryStore(LogStoreBase):
             self._add_entries([entry for entry in entries if entry.engagement_id not in self._buried])
         return seqs
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
-        wanted, n, rows = set(records), 0, []
+    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
+        wanted, n, rows = {(one[0], one[1]): one[2:] for one in records}, 0, []
         for seq, row in self._log_rows:
             if row[0] == engagement_id and (row[1], row[2]) in wanted and row[_BODY] is not None:
-                row = (*row[:_SALT], None, None, closed(row[_SALT], row[_BODY]))
+                after = (*row[:_SALT], *closed(*row[_SALT:], *wanted[row[1], row[2]]))
+                if after == row:
+                    rows.append((seq, row))
+                    continue
+                row = after
                 n += 1
                 if row[_TYPE] in ("engagement_started", "engagement_labelled"):
-                    self._labels.pop(engagement_id, None)
+                    labels = self._labels.get(engagement_id, {})
+                    for key in list(labels) if row[_BODY] is None else label_keys(*wanted[row[1], row[2]]):
+                        labels.pop(key, None)
             rows.append((seq, row))
         self._log_rows = rows
         n += sum(self._blobs.pop((engagement_id, blob_id), None) is not None for blob_id in blobs)

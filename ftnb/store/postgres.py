@@ -89,7 +89,7 @@ class PostgresStore(LogStoreBase):
             return self._writer.purge(connection, engagement_id, receipt, unless, self.signer)
 
     @told
-    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
         with self._write.use() as connection:
             return self._writer.redact(connection, engagement_id, records, blobs, said, self.signer)
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from ..core.canonical import marker
+from ..core.canonical import MARK, marker
 from ..core.ids import from_us, new_id
 from ..core.model import Annotation, Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
 from .draft import Draft
-from .leaf import INDEX, Row
+from .leaf import INDEX, Row, has_lost_body, is_closed
 from .records import (
     SCHEMA_VERSION,
     AnnotationRecorded,
@@ -53,7 +53,7 @@ def record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseReco
     if row[3] > SCHEMA_VERSION:
         return _gap(row, seq, "newer_format", f"log format {row[3]}, this ftnb reads up to {SCHEMA_VERSION}")
     try:
-        if row[-2] is None and row[-3] is not None and row[-1] is None:
+        if has_lost_body(*row[-3:]):
             raise ValueError("its body is gone, and no commitment was left in its place")
         body = orjson.loads(row[-2]) if row[-2] is not None else _taken_out(row)
         return to_record(row, body, seq, resolve)
@@ -64,7 +64,7 @@ def record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseReco
 def _taken_out(row: Row) -> dict[str, Any]:
     """The body of a record that has none, or had one that was redacted: what it held is shown as withheld."""
     key = _HELD.get(row[INDEX["type"]])
-    return {} if row[-1] is None or key is None else {key: marker("withheld")}
+    return {} if key is None or not is_closed(*row[-3:]) else {key: marker("withheld")}
 
 
 _HELD = {"event_recorded": "@payload", "step_started": "@state", "step_ended": "@update"}
@@ -96,6 +96,11 @@ def record_of_draft(draft: Draft) -> BaseRecord:
     return record
 
 
+def _shown(value: Any) -> Any:
+    """A field that was taken out, without the commitment that stays in its place."""
+    return marker("withheld") if isinstance(value, dict) and value.get(MARK) == "withheld" else value
+
+
 class _Reader:
     """A row by column name, with its body."""
 
@@ -106,8 +111,15 @@ class _Reader:
         return self._row[INDEX[name]]
 
     def value(self, key: str, default: Any = None) -> Any:
-        """The Python value of a body entry."""
-        return self._resolve(self.body[key]) if key in self.body else default
+        """The Python value of a body entry; `default` also for one that was taken out, but for a payload's."""
+        if key not in self.body:
+            return default
+        value = _shown(self.body[key])
+        if isinstance(value, dict):
+            if value.get(MARK) == "withheld" and key not in _HELD.values():
+                return default
+            value = {inner: _shown(item) for inner, item in value.items()}
+        return self._resolve(value)
 
     @property
     def name(self) -> str:

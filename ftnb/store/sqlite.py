@@ -100,7 +100,7 @@ class SQLiteStore(LogStoreBase):
     ) -> bool:
         return self._writer.purge(engagement_id, receipt, unless, self.signer)
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[str, int]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
         return self._writer.redact(engagement_id, records, blobs, said, self.signer)
 
     def latest_turn(self, engagement_id: str) -> int:

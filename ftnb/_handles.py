@@ -227,7 +227,8 @@ class EngagementHandle(_Forwarding):
         where the same is asked again; else models are called, and tools that are marked safe.
 
         `options`: `graph`, `use` ("recorded", "live", "refuse"), `model` (another chat model, or its name),
-        `safe_tools` (names, tools, or "all"), `config` and `context` as LangGraph takes them.
+        `safe_tools` (names, tools, or "all"), `allow_masked` (go on with text in which secrets were masked), `config`
+        and `context` as LangGraph takes them.
 
         The branch comes back: an engagement whose `parent_id` is this one, failed where the agent raised, and paused
         where it asks what nobody answered (`resume` goes on). Raises ReplayError, InvalidArgumentError.

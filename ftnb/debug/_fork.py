@@ -15,6 +15,7 @@ from ._cassette import USES, Cassette, Use
 from ._graphs import graph_with, keeps_state, live_graph, outer_tasks
 from ._rebuild import TASKS, Rebuild, Superstep, supersteps
 from ._recorded import Recorded, Task, load
+from ._restore import has_masked_text
 from ._run import Run, answers_of
 from ._saver import live_saver
 
@@ -39,8 +40,10 @@ class Forking:
         safe_tools: Sequence[Any] | str = (),
         config: Mapping[str, Any] | None = None,
         context: Any = None,
+        allow_masked: bool = False,
     ) -> None:
         self.store = store
+        self._allow_masked = allow_masked
         self.recorded = load(store, engagement_id)
         self.task = self.recorded.task(step_id)
         self.origin: Forking | None = _origin(self.recorded)
@@ -87,6 +90,8 @@ class Forking:
             rebuilt, step = self._rebuilt(graph, task)
             if is_last and state is not None:
                 self._edit(rebuilt, graph, task, state)
+            if not self._allow_masked:
+                self._refuse_masked(rebuilt)
             saved = rebuilt.save(self.saver, config, step.number)
             if is_last and called is None:
                 keys = {one.key for one in step.tasks}
@@ -147,6 +152,14 @@ class Forking:
         rebuilt.channels = made[0]
         rebuilt.version = saver.get_next_version
         return True
+
+    def _refuse_masked(self, rebuilt: Rebuild) -> None:
+        masked = next((name for name, value in rebuilt.values().items() if has_masked_text(value)), None)
+        if masked is not None:
+            raise ReplayError(
+                f"the state before step {self.task} holds masked text ([redacted: …]) under {masked!r}, so it is not what "
+                "it was; give the real one with state={…}, or pass allow_masked=True"
+            )
 
     def _edit(self, rebuilt: Rebuild, graph: Any, task: Task, state: _edit.Edit) -> None:
         packet = rebuilt.value(task.state, f"what {task} was given") if task.is_sent else None

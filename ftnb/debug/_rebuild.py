@@ -155,7 +155,8 @@ class Rebuild:
             return ReplayError(f"what {task} wrote was redacted from the record, so nothing after it can be run again")
         return ReplayError(
             f"what {task} wrote to the graph's channels was not recorded (a trace_policy hides it, the store did "
-            "not keep up, or the recording had callbacks alone), so nothing after it can be taken up; replay single steps instead: step.replay()"
+            "not keep up, or the recording had callbacks alone), so nothing after it can be taken up; replay single "
+            "steps instead: step.replay()"
         )
 
     def writes_of(self, compact: Json, update: Json, what: str) -> Writes:

@@ -55,6 +55,8 @@ def has_masked_text(value: Any) -> bool:
         return "[redacted: " in value
     if isinstance(value, Mapping):
         return any(has_masked_text(item) for item in value.values())
+    if hasattr(type(value), "model_fields") and hasattr(value, "content"):  # a message
+        return has_masked_text(value.content) or has_masked_text(getattr(value, "tool_calls", None))
     return isinstance(value, _CONTAINERS) and any(map(has_masked_text, value))
 
 

@@ -389,6 +389,12 @@ def test_a_purged_engagement_and_a_redacted_step_are_refused(store: SQLiteStore)
             engagement.fork("b", graph=graph)
     finally:
         ftnb.redact("defaults")
+    graph.invoke({"notes": ["postgres://me:" + "hunter2" + "@host/db"]})
+    masked = ftnb.last()
+    with pytest.raises(ReplayError, match=r"holds masked text .* under 'notes'.*allow_masked=True"):
+        masked.fork("b", graph=graph)
+    assert masked.fork("b", {"notes": ["clean"]}, graph=graph).status == "completed"
+    assert masked.fork("b", graph=graph, allow_masked=True).status == "completed"
     step = engagement.step("b")
     store.purge(engagement.id)
     with pytest.raises(ftnb.UnknownEngagementError, match="a purged one is gone for good"):

@@ -157,8 +157,8 @@ class Forking:
         masked = next((name for name, value in rebuilt.values().items() if has_masked_text(value)), None)
         if masked is not None:
             raise ReplayError(
-                f"the state before step {self.task} holds masked text ([redacted: …]) under {masked!r}, so it is not what "
-                "it was; give the real one with state={…}, or pass allow_masked=True"
+                f"the state before step {self.task} holds masked text ([redacted: …]) under {masked!r}, so it is not "
+                "what it was; give the real one with state={…}, or pass allow_masked=True"
             )
 
     def _edit(self, rebuilt: Rebuild, graph: Any, task: Task, state: _edit.Edit) -> None:

@@ -24,7 +24,7 @@ const REPLACED = {
 // The parts of lodash that are left; data of elements is never read by a path with dots.
 const HELPERS = {
   "lodash/debounce.js":
-    "export default (f, ms = 0) => { let timer = 0; const later = (...a) => { clearTimeout(timer); timer = setTimeout(() => f(...a), ms); }; later.cancel = () => clearTimeout(timer); return later; };",
+    "export default (f, ms = 0) => { let timer = 0; const later = function (...a) { clearTimeout(timer); timer = setTimeout(() => f.apply(this, a), ms); }; later.cancel = () => clearTimeout(timer); return later; };",
   "lodash/get.js": "export default (at, path) => path.reduce((value, key) => value?.[key], at);",
   "lodash/set.js": "export default () => { throw new Error('not supported'); };",
   "lodash/toPath.js": "export default (name) => [name];",

@@ -133,7 +133,7 @@ class Notebook:
         self.console_errors: list[str] = []
         self.foreign_requests: list[str] = []
         page.on("console", lambda message: message.type == "error" and self.console_errors.append(message.text))
-        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("pageerror", lambda error: self.console_errors.append(str(error.stack)))
         page.on("request", lambda request: self._note(request.url))
         page.goto(f"{address}/lab/tree/{name}?reset&token={_TOKEN}", wait_until="domcontentloaded")
         # The predicate must not be async: a promise is true at once.

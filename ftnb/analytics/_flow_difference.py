@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from ..figures.theme import Theme
+    from ..widget.many import ManyView
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -25,6 +26,7 @@ class FlowDifference(Result):
     """Engagements of the two groups."""
     _edges: pl.DataFrame
     _nodes: pl.DataFrame
+    _sides: tuple[DirectlyFollows, DirectlyFollows] = field(repr=False)
 
     _shown = ("from_name", "to_name", "n_before", "n_after", "share_before", "share_after", "share_difference",
               "probability_difference", "median_difference_ms")  # fmt: skip
@@ -47,6 +49,14 @@ class FlowDifference(Result):
         from ..figures import flow_difference_figure
 
         return flow_difference_figure(self._edges, self._nodes, names=self.names, title=self._title(), theme=theme)
+
+    def widget(self) -> ManyView:
+        """The interactive process map of both groups and of their difference (after less before)."""
+        from ..widget.many import ManyView
+        from ..widget.process_map import process_map_payload
+
+        sources = [side._map_source(name) for name, side in zip(self.names, self._sides, strict=True)]
+        return ManyView(process_map_payload(*sources, title=f"{self.names[1]} against {self.names[0]}"))
 
     def _title(self) -> str:
         a, b = (f"{name} ({counted(n, 'engagement')})" for name, n in zip(self.names, self.totals, strict=True))
@@ -73,7 +83,7 @@ def difference_of(before: DirectlyFollows, after: DirectlyFollows, names: tuple[
         before.nodes(), after.nodes(), ["name"], counts=["n_visits", "n_engagements", "share", "n_dropped"],
         rest=["drop_off_rate", "median_ms", "tokens_per_visit"],
     )  # fmt: skip
-    return FlowDifference(names, (before.totals[0], after.totals[0]), edges, nodes)
+    return FlowDifference(names, (before.totals[0], after.totals[0]), edges, nodes, (before, after))
 
 
 def _joined(

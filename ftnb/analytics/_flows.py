@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from ..figures.theme import Theme
+    from ..widget.many import ManyView
+    from ..widget.process_map import MapSource
     from ._flow_difference import FlowDifference
 
 
@@ -121,6 +123,22 @@ class DirectlyFollows(Result):
         from ._flow_layout import placed
 
         return flow_map_figure(edges, shown._nodes, placed(edges, shown._nodes), title=title, theme=theme)
+
+    def widget(self, *, group: Any = None) -> ManyView:
+        """The interactive process map, of one `group` (the first when there are several); `difference` shows two."""
+        from ..widget.many import ManyView
+        from ..widget.process_map import process_map_payload
+
+        shown, name = self, "engagements"
+        if self.by is not None:
+            value = shown_group(self.groups, group)
+            shown, name = self._only(value), label(value)
+        return ManyView(process_map_payload(shown._map_source(name), title="Process map"))
+
+    def _map_source(self, name: str) -> MapSource:
+        from ..widget.process_map import MapSource
+
+        return MapSource(name, self.totals[0], self._nodes, self._edges)
 
     def _only(self, group: Any) -> DirectlyFollows:
         at = place_of(self.groups, group, self.by or "")

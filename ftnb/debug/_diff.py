@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import orjson
 
 from ..core.canonical import Json
-from ..core.errors import InvalidArgumentError
+from ..core.errors import FtnbError, InvalidArgumentError
 from ._align import Row, Side, align
 from ._inspect import change_line
 from ._look import Look
@@ -22,6 +22,8 @@ from ._values import Values
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ..widget.many import ManyView
 
 _SHARED = "shared"
 _SHOWN_CHANGES = 6
@@ -215,7 +217,8 @@ class EngagementDiff(Sequence[Pair]):
         runs = []
         for look in self.looks:
             model = look.store.get_engagement(look.story.id)
-            runs.append(engagement_payload(model, resolve=Values.of(look.store, model.id).resolve))
+            costs = {step.step_id: cost for step in look.story.steps if (cost := self.cost(step)) is not None}
+            runs.append(engagement_payload(model, resolve=Values.of(look.store, model.id).resolve, costs=costs))
         places = [{step["id"]: at for at, step in enumerate(run["steps"])} for run in runs]
         alignment = [
             {
@@ -227,6 +230,18 @@ class EngagementDiff(Sequence[Pair]):
             for pair in self
         ]
         return {"runs": runs, "alignment": alignment}
+
+    def widget(self) -> ManyView:
+        """The interactive view: one graph of both in two colours, and their steps in pairs on one axis of time."""
+        from ..widget.compare import comparison_payload
+        from ..widget.many import ManyView
+
+        found = self.payload()
+        names = [f"{look.story.name} …{look.story.id[-6:]}" for look in self.looks]
+        return ManyView(
+            comparison_payload(*found["runs"], alignment=found["alignment"], names=(names[0], names[1])),
+            static=self._repr_html_(),
+        )
 
     @property
     def text(self) -> str:
@@ -249,6 +264,14 @@ class EngagementDiff(Sequence[Pair]):
         from ._diff_html import diff_html
 
         return diff_html(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        text = {"text/plain": self.text, "text/html": self._repr_html_()}
+        try:
+            data, metadata = self.widget()._repr_mimebundle_(include=include, exclude=exclude)
+        except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
+            return text
+        return {**data, **text}, metadata
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,8 +35,11 @@ class ManyView(anywidget.AnyWidget):
     _runtime = anywidget.WidgetTrait().tag(sync=True)
     _payload = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, payload: ComparisonPayload | ProcessMapPayload, **kwargs: Any) -> None:
-        self._data = payload
+    def __init__(
+        self, payload: ComparisonPayload | ProcessMapPayload, *, static: str | None = None, **kwargs: Any
+    ) -> None:
+        """`static` is the markup that viewers without script get, made by this package; without it, a table."""
+        self._data, self._markup = payload, static
         super().__init__(_runtime=runtime(), _payload=_packed(payload), **kwargs)
 
     @property
@@ -55,7 +58,8 @@ class ManyView(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**data, "text/html": _static(self._data), "text/plain": _title(self._data)}, metadata
+        markup = _static(self._data) if self._markup is None else self._markup
+        return {**data, "text/html": markup, "text/plain": _title(self._data)}, metadata
 
     def __repr__(self) -> str:
         return f"<ManyView {_title(self._data)}>"

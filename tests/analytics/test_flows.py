@@ -473,3 +473,23 @@ def test_counts_are_those_of_pm4py() -> None:
     assert {a: n for (a, b), n in found.items() if b is None} == expected["ends"]
     paths = variants((steps, engagements)).frame()
     assert sorted([row["path"], row["n"]] for row in paths.to_dicts()) == expected["variants"]
+
+
+def test_the_process_map_shows_the_numbers_of_the_frames() -> None:
+    graph = directly_follows(frames_of([chain("abc"), chain("abd", "failed"), chain("ab", "abandoned")]))
+    payload: Any = graph.widget().payload
+    assert payload["groups"] == [{"name": "engagements", "n_engagements": 3}]
+    names = [node["name"] or None for node in payload["nodes"]]
+    shown = {(names[e["source"]], names[e["target"]]): e["numbers"][0]["n"] for e in payload["edges"]}
+    assert shown == edges_of(graph)
+
+
+def test_the_process_map_of_a_group_and_of_a_difference() -> None:
+    cases = [chain("ab", version="1"), chain("ab", version="1"), chain("ac", version="2")]
+    graph = directly_follows(frames_of(cases), by="version")
+    assert graph.widget(group="2").payload["groups"] == [{"name": "2", "n_engagements": 1}]
+    payload: Any = graph.difference("1", "2").widget().payload
+    assert [group["n_engagements"] for group in payload["groups"]] == [2, 1]
+    names = [node["name"] or None for node in payload["nodes"]]
+    shown = {(names[e["source"]], names[e["target"]]): [n["n"] for n in e["numbers"]] for e in payload["edges"]}
+    assert (shown["a", "b"], shown["a", "c"]) == ([2, 0], [0, 1])

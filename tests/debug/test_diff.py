@@ -308,3 +308,39 @@ def test_the_trees_are_not_read_for_it(store: SQLiteStore, monkeypatch: pytest.M
     a, b = run(loop(1)), run(loop(1))
     monkeypatch.setattr(SQLiteStore, "get_engagement", None)
     assert ftnb.diff(a, b).same
+
+
+def test_in_a_notebook_it_is_the_view_of_both_with_the_same_pairs(store: SQLiteStore) -> None:
+    found = ftnb.diff(run(loop(2)), run(loop(1)), prices={"m-1": (1.0, 10.0)})
+    data, _ = found._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["text/html"] == found._repr_html_()
+    payload = found.widget().payload
+    assert payload["kind"] == "comparison"
+    assert len(payload["alignment"]) == len(found)
+    assert [pair["kind"] != "same" for pair in payload["alignment"]] == [not pair.same for pair in found]
+    assert payload["names"][0].endswith(found.a[-6:])
+
+
+def test_the_view_says_what_steps_cost(store: SQLiteStore) -> None:
+    ids = []
+    for prompt in (100_000, 200_000):
+        recorder = Recorder(store)
+        ids.append(recorder.start_engagement("priced"))
+        step = recorder.start_step(ids[-1], "ask")
+        recorder.record_llm_call(step, "chat", model="m-1", prompt=prompt, completion=0)
+        recorder.end_step(step)
+        recorder.close()
+    a, b = (ftnb.open(store).engagement(one) for one in ids)
+    runs = ftnb.diff(a, b, prices={"m-1": (1.0, 10.0)}).payload()["runs"]
+    assert [one["steps"][0]["cost"] for one in runs] == [0.1, 0.2]
+    assert [one["steps"][0]["cost"] for one in ftnb.diff(a, b).payload()["runs"]] == [None, None]
+
+
+def test_steps_before_a_fork_are_no_difference_in_the_view(store: SQLiteStore) -> None:
+    eng = run(loop(2))
+    branch = eng.fork(at=eng.steps[-1])
+    found = ftnb.diff(eng, branch)
+    shared = [pair for pair in found.widget().payload["alignment"] if pair["note"] == "before the fork"]
+    assert len(shared) == found.summary()["n_shared"] > 0
+    assert {pair["kind"] for pair in shared} == {"same"}

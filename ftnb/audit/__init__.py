@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ._keys import Audit
+from ._proof import Consistency, Proof
 from ._report import Finding, Report
 from ._trail import Head, Trail
 from .digest import engagement_digest, verify
 
-__all__ = ["Audit", "Finding", "Head", "Report", "Trail", "engagement_digest", "verify"]
+__all__ = ["Audit", "Consistency", "Finding", "Head", "Proof", "Report", "Trail", "engagement_digest", "verify"]

@@ -7,9 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import InvalidArgumentError, StoreError
+from ..core.errors import InvalidArgumentError, StoreError, VerificationError
 from . import _note
 from ._check import check
+from ._proof import Consistency, Proof
+from ._prove import Prover
 from ._report import Report
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ class Trail:
         return f"<audit trail: {head.size} entries, root {head.root.hex()[:16]}…, {signed}>"
 
     def sign_with(self, audit: Audit) -> Trail:
-        """Sign the head from now on, beginning with it as it is, and record in its profile. Raises as `Audit.signer` does."""
+        """Sign the head from now on, beginning with it as it is, and record in the profile of `audit`.
+
+        Raises as `Audit.signer` does.
+        """
         self._store.signer, self._store.profile = audit.signer(), audit.profile
         self._store.append_entry("signer", {"vkey": self._store.signer.vkey, "profile": audit.profile})
         return self
@@ -61,6 +66,34 @@ class Trail:
         `vkey` None: that of whoever signs in this process. Raises InvalidArgumentError for what is no key or head.
         """
         return check(self._store, repr(self._store), vkey=vkey or self.vkey, since=_note_of(since))
+
+    def prove(self, engagement_id: str, step: Any = None) -> Proof:
+        """The proof that an engagement's seals are in the log, and the records of a step (a handle, an id or a name)
+        under them. `str(proof)` is its text; `proof.verify(vkey)` checks it, wherever it went.
+
+        Raises UnknownEngagementError, UnknownStepError, NotRecordedError where nothing of it is sealed yet.
+        """
+        wanted = getattr(step, "id", step)
+        return Prover(self._store).prove(str(getattr(engagement_id, "id", engagement_id)), wanted)
+
+    def consistency(self, since: str | PathLike[str] | Head) -> Consistency:
+        """The proof that the log continues `since`, a head that was kept, for somebody who has the two heads alone.
+
+        Raises InvalidArgumentError for what is no head, VerificationError when the log does not continue it.
+        """
+        kept = _note.parse(_note_of(since) or "")
+        prover = Prover(self._store)
+        if kept.size > prover.head.size:
+            raise VerificationError(
+                f"the log: expected at least {kept.size} entries, got {prover.head.size}: the store was set back"
+            )
+        proof = prover.consistency(kept.size)
+        if proof.root != kept.root:
+            raise VerificationError(
+                f"the first {kept.size} entries of the log: expected root {kept.root.hex()[:16]}…, "
+                f"got {proof.root.hex()[:16]}…"
+            )
+        return proof
 
     def _repr_html_(self) -> str:
         head = self.head()

@@ -16,14 +16,16 @@ import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 FIELDS_TAG = b"ftnb/1f"
 SALT_BYTES = 16
 NO_SALT = bytes(SALT_BYTES)
 _DEEP = frozenset({'"metadata"', '"@payload"'})
 _CLOSED = re.compile(r'\{"\$ftnb":"withheld","sha256":"([0-9a-f]{64})"\}\Z')
-_scan = json.JSONDecoder().scan_once
-_end_of_key = json.decoder.scanstring  # type: ignore[attr-defined]
+_decoder: Any = json.JSONDecoder()
+_scan = _decoder.scan_once
+_end_of_key = _decoder.parse_string
 
 Field = tuple[str, str]
 """Path and value, as they stand in the body."""

@@ -186,7 +186,7 @@ class PostgresWriter:
                 found = connection.execute(find, (engagement_id, stream_id, position)).fetchone()
                 if found is None or found[1] is None:
                     continue
-                before = tuple(None if one is None else bytes(one) for one in found[:3])
+                before = bytes(found[0]), bytes(found[1]), found[2] and bytes(found[2])
                 if (after := closed(*before, *paths)) == before:
                     continue
                 connection.execute(close, (*after, found[3]))

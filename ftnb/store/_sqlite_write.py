@@ -11,7 +11,7 @@ from ..core.ids import now_us
 from . import _sqlite_schema
 from ._entries import Entry, LogHead, Signer, extended
 from ._writer import Batch, StreamHead, label_keys
-from .leaf import COLUMNS, Row, closed
+from .leaf import COLUMNS, Profile, Row, closed
 
 _STORED = [column.name for column in COLUMNS[2:]]
 _INSERT = f"""INSERT INTO log (eid, sid, {", ".join(_STORED)}) VALUES (?, ?, {", ".join("?" * len(_STORED))})
@@ -21,6 +21,8 @@ _MAX_KNOWN = 10_000
 
 class SQLiteWriter:
     """Writes through one connection; the caller holds the store's write lock."""
+
+    profile: Profile = "hash"
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection

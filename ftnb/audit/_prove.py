@@ -1,0 +1,109 @@
+"""Making proofs from a store or an export: which seals cover an engagement, and the paths that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from ..core.errors import NotRecordedError, UnknownEngagementError, UnknownStepError
+from ..store._entries import EntryRow, LogHead, entry_hash
+from ..store.leaf import INDEX, NAMES, Row, leaf_hash
+from . import _note, merkle
+from ._proof import Consistency, Proof, ProvedEntry, ProvedRecord
+
+_N, _STEP, _NAME = INDEX["n"], INDEX["step_id"], INDEX["name"]
+
+
+def note_of(head: LogHead) -> str:
+    """The signed note of a head, or, unsigned, the same lines without a signature."""
+    return head.note or _note.text_of("unsigned", head.size, head.root) + "\n"
+
+
+def rows_of(table: Any) -> dict[str, list[Row]]:
+    """Rows by stream, in order of position, of a scan of `NAMES`."""
+    streams: dict[str, list[Row]] = {}
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        streams.setdefault(row[1], []).append(row)
+    for rows in streams.values():
+        rows.sort(key=lambda row: row[_N])
+    return streams
+
+
+class Prover:
+    """Makes proofs against one head; the leaves of the log are hashed once."""
+
+    def __init__(self, source: Any) -> None:
+        """`source` is a store or an export, with `scan`, `entry_rows` and `log_head`."""
+        self._source = source
+        self.head: LogHead = source.log_head()
+        self._entries: list[EntryRow] = source.entry_rows()[: self.head.size]
+        self._leaves = [entry_hash(at_us, kind, body) for _, at_us, kind, body in self._entries]
+
+    def prove(self, engagement_id: str, step: str | None = None) -> Proof:
+        """The proof of an engagement's seals, and of the records of a step (an id or a name).
+
+        Raises UnknownEngagementError, UnknownStepError, and NotRecordedError where nothing of it is sealed yet.
+        """
+        streams = rows_of(self._source.scan(list(NAMES), engagement_id=engagement_id))
+        if step is not None and not streams:
+            raise UnknownEngagementError.of(engagement_id, (), repr(self._source))
+        wanted = None if step is None else _of_step(step, streams)
+        return self._proof(engagement_id, streams, wanted)
+
+    def prove_all(self, engagement_id: str, streams: dict[str, list[Row]]) -> Proof:
+        """The proof of an engagement's seals alone, from rows that are at hand."""
+        return self._proof(engagement_id, streams, None)
+
+    def _proof(self, engagement_id: str, streams: dict[str, list[Row]], wanted: Callable[[Row], bool] | None) -> Proof:
+        proved = []
+        for place, seal in self._latest(engagement_id).items():
+            records: tuple[ProvedRecord, ...] = ()
+            rows = streams.get(seal["stream"], [])[: seal["size"]]
+            if wanted is not None and any(map(wanted, rows)):
+                records = tuple(_records(rows, wanted))
+            _, at_us, kind, body = self._entries[place]
+            path = tuple(merkle.inclusion_proof(self._leaves, place))
+            proved.append(ProvedEntry(place, at_us, kind, body, path, records))
+        if not proved:
+            if not streams:
+                raise UnknownEngagementError.of(engagement_id, (), repr(self._source))
+            raise NotRecordedError(f"nothing of engagement {engagement_id} is sealed yet; tr.audit.seal() seals it now")
+        if wanted is not None and not any(entry.records for entry in proved):
+            raise NotRecordedError("the records of this step are not sealed yet; tr.audit.seal() seals them now")
+        return Proof(engagement_id, tuple(proved), note_of(self.head))
+
+    def _latest(self, engagement_id: str) -> dict[int, dict[str, Any]]:
+        """The last seal of each stream of the engagement, or the receipt of its purge, by position in the log."""
+        last: dict[str, tuple[int, dict[str, Any]]] = {}
+        mark = engagement_id.encode()
+        for place, (_, _, kind, body) in enumerate(self._entries):
+            if kind in ("seal", "purge") and mark in body:
+                said = orjson.loads(body)
+                if said.get("engagement") == engagement_id:
+                    last[str(said.get("stream", ""))] = place, {"stream": "", "size": 0, **said}
+        return dict(sorted(last.values(), key=lambda one: one[0]))
+
+    def consistency(self, size: int) -> Consistency:
+        """The proof that the log continues that of its first `size` entries."""
+        root = merkle.root_hash(self._leaves[:size])
+        path = merkle.consistency_proof(self._leaves, size)
+        return Consistency(size, root, tuple(path), note_of(self.head))
+
+
+def _of_step(step: str, streams: dict[str, list[Row]]) -> Callable[[Row], bool]:
+    rows = [row for rows in streams.values() for row in rows if row[_STEP] is not None]
+    ids = {row[_STEP] for row in rows if step in (row[_STEP], row[_NAME]) and row[INDEX["type"]] == "step_started"}
+    if not ids:
+        names = (row[_NAME] for row in rows if row[INDEX["type"]] == "step_started" and row[_NAME])
+        raise UnknownStepError.of(step, names, f"engagement {rows[0][0]}" if rows else "this engagement")
+    return lambda row: row[_STEP] in ids
+
+
+def _records(rows: list[Row], wanted: Callable[[Row], bool]) -> Iterable[ProvedRecord]:
+    leaves = [leaf_hash(row) for row in rows]
+    for place, row in enumerate(rows):
+        if wanted(row):
+            path = tuple(merkle.inclusion_proof(leaves, place))
+            yield ProvedRecord(row[1], place, leaves[place].hex(), path)

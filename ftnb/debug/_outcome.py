@@ -8,7 +8,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ._differ import Divergence
-from ._recorded import Recorded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +19,8 @@ _SHOWN = 20
 class Outcome:
     """One engagement."""
 
-    recorded: Recorded
+    engagement_id: str
+    name: str
     divergences: list[Divergence]
     error: str | None = None
     """Why it could not be replayed; None: it was."""
@@ -58,7 +58,7 @@ class ReplayedAll:
 
         rows = [
             {
-                "engagement_id": outcome.recorded.id,
+                "engagement_id": outcome.engagement_id,
                 "step": one.full,
                 "visit": one.visit,
                 "turn": one.turn,
@@ -88,8 +88,8 @@ class ReplayedAll:
         for one in self._outcomes:
             first = one.divergences[0] if one.divergences else None
             rows.append({
-                "engagement_id": one.recorded.id,
-                "name": one.recorded.name,
+                "engagement_id": one.engagement_id,
+                "name": one.name,
                 "n_steps": one.n_steps,
                 "n_divergences": len({(found.full, found.visit) for found in one.divergences}),
                 "first_step": None if first is None else first.full,
@@ -112,7 +112,7 @@ class ReplayedAll:
         lines = [repr(self)]
         for outcome in self._outcomes:
             if outcome.error is not None:
-                lines.append(f"\n{outcome.recorded.id}: not replayed: {outcome.error}")
+                lines.append(f"\n{outcome.engagement_id}: not replayed: {outcome.error}")
             for one in outcome.divergences:
                 follows = "" if one.because is None else f", follows from {one.because}"
                 lines.append(f"\nstep {one}: {one.what} (cause: {one.cause}{follows})")

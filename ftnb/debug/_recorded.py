@@ -6,7 +6,6 @@ somebody asks for one (`Recorded.value`).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -305,22 +304,23 @@ def load_many(store: LogStore, engagement_ids: list[str]) -> Iterator[Recorded]:
             except UnknownEngagementError:
                 continue
         return
-    wanted = set(engagement_ids)
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for row in rows_of(store.scan(COLUMNS, types=READ_TYPES)):
-        if row[_ENGAGEMENT] in wanted:
-            rows[row[_ENGAGEMENT]].append(row)
+    # Rows become Python objects one engagement at a time: a heap full of them slows down all that runs meanwhile.
+    parts = _frame(store.scan(COLUMNS, types=READ_TYPES)).partition_by("engagement_id", as_dict=True)
     for engagement_id in engagement_ids:
-        if engagement_id in rows:
-            yield _recorded(store, engagement_id, rows.pop(engagement_id))
+        part = parts.pop((engagement_id,), None)
+        if part is not None:
+            yield _recorded(store, engagement_id, part.rows())
+
+
+def _frame(table: Any) -> Any:
+    import polars as pl
+
+    return pl.from_arrow(table.select(COLUMNS))
 
 
 def rows_of(table: Any) -> list[Row]:
     """The rows of a scan of COLUMNS."""
-    import polars as pl
-
-    frame: Any = pl.from_arrow(table.select(COLUMNS))
-    return frame.rows()  # type: ignore[no-any-return]
+    return _frame(table).rows()  # type: ignore[no-any-return]
 
 
 def _recorded(store: LogStore, engagement_id: str, rows: list[Row]) -> Recorded:

@@ -133,10 +133,10 @@ class Replayer:
             cassette = Cassette(recorded, self._use, assumes=self._use == "recorded", edits=self._edit)
             now = self._run(recorded, prepared, cassette)
         except (ReplayError, Missing) as error:
-            return Outcome(recorded, [], str(error))
+            return Outcome(recorded.id, recorded.name, [], str(error))
         moved = partial(_moved, recorded, prepared.topology)
         found = divergences(recorded, now, cassette, ignore=self._ignore, moved=moved)
-        return Outcome(recorded, found, None, len(now))
+        return Outcome(recorded.id, recorded.name, found, None, len(now))
 
     def _prepare(self, graph: Any) -> _Prepared:
         known = self._prepared.get(id(graph))
@@ -214,7 +214,8 @@ def _input(recorded: Recorded, first: Task, prepared: _Prepared, run: Run, answe
         return restore(recorded.value(first.state), "the input")
     if run.thread_id is None or run.is_over():
         raise ReplayError(
-            f"turn {first.turn} began with a Command, or at an older checkpoint, and what it was given is not on record"
+            f"turn {first.turn} began with a Command, or at an older checkpoint (or the store did not keep up): what "
+            "it was given is not on record"
         )
     return None
 

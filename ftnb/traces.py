@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     from .analytics._funnel_spec import Mode as FunnelMode
     from .analytics._funnel_spec import Step as FunnelEntry
     from .audit import Trail
+    from .browse import Found
     from .frames import Frames
     from .retention import Retention
     from .store.base import EngagementSummary
+    from .widget.browser import BrowserView
 
 __all__ = ["EngagementHandle", "StepHandle", "Traces", "open"]
 
 FrameKind = Literal["polars", "pandas"]
-_SHOWN = 10
 _MIN_PREFIX = 6
 
 
@@ -202,6 +203,41 @@ class Traces:
             raise UnknownEngagementError(f"{self.store!r} holds no engagement yet; run the agent first")
         return EngagementHandle(self.store, newest[0].id)
 
+    # --- looking at many ---
+
+    def browse(self, text: str = "", **query: Any) -> BrowserView:
+        """The inline browser: engagements to sort, choose and open; what these traces show as the last line of a cell.
+
+        `text` stands in a name, an id, the metadata or an error. `query`: `sort` (a column, "duration_ms"),
+        `descending`, `page` (from 0), and `picked`, as [{"field": "status", "values": ["failed"]}]; metadata is chosen
+        by as "meta:<key>". Needs `anywidget`; `engagements()` is the same as a frame.
+        """
+        from .browse._pages import browse_frame
+
+        frame = self._frames().engagements()
+        return browse_frame(self.store, frame, repr(self), text=text, **query)
+
+    def search(
+        self,
+        text: str,
+        *,
+        in_: str | Iterable[str] | None = None,
+        case: bool = False,
+        limit: int = 500,
+        progress: bool | Callable[[int, int], Any] = True,
+    ) -> Found:
+        """Recorded values that hold `text`, in any step of any engagement, the newest engagements first.
+
+        `in_` names where to look: input, output, messages, tool_args, tool_result, error, extraction, log, metadata,
+        note; everywhere when None. Upper and lower case are the same unless `case`. A value that is handed on from step
+        to step is told once, where it came first. It ends with the engagement in which `limit` is reached, or on an
+        interrupt; `.complete` says whether it saw all. The result has `.frame()`; shown in a cell, a row of it opens
+        the run at the step. Raises InvalidArgumentError.
+        """
+        from .browse import search_traces
+
+        return search_traces(self.store, text, in_=in_, case=case, limit=limit, progress=progress)
+
     # --- proofs ---
 
     @property
@@ -303,20 +339,22 @@ class Traces:
 
     # --- display ---
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from html import escape
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        from .core.errors import FtnbError
 
-        newest = self.store.list_engagements(limit=_SHOWN, newest=True)
-        head = ("engagement", "name", "status", "started", "steps", "tokens", "dropped at")
-        rows = [
-            (e.id, e.name, e.status.value, f"{e.started_at:%Y-%m-%d %H:%M:%S}", e.step_count, e.total_tokens,
-             e.dropped_at or "") for e in newest
-        ]  # fmt: skip
-        cells = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-        title = f"<p>{escape(repr(self))}: the newest {len(rows)} engagements</p>"
-        header = "".join(f"<th>{name}</th>" for name in head)
-        html = f"{title}<table><thead><tr>{header}</tr></thead><tbody>{cells}</tbody></table>"
-        return {"text/plain": repr(self), "text/html": html}
+        text = {"text/plain": repr(self)}
+        try:
+            data, metadata = self.browse()._repr_mimebundle_(include=include, exclude=exclude)
+        except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
+            return {**text, "text/html": self._listed()}
+        return {**data, **text}, metadata
+
+    def _listed(self) -> str:
+        """The newest engagements as a table."""
+        from .widget.browse import Catalogue, first_query
+        from .widget.browser_table import static_table
+
+        return static_table(Catalogue(self._frames().engagements()).page(first_query(), title=repr(self)))
 
 
 class _View(Traces):

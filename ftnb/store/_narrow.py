@@ -29,6 +29,11 @@ class NarrowStore:
         return f"{self._store!r} where {self._what}"
 
     @property
+    def whole(self) -> LogStore:
+        """The store that this is a part of."""
+        return self._store
+
+    @property
     def ids(self) -> frozenset[str]:
         """The engagements that are chosen."""
         revision = self._store.revision()

@@ -628,3 +628,104 @@ class RemoveAlertMessage(TypedDict):
     op: Literal["remove_alert"]
     key: int
     seq: int
+
+
+class Picked(TypedDict):
+    """Only engagements with one of these values; `field` is a column, or `meta:` and a key of the metadata."""
+
+    field: str
+    values: list[str]
+
+
+class BrowseQuery(TypedDict):
+    """What of many engagements is shown. `text` stands in a name, an id, the metadata or an error."""
+
+    text: str
+    picked: list[Picked]
+    sort: str
+    descending: bool
+    page: int
+
+
+class FacetValue(TypedDict):
+    """A value, and how many engagements have it that all other choices leave."""
+
+    value: str
+    n: int
+    picked: bool
+
+
+class Facet(TypedDict):
+    """A field to choose by; `n_more` values are rarer than those that are listed."""
+
+    field: str
+    label: str
+    values: list[FacetValue]
+    n_more: int
+
+
+class Spread(TypedDict):
+    """How a number is spread over what was found: `counts` in bins of equal width on a scale of logarithms."""
+
+    field: str
+    low: float
+    high: float
+    counts: list[int]
+
+
+class BrowseRow(TypedDict):
+    """One engagement in the list."""
+
+    id: str
+    name: str
+    status: EngagementStatusName
+    started_at: str
+    duration_ms: float | None
+    n_turns: int
+    n_steps: int
+    n_errors: int
+    total_tokens: int
+    dropped_at: str | None
+    parent_id: str | None
+    error: str | None
+    metadata: list[list[str]]
+
+
+class HitRow(TypedDict):
+    """A value that holds a text that was searched for."""
+
+    engagement: str
+    engagement_name: str
+    status: EngagementStatusName | None
+    step: str | None
+    step_name: str | None
+    where: str
+    path: str
+    before: str
+    match: str
+    after: str
+
+
+class BrowserPayload(TypedDict):
+    """One page of many engagements, or of what a search found in them (`hits`)."""
+
+    v: int
+    kind: Literal["browser"]
+    title: str
+    note: str
+    n: int
+    n_found: int
+    page_size: int
+    query: BrowseQuery
+    rows: list[BrowseRow]
+    hits: list[HitRow] | None
+    facets: list[Facet]
+    spreads: list[Spread]
+
+
+class BrowseMessage(TypedDict):
+    """Browser to kernel: show this page of this choice."""
+
+    op: Literal["browse"]
+    query: BrowseQuery
+    seq: int

@@ -556,3 +556,95 @@ export interface RemoveAlertMessage {
   key: number;
   seq: number;
 }
+
+/** Only engagements with one of these values; `field` is a column, or `meta:` and a key of the metadata. */
+export interface Picked {
+  field: string;
+  values: Array<string>;
+}
+
+/** What of many engagements is shown. `text` stands in a name, an id, the metadata or an error. */
+export interface BrowseQuery {
+  text: string;
+  picked: Array<Picked>;
+  sort: string;
+  descending: boolean;
+  page: number;
+}
+
+/** A value, and how many engagements have it that all other choices leave. */
+export interface FacetValue {
+  value: string;
+  n: number;
+  picked: boolean;
+}
+
+/** A field to choose by; `n_more` values are rarer than those that are listed. */
+export interface Facet {
+  field: string;
+  label: string;
+  values: Array<FacetValue>;
+  n_more: number;
+}
+
+/** How a number is spread over what was found: `counts` in bins of equal width on a scale of logarithms. */
+export interface Spread {
+  field: string;
+  low: number;
+  high: number;
+  counts: Array<number>;
+}
+
+/** One engagement in the list. */
+export interface BrowseRow {
+  id: string;
+  name: string;
+  status: "active" | "paused" | "completed" | "failed" | "abandoned";
+  started_at: string;
+  duration_ms: number | null;
+  n_turns: number;
+  n_steps: number;
+  n_errors: number;
+  total_tokens: number;
+  dropped_at: string | null;
+  parent_id: string | null;
+  error: string | null;
+  metadata: Array<Array<string>>;
+}
+
+/** A value that holds a text that was searched for. */
+export interface HitRow {
+  engagement: string;
+  engagement_name: string;
+  status: "active" | "paused" | "completed" | "failed" | "abandoned" | null;
+  step: string | null;
+  step_name: string | null;
+  where: string;
+  path: string;
+  before: string;
+  match: string;
+  after: string;
+}
+
+/** One page of many engagements, or of what a search found in them (`hits`). */
+export interface BrowserPayload {
+  v: number;
+  kind: "browser";
+  title: string;
+  note: string;
+  n: number;
+  n_found: number;
+  page_size: number;
+  query: BrowseQuery;
+  rows: Array<BrowseRow>;
+  hits: Array<HitRow> | null;
+  facets: Array<Facet>;
+  spreads: Array<Spread>;
+}
+
+/** Browser to kernel: show this page of this choice. */
+export interface BrowseMessage {
+  op: "browse";
+  query: BrowseQuery;
+  seq: number;
+}

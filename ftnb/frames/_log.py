@@ -87,14 +87,22 @@ def read_log(source: LogSource, engagement_id: str | None = None) -> Log:
         .sort("_engagement", "turn", "_stream", "n")
         .drop("_engagement", "_stream")
         .with_row_index("pos")
-        .with_columns(
-            pl.when(pl.col("type").is_in(_STEP_TYPES)).then(
-                (pl.col("type") == "step_started").cum_sum().over("engagement_id", "step_id")
-            ).alias("run")
-        )
     )  # fmt: skip
+    ordered = ordered.with_columns(_runs(ordered))
     log = Log(source, ordered, engagement_id)
     return Log(source, _with_whole_names(log), engagement_id)
+
+
+def _runs(ordered: pl.DataFrame) -> pl.Series:
+    """Which start of its step id each record belongs to; null: a record of no step."""
+    of_step = pl.col("type").is_in(_STEP_TYPES)
+    is_start = pl.col("type") == "step_started"
+    first = ordered.filter(of_step).select(
+        (pl.struct("engagement_id", "step_id").is_first_distinct() == is_start).all().alias("is_plain")
+    )
+    # Nearly always a step's first record is its start, and its only one: then nothing needs to be counted.
+    number = pl.lit(1, pl.UInt32) if first.item() else is_start.cum_sum().over("engagement_id", "step_id")
+    return ordered.select(pl.when(of_step).then(number).alias("run"))["run"]
 
 
 def _with_whole_names(log: Log) -> pl.DataFrame:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from ..core.errors import FtnbError, StoreError
 from ._entries import LogHead
+from ._sqlite_columns import packed, schema_of, told
 from ._summary import HEADER_TYPES, Summary
 from ._writer import label_key, label_value
 from .base import EngagementSummary
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 _SELECT = f"SELECT seq, {', '.join(NAMES)} FROM record"
 _DTYPES = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
 _PAGE = 500
-_PIECE = 65_536
-"""Records that a scan of whole columns takes at once."""
 
 
 class SQLiteReader:
@@ -33,10 +28,10 @@ class SQLiteReader:
     def __init__(self, connection: sqlite3.Connection, lock: threading.RLock, path: str) -> None:
         self.connection = connection
         self.lock = lock
-        self._path = path
+        self.path = path
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with self.lock, _told(self._path):
+        with self.lock, told(self.path):
             return self.connection.execute(sql, parameters).fetchall()
 
     # --- one engagement ---
@@ -130,33 +125,12 @@ class SQLiteReader:
             parameters += containing
         dtypes = {name: _DTYPES[name] for name in columns}
         if engagement_id is None and "bytes" not in dtypes.values():
-            return self._packed(conditions, parameters, dtypes, after)
+            return packed(self, conditions, parameters, dtypes, after)
         where = " AND ".join(["seq > ?", *conditions])
-        sql = f"SELECT {', '.join(columns)} FROM record WHERE {where} ORDER BY seq"
+        # Keys are looked up only where they are asked for.
+        table = "record" if engagement_id is not None or dtypes.keys() & {"engagement_id", "stream_id"} else "log"
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY seq"
         return self._table(sql, [after, *parameters], dtypes)
-
-    def _packed(
-        self, conditions: Sequence[str], parameters: Sequence[Any], dtypes: Mapping[str, str], after: int
-    ) -> pa.Table:
-        """Whole columns, a piece of the log at a time.
-
-        SQLite packs each column of a piece into one JSON text: less than half of the cost of fetching cells. (A second
-        SQLite library in this process, as ADBC brings one, must not open the file: closing it drops our locks.)
-        """
-        import pyarrow as pa
-
-        schema = _schema(dtypes)
-        packs = ", ".join(f"json_group_array({name})" for name in dtypes)
-        where = " AND ".join(["seq > ? AND seq <= ?", *conditions])
-        sql = f"SELECT {packs} FROM (SELECT {', '.join(dtypes)} FROM record WHERE {where} ORDER BY seq)"
-        batches = []
-        with self.lock, _told(self._path), _snapshot(self.connection):
-            last = self._rows("SELECT max(seq) FROM log")[0][0] or 0
-            for start in range(after, last, _PIECE):
-                (texts,) = self._rows(sql, [start, start + _PIECE, *parameters])
-                arrays = [pa.array(orjson.loads(text), field.type) for text, field in zip(texts, schema, strict=True)]
-                batches.append(pa.record_batch(arrays, schema=schema))
-        return pa.Table.from_batches(batches, schema=schema)
 
     def revision(self) -> tuple[int, int]:
         """The last seq ever given, and how many engagements were purged."""
@@ -165,6 +139,10 @@ class SQLiteReader:
             " + (SELECT count(*) FROM store_log WHERE type = 'redaction')"
         )
         return found[0][0] or 0, found[0][1]
+
+    def n_records(self) -> int:
+        """How many rows the log has."""
+        return int(self._rows("SELECT count(*) FROM log")[0][0])
 
     def scan_blobs(self) -> pa.Table:
         """The blob table without `dedup`."""
@@ -192,49 +170,15 @@ class SQLiteReader:
     def _table(self, sql: str, parameters: Sequence[Any], dtypes: Mapping[str, str]) -> pa.Table:
         import pyarrow as pa
 
-        schema = _schema(dtypes)
+        schema = schema_of(dtypes)
         batches = []
-        with self.lock, _told(self._path):
+        with self.lock, told(self.path):
             cursor = self.connection.execute(sql, parameters)
             while rows := cursor.fetchmany(65_536):
                 columns = zip(*rows, strict=True)
                 arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
                 batches.append(pa.record_batch(arrays, schema=schema))
         return pa.Table.from_batches(batches, schema=schema)
-
-
-def _schema(dtypes: Mapping[str, str]) -> pa.Schema:
-    import pyarrow as pa
-
-    kinds: dict[str, Any] = {"int": pa.int64(), "text": pa.string(), "bytes": pa.binary()}
-    return pa.schema([pa.field(name, kinds[dtype]) for name, dtype in dtypes.items()])
-
-
-@contextmanager
-def _told(path: str) -> Iterator[None]:
-    """What a damaged file makes of a read becomes one kind of error. Raises StoreError."""
-    try:
-        yield
-    except (sqlite3.Error, ValueError, TypeError) as error:
-        if isinstance(error, FtnbError):
-            raise
-        raise StoreError(
-            f"cannot read the store {path!r}: {type(error).__name__}: {error}. Part of it is damaged or out of reach; "
-            f"engagements that are whole can still be read one by one, and `sqlite3 {path} .recover` saves the rest"
-        ) from error
-
-
-@contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Several reads of one state."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.rollback()  # nothing was written; and SQLite may have ended it itself, on damage
 
 
 def _find(where: Mapping[str, Any], order: str) -> tuple[str, list[str]]:

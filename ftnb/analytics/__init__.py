@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._cohorts import Cohorts, cohorts
+    from ._conformance import conformance
+    from ._conformance_result import Conformance
     from ._cost_change import CostChange
     from ._costs import Costs, costs
     from ._durations import Durations, durations
@@ -18,26 +20,39 @@ if TYPE_CHECKING:
     from ._journeys import group_by, journeys
     from ._loops import Loops, loops
     from ._matrix import StepMatrix, step_matrix
+    from ._outcomes import Outcomes, outcomes
     from ._prices import Price, PriceSheet, prices
+    from ._rule_words import rule
+    from ._rules import EndsWith, FollowedBy, NeverAfter, OnlyAfter, StartsWith, Times, Within
     from ._sankey import Sankey, sankey
     from ._variants import Variants, variants
 
 __all__ = [
     "Cohorts",
+    "Conformance",
     "CostChange",
     "Costs",
     "DirectlyFollows",
     "Durations",
+    "EndsWith",
     "FlowDifference",
+    "FollowedBy",
     "Funnel",
     "FunnelStep",
     "Loops",
+    "NeverAfter",
+    "OnlyAfter",
+    "Outcomes",
     "Price",
     "PriceSheet",
     "Sankey",
+    "StartsWith",
     "StepMatrix",
+    "Times",
     "Variants",
+    "Within",
     "cohorts",
+    "conformance",
     "costs",
     "directly_follows",
     "durations",
@@ -46,7 +61,9 @@ __all__ = [
     "journeys",
     "loops",
     "optional",
+    "outcomes",
     "prices",
+    "rule",
     "sankey",
     "step_matrix",
     "variants",
@@ -54,20 +71,30 @@ __all__ = [
 
 _HOME = {
     "Cohorts": "_cohorts",
+    "Conformance": "_conformance_result",
     "CostChange": "_cost_change",
     "Costs": "_costs",
     "DirectlyFollows": "_flows",
     "Durations": "_durations",
+    "EndsWith": "_rules",
     "FlowDifference": "_flow_difference",
+    "FollowedBy": "_rules",
     "Funnel": "_funnels",
     "FunnelStep": "_funnels",
     "Loops": "_loops",
+    "NeverAfter": "_rules",
+    "OnlyAfter": "_rules",
+    "Outcomes": "_outcomes",
     "Price": "_prices",
     "PriceSheet": "_prices",
     "Sankey": "_sankey",
+    "StartsWith": "_rules",
     "StepMatrix": "_matrix",
+    "Times": "_rules",
     "Variants": "_variants",
+    "Within": "_rules",
     "cohorts": "_cohorts",
+    "conformance": "_conformance",
     "costs": "_costs",
     "directly_follows": "_flows",
     "durations": "_durations",
@@ -76,7 +103,9 @@ _HOME = {
     "journeys": "_journeys",
     "loops": "_loops",
     "optional": "_funnel_spec",
+    "outcomes": "_outcomes",
     "prices": "_prices",
+    "rule": "_rule_words",
     "sankey": "_sankey",
     "step_matrix": "_matrix",
     "variants": "_variants",

@@ -32,3 +32,19 @@ def checked_confidence(confidence: float) -> float:
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence lies between 0 and 1, as 0.95; got {confidence!r}")
     return float(confidence)
+
+
+def newcombe(good: int, n: int, good_other: int, n_other: int, confidence: float = 0.95) -> tuple[float, float] | None:
+    """The interval of the difference of two independent shares, the first less the other; None when either has no
+    trials.
+
+    R. G. Newcombe, "Interval estimation for the difference between independent proportions" (1998), method 10: from
+    the two intervals of Wilson.
+    """
+    one, other = wilson(good, n, confidence), wilson(good_other, n_other, confidence)
+    if one is None or other is None:
+        return None
+    p, q = good / n, good_other / n_other
+    low = p - q - sqrt((p - one[0]) ** 2 + (other[1] - q) ** 2)
+    high = p - q + sqrt((one[1] - p) ** 2 + (q - other[0]) ** 2)
+    return max(low, -1.0), min(high, 1.0)

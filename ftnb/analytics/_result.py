@@ -105,7 +105,13 @@ def cell(name: str, value: Any) -> str:
 def _number(name: str, value: float) -> str:
     if name.endswith("_ms"):
         return duration_text(value)
-    if name.endswith(("_rate", "share", "probability", "_difference", "_low", "_high")) or "share" in name:
+    if "cost" in name:
+        return f"{value:,.2f}" if abs(value) >= 100 else f"{value:,.4g}"
+    if (
+        name.startswith("rate_")
+        or name.endswith(("_rate", "share", "probability", "_difference", "_low", "_high"))
+        or "share" in name
+    ):
         return f"{value:.1%}"
     return f"{value:,.1f}"
 

@@ -107,14 +107,25 @@ def _followed(steps: pl.DataFrame, caused: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ends(steps: pl.DataFrame, moves: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
-    """Steps at the top, in the last turn of an engagement that ended, after which nothing came."""
+    """Steps at the top, in the last turn of an engagement that ended, after which nothing came.
+
+    Of the attempts of one visit it is the last after which nothing came, and only when nothing came after any of them.
+    """
     over = engagements.filter(~pl.col("status").is_in(_GOES_ON)).select("engagement_id")
     tops = steps.with_columns(pl.col("pos").max().over("engagement_id").alias("_last_pos"))
     tops = tops.filter(pl.col("parent_step_id").is_null() & (pl.col("ns") == ""))
     tops = tops.filter(pl.col("turn") == pl.col("turn").max().over("engagement_id"))
-    gone = moves.select("engagement_id", pl.col("from_step_id").alias("step_id")).drop_nulls()
+    gone = moves.select("engagement_id", pl.col("from_step_id").alias("step_id")).drop_nulls().unique()
     last = tops.join(over, on="engagement_id", how="semi", maintain_order="left")
-    last = last.join(gone, on=["engagement_id", "step_id"], how="anti", maintain_order="left")
+    went_on = gone.with_columns(pl.lit(True).alias("_went_on"))
+    last = last.join(went_on, on=["engagement_id", "step_id"], how="left", maintain_order="left")
+    # An attempt belongs to the first one before it; of several visits at once their number tells which.
+    node = ["engagement_id", "name"]
+    first = pl.when(pl.col("attempt") <= 1).then("pos").forward_fill()
+    firsts = [first.over(*node, "visit")] if "visit" in last.columns else []
+    last = last.with_columns(pl.coalesce(*firsts, first.over(node), pl.col("pos").min().over(node)).alias("_first"))
+    last = last.filter(~pl.col("_went_on").fill_null(False).any().over(*node, "_first"))
+    last = last.unique([*node, "_first"], keep="last", maintain_order=True)
     return last.select(
         pl.col("_last_pos").alias("pos"), "engagement_id", pl.col("step_id").alias("from_step_id"),
         pl.col("name").alias("from_name"), pl.lit("static").alias("kind"), pl.col("ended_at").alias("at"), "turn", "ns",

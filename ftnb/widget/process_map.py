@@ -23,10 +23,11 @@ class MapSource:
     name: str
     n_engagements: int
     nodes: Any
-    """`name`, `n_visits`, `n_engagements`; and, where known, `n_dropped`, `median_ms`, `total_tokens`, `cost`."""
+    """`name`, `n_visits`, `n_engagements`; and, where known, `n_dropped`, `median_ms`, `total_tokens`, `cost`, `declared` (False: it
+    is in no graph)."""
     edges: Any
     """`from_name` (None: the start), `to_name` (None: the end), `n`, `n_engagements`; and, where known, `median_ms`,
-    `total_tokens`, `cost`."""
+    `total_tokens`, `cost`, `declared`."""
 
 
 def process_map_payload(
@@ -74,7 +75,9 @@ class _Builder:
     def count_node(self, side: int, row: Mapping[str, Any]) -> None:
         """Write the numbers of one node of one group."""
         name = _needed(row, "name")
-        self.nodes[self._node("step", str(name))]["numbers"][side] = _numbers(row, _needed(row, "n_visits"))
+        node = self.nodes[self._node("step", str(name))]
+        node["numbers"][side] = _numbers(row, _needed(row, "n_visits"))
+        node["declared"] = bool(row.get("declared", True))
 
     def count_edge(self, side: int, row: Mapping[str, Any]) -> None:
         """Write the numbers of one edge of one group."""
@@ -87,7 +90,9 @@ class _Builder:
             self._edge_at[ends] = len(self.edges)
             numbers = [_numbers({}, 0) for _ in range(self._n_groups)]
             self.edges.append(MapEdge(source=ends[0], target=ends[1], kind="follows", declared=True, numbers=numbers))
-        self.edges[self._edge_at[ends]]["numbers"][side] = _numbers(row, _needed(row, "n"))
+        edge = self.edges[self._edge_at[ends]]
+        edge["numbers"][side] = _numbers(row, _needed(row, "n"))
+        edge["declared"] = bool(row.get("declared", True))
 
     def _node(self, kind: NodeKind, name: str) -> int:
         if (kind, name) not in self._node_at:

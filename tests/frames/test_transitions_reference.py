@@ -66,9 +66,28 @@ def reference(engagement: Engagement) -> list[Move]:
                 add(follows.id, step, "resume" if new_turn or caused else "static")
     if engagement.status not in (EngagementStatus.ACTIVE, EngagementStatus.PAUSED) and tops:
         last_turn = max(step.turn for step in tops)
-        ends = [step for step in tops if step.turn == last_turn and step.id not in gone]
+        ends = [
+            visit[-1]
+            for visit in visits_of([step for step in tops if step.turn == last_turn])
+            if not any(step.id in gone for step in visit)
+        ]
+        ends.sort(key=tops.index)
         moves += [(step.id, None, step.name, None, "static") for step in ends]
     return moves
+
+
+def visits_of(tops: list[Step]) -> list[list[Step]]:
+    """Attempts by visit: each belongs to the first attempt before it, of the same visit if that is known."""
+    visits: list[list[Step]] = []
+    for step in tops:
+        same = [visit for visit in visits if visit[0].name == step.name]
+        own = [visit for visit in same if visit[0].attempt <= 1 and any(s.visit == step.visit for s in visit)]
+        begun = [visit for visit in same if visit[0].attempt <= 1]
+        if step.attempt > 1 and same:
+            (own or begun or same)[-1].append(step)
+        else:
+            visits.append([step])
+    return visits
 
 
 @given(cases=st.lists(steps, max_size=3), ended=st.booleans())

@@ -48,6 +48,10 @@ class Answers:
             does = {"detail": self._detail, "search": self._search, "annotate": self._judge}
             self._reply(content, "answer", "value", does[op])
 
+    def read(self, asked: dict[str, Any]) -> Any:
+        """The answer to a question that changes nothing: fetch, detail, search. Raises LookupError for another."""
+        return {"fetch": self._value, "detail": self._detail, "search": self._search}[asked["op"]](asked)
+
     def _reply(self, asked: dict[str, Any], op: str, field: str, make: Callable[[dict[str, Any]], Any]) -> None:
         answer: dict[str, Any] = {"op": op, "seq": asked.get("seq"), field: None, "error": None}
         try:

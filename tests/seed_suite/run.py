@@ -55,6 +55,7 @@ COVERED = (
     "test_recorder.py",
     "test_registry.py",
     "test_resume_contract.py",
+    "test_server.py",
     "test_store.py",
     "test_store_postgres.py",
     "test_store_redis.py",

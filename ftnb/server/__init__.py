@@ -1,0 +1,7 @@
+"""The viewer as a web application: lists, runs and live views of one store, read only (`pip install 'ftnb[server]'`)."""
+
+from __future__ import annotations
+
+from .app import create_app, serve
+
+__all__ = ["create_app", "serve"]

@@ -107,8 +107,8 @@ def nodes(declared: Declared, visits: Visits) -> pl.DataFrame:
                          schema={"name": pl.String, "declared": pl.Boolean})  # fmt: skip
     found = known.join(found, on="name", how="full", coalesce=True, maintain_order="left_right")
     found = found.with_columns(pl.col("n_visits", "n_engagements").fill_null(0), pl.col("declared").fill_null(False))
-    state = pl.when(~pl.col("declared")).then(pl.lit("undeclared"))
-    state = state.when(pl.col("n_visits") == 0).then(pl.lit("never taken")).otherwise(pl.lit("taken"))
+    missing = pl.when(pl.col("n_visits") == 0).then(pl.lit("never taken")).otherwise(pl.lit("taken"))
+    state = pl.when(~pl.col("declared")).then(pl.lit("undeclared")).otherwise(missing)
     total = int(declared.of.count())
     share = pl.col("n_engagements") / total if total else pl.lit(None, pl.Float64)
     return found.select("name", "declared", "n_visits", "n_engagements", share.alias("share"), state.alias("state"))

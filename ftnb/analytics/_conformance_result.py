@@ -74,13 +74,13 @@ class Conformance(Result):
     def coverage(self) -> float | None:
         """Of the declared edges, starts and ends among them, the share that was ever taken; None: none is declared."""
         declared = self._edges.filter("declared")
-        return (declared["n"] > 0).sum() / declared.height if declared.height else None
+        return int((declared["n"] > 0).sum()) / declared.height if declared.height else None
 
     @property
     def node_coverage(self) -> float | None:
         """Of the declared nodes, the share that was ever visited; None: none is declared."""
         declared = self._nodes.filter("declared")
-        return (declared["n_visits"] > 0).sum() / declared.height if declared.height else None
+        return int((declared["n_visits"] > 0).sum()) / declared.height if declared.height else None
 
     # --- frames ---
 

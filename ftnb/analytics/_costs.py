@@ -13,8 +13,10 @@ from ._cost_calls import TOKENS, model_call_rows
 from ._cost_change import CostChange, change_of
 from ._funnel_cost import PriceSource, cost_of, dollars, in_picos
 from ._groups import attribute
+from ._prices import PriceSheet
+from ._prices import prices as price_sheet
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -132,6 +134,7 @@ def costs(
     by: str | Sequence[str] = "step",
     prices: PriceSource | None = None,
     where: Mapping[str, Any] | None = None,
+    branches: bool = False,
 ) -> Costs:
     """What the model calls of engagements cost.
 
@@ -140,7 +143,7 @@ def costs(
 
     `prices` is what `ftnb.prices` gives or reads; None: the list prices that come with the package, which are defaults
     to edit. A model without a price costs an unknown amount, never 0. Calls whose work a pause discarded were paid
-    for: they are in all sums, and told apart. `source` and `where` are as for `funnel`; events are needed.
+    for: they are in all sums, and told apart. `source`, `where` and `branches` are as for `funnel`; events are needed.
 
     Raises InvalidArgumentError.
     """
@@ -150,7 +153,7 @@ def costs(
     if len(set(keys)) < len(keys):
         raise InvalidArgumentError(f"by names the same twice: {', '.join(keys)}")
     sheet = price_sheet() if prices is None else prices
-    engagements, calls = model_call_rows(source, where, [key for key in keys if key not in _OF_CALLS])
+    engagements, calls = model_call_rows(source, asked(where, branches), [key for key in keys if key not in _OF_CALLS])
     named = calls.with_columns(_values(calls, engagements, key).alias(f"by_{k}") for k, key in enumerate(keys))
     priced = _costs(named, sheet)
     title = getattr(price_sheet(sheet) if _is_given(sheet) else sheet, "title", "your prices")

@@ -95,8 +95,8 @@ def declared_of(source: Any, engagements: pl.DataFrame, topology: Any) -> Declar
     store = source.store if isinstance(source, Opened) else source
     if not isinstance(store, LogStore):
         raise InvalidArgumentError(
-            "frames do not hold the declared graph; say it: conformance(…, topology={'greet': ['search'], …}), or give a "
-            "store"
+            "frames do not hold the declared graph; say it: conformance(…, topology={'greet': ['search'], …}), or give "
+            "a store"
         )
     texts = _texts(store)
     order = engagements.select("engagement_id", *(["started_at"] if "started_at" in engagements.columns else []))
@@ -183,8 +183,8 @@ def topology_of(given: Any) -> Topology:
 
 def _no_topology(given: Any) -> InvalidArgumentError:
     return InvalidArgumentError(
-        "a topology is a recorded one (eng.topology), a dict of successors as {'greet': ['search'], None: ['greet']}, or "
-        f"pairs of names, None for the start and the end; got {given!r}"
+        "a topology is a recorded one (eng.topology), a dict of successors as {'greet': ['search'], None: ['greet']}, "
+        f"or pairs of names, None for the start and the end; got {given!r}"
     )
 
 

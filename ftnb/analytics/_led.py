@@ -9,7 +9,8 @@ from ._gather import Gathered
 from ._visits import Visits
 
 _MISSING = {
-    "turn": pl.lit(1, pl.Int64), "parent_step_id": pl.lit(None, pl.String), "started_at": pl.lit(None, pl.Datetime("us", "UTC")),
+    "turn": pl.lit(1, pl.Int64), "parent_step_id": pl.lit(None, pl.String),
+    "started_at": pl.lit(None, pl.Datetime("us", "UTC")),
     "ended_at": pl.lit(None, pl.Datetime("us", "UTC")), "triggers": pl.lit([], pl.List(pl.String)),
 }  # fmt: skip
 

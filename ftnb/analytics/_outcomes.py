@@ -68,10 +68,10 @@ class Outcomes(Result):
         return self._values
 
     def split(self) -> pl.DataFrame:
-        """`engagement_id` and `success`, as `by=` of a funnel takes it: `tr.funnel(…, by=tr.outcomes("reward").split())`."""
+        """`engagement_id` and `success`, as a funnel takes it: `tr.funnel(…, by=tr.outcomes("reward").split())`."""
         return self._values.select("engagement_id", "success")
 
-    def engagements(self, row: int, success: bool | None = ...) -> pl.DataFrame:  # type: ignore[assignment]
+    def engagements(self, row: int, success: Any = ...) -> pl.DataFrame:
         """The engagements behind a row of the frame, counted from 0; `success` keeps those that went so (None: those
         whose outcome is not known). Raises InvalidArgumentError."""
         if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < self._frame.height:
@@ -140,9 +140,10 @@ def outcomes(
     members, heads = _members(source, paths, rows, by)
     frame = _frame(rows, members, heads, confidence, is_step=by == "step")
     judged = rows["success"].drop_nulls()
+    named = members.join(rows.select("eng", "engagement_id"), on="eng", maintain_order="left")
     return Outcomes(
         outcome, by, float(confidence), rows.height, len(judged), int(judged.sum()), values, frame,
-        members.join(rows.select("eng", "engagement_id"), on="eng", maintain_order="left").select("row", "engagement_id"),
+        named.select("row", "engagement_id"),
     )  # fmt: skip
 
 
@@ -176,7 +177,8 @@ def _has_path(paths: Any, path: Sequence[str]) -> pl.Series:
     for name in names:
         here = rows.filter(pl.col("code") == paths.visits.names.index(name)).join(at, on="eng")
         at = here.filter(pl.col("index") > pl.col("at")).group_by("eng").agg(pl.col("index").min().alias("at"))
-    return paths.visits.engagements["eng"].is_in(at["eng"].implode())
+    everyone: pl.Series = paths.visits.engagements["eng"]
+    return everyone.is_in(at["eng"].implode())
 
 
 def _members(source: Any, paths: Any, rows: pl.DataFrame, by: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -215,9 +217,8 @@ def _frame(
 ) -> pl.DataFrame:
     joined = members.join(rows, on="eng", maintain_order="left")
     known = pl.col("success").is_not_null()
-    money = [
-        pl.col("picos").filter(known).sum(), pl.col("n_priced").filter(known).sum(), pl.col("n_unpriced").filter(known).sum()
-    ] if "picos" in rows.columns else []  # fmt: skip
+    sums = [name for name in ("picos", "n_priced", "n_unpriced") if name in rows.columns]
+    money = [pl.col(name).filter(known).sum() for name in sums]
     counts = joined.group_by("row").agg(
         known.sum().cast(pl.Int64).alias("n"),
         pl.col("success").sum().cast(pl.Int64).alias("n_success"),

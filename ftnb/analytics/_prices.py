@@ -211,7 +211,7 @@ def prices(source: Any = None, *, currency: str | None = None) -> PriceSheet:
     elif isinstance(source, Iterable):
         rows = [dict(row) if isinstance(row, Mapping) else _refuse(row) for row in source]
     else:
-        _refuse(source)
+        rows = _refuse(source)
     return PriceSheet(tuple(_line(row, f"price {n}", currency) for n, row in enumerate(rows, start=1)), "your prices")
 
 

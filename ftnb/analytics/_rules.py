@@ -189,8 +189,8 @@ class EndsWith(Rule):
         return f"ends with {_said(self.steps)}"
 
 
-WORDS = ("never", "always", "at", "exactly", "starts", "ends", "only", "within", "followed", "after", "right", "or", "of",
-         "by", "least", "most", "with", "and")  # fmt: skip
+WORDS = ("never", "always", "at", "exactly", "starts", "ends", "only", "within", "followed", "after", "right", "or",
+         "of", "by", "least", "most", "with", "and")  # fmt: skip
 
 
 def _said(names: tuple[str, ...]) -> str:

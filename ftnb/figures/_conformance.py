@@ -47,7 +47,8 @@ def conformance_figure(
             go.Scatter(
                 x=xs, y=ys, mode="lines+markers", hoverinfo="skip", opacity=0.8, name=row["state"],
                 legendgroup=row["state"], showlegend=row["state"] not in seen,
-                line={"width": width, "color": colour, "shape": "spline", "smoothing": 0.9, "dash": _DASH[row["state"]]},
+                line={"width": width, "color": colour, "shape": "spline", "smoothing": 0.9,
+                      "dash": _DASH[row["state"]]},
                 marker={
                     "symbol": "arrow", "angleref": "previous", "color": colour,
                     "size": [0] * (len(xs) - 1) + [9 + 1.5 * width],

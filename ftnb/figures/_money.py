@@ -38,9 +38,10 @@ def costs_figure(
     has_gone = any(gone)
     kept = [cost - lost for cost, lost in zip(known, gone, strict=True)]
     hue = BLUE if theme == "light" else SKY
+    outside: dict[str, Any] = {} if has_gone else {"text": texts, "textposition": "outside", "cliponaxis": False}
     figure.add_trace(
-        go.Bar(x=kept, name="work that counted", marker={"color": hue}, **common,
-               **({} if has_gone else {"text": texts, "textposition": "outside", "cliponaxis": False}))
+        go.Bar(x=kept, name="work that counted", marker={"color": hue},
+               **common, **outside)
     )  # fmt: skip
     if has_gone:
         figure.add_trace(

@@ -38,7 +38,8 @@ def outcomes_figure(
     figure.add_trace(
         go.Scatter(
             x=[row["success_rate"] for row in rows], y=list(range(len(rows))), mode="markers+text",
-            marker={"color": hue, "size": 11}, text=[f"  {percent(row['success_rate'], 0)} of {row['n']:,}" for row in rows],
+            marker={"color": hue, "size": 11},
+            text=[f"  {percent(row['success_rate'], 0)} of {row['n']:,}" for row in rows],
             textposition="top center", textfont={"size": 11, "color": INK[theme]}, showlegend=False,
             error_x={
                 "type": "data", "symmetric": False, "color": hue, "thickness": 2, "width": 4,

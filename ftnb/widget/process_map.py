@@ -23,8 +23,8 @@ class MapSource:
     name: str
     n_engagements: int
     nodes: Any
-    """`name`, `n_visits`, `n_engagements`; and, where known, `n_dropped`, `median_ms`, `total_tokens`, `cost`, `declared` (False: it
-    is in no graph)."""
+    """`name`, `n_visits`, `n_engagements`; and, where known, `n_dropped`, `median_ms`, `total_tokens`, `cost`,
+    `declared` (False: it is in no graph)."""
     edges: Any
     """`from_name` (None: the start), `to_name` (None: the end), `n`, `n_engagements`; and, where known, `median_ms`,
     `total_tokens`, `cost`, `declared`."""

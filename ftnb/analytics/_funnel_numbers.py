@@ -18,7 +18,7 @@ UNFINISHED = ("active", "paused")
 class Evidence:
     """Engagements and attempts behind a funnel.
 
-    `paths` has the columns of `_funnel_polars.paths`, those of `engagements`, `furthest` (place of the last step that
+    `paths` has the columns of `_funnel_polars.paths`, most of `engagements`, `furthest` (place of the last step that
     was reached) and `open` (may yet get further).
     """
 

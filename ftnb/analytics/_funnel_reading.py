@@ -15,7 +15,7 @@ from ..core.errors import InvalidArgumentError
 from ..frames import Frames
 from ..store.base import LogStore
 from ._engines import PolarsSteps, Steps, Views
-from ._source import Opened, _declared, _metadata_matches, _polars, _without_lone_calls, checked_where, opened
+from ._source import Opened, _declared, _metadata_matches, _polars, _runs_of_users, checked_where, opened
 from ._sql import SqlSteps, duckdb_relation, spark_frame
 
 Table = pl.LazyFrame | None
@@ -146,16 +146,16 @@ def _engagements_of(steps: Steps) -> pl.LazyFrame:
 def chosen(reading: Reading, where: Mapping[str, Any] | None, columns: Iterable[str]) -> pl.DataFrame:
     """The engagements asked for, with those of `columns` that there are.
 
-    Left out are those whose metadata is not as `where` says, and model calls outside any workflow.
+    Left out are those whose metadata is not as `where` says, model calls outside any workflow, replays and forks.
     """
     where = checked_where(where)
     there = reading.engagements.collect_schema()
-    wanted = [name for name in dict.fromkeys(("engagement_id", *columns)) if name in there]
+    wanted = [name for name in dict.fromkeys(("engagement_id", "branch", *columns)) if name in there]
     if "metadata" in there:
         wanted = list(dict.fromkeys([*wanted, "metadata"]))
     whole = reading.engagements.select(wanted).collect(engine="streaming")
     whole = whole.with_columns(pl.col("engagement_id").cast(pl.String))
-    kept = _without_lone_calls(whole, where)
+    kept = _runs_of_users(whole, where)
     if where:
         kept = kept.filter(_metadata_matches(kept, where))
     return kept.unique("engagement_id", keep="last", maintain_order=True) if _repeats(kept) else kept
@@ -163,6 +163,8 @@ def chosen(reading: Reading, where: Mapping[str, Any] | None, columns: Iterable[
 
 def _repeats(engagements: pl.DataFrame) -> bool:
     ids = engagements["engagement_id"]
+    if ids.is_sorted():
+        return bool((ids == ids.shift(1)).any())
     return ids.n_unique() < len(ids)
 
 

@@ -18,7 +18,7 @@ from ._funnel_result import Funnel, FunnelGroup, FunnelStep
 from ._funnel_spec import Attempts, Mode, Spec, Step, Window, optional, spec_of
 from ._funnel_split import grouped, needed_columns, with_codes
 from ._intervals import checked_confidence
-from ._source import Source
+from ._source import Source, asked
 
 __all__ = ["Funnel", "FunnelGroup", "FunnelStep", "funnel", "optional"]
 
@@ -38,6 +38,7 @@ def funnel(
     prices: PriceSource | None = None,
     as_of: datetime | None = None,
     confidence: float = 0.95,
+    branches: bool = False,
 ) -> Funnel:
     """How many engagements reached each step of `order`, where the others stopped, and what that cost.
 
@@ -65,7 +66,8 @@ def funnel(
     - `by` splits: a metadata key, a column of the engagements, a label of annotations, `"model"`, a dict of engagement
       ids, a frame of ids and values, or a column in the order of `.engagements()`.
     - `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Model calls
-      recorded outside any workflow are left out, unless `where` says `standalone`.
+      recorded outside any workflow are left out, unless `where` says `standalone`; so are replays and forks, which
+      debugging made, unless `branches`, or `where` asks for them (`{"ftnb_branch": "fork"}`).
     - `prices` gives money: see `Prices`. Of an unknown model the cost is unknown, and counted so.
     - `as_of`: when it is judged whether a window can still be met; the last time in the source when None.
 
@@ -81,7 +83,7 @@ def funnel(
     if spec.needs_clock:
         ensure_clock(reading)
     columns = ["status", "dropped_at", "total_tokens", *needed_columns(by, reading)]
-    engagements = chosen(reading, where, columns)
+    engagements = chosen(reading, asked(where, branches), columns)
     if by is not None:
         engagements = with_codes(grouped(engagements, by, reading))
     engagements = engagements.drop("metadata", strict=False)
@@ -146,16 +148,20 @@ def _evidence(
 ) -> Evidence:
     """What the funnel counts, of the engagements that were asked for."""
 
-    columns = [engagements[name].gather(reach.paths["member"]) for name in engagements.columns]
-    paths = reach.paths.with_columns(columns)
+    going = engagements["status"].is_in(UNFINISHED)
+    member = reach.paths["member"]
+    known = pl.DataFrame([*engagements.select(pl.exclude("dropped_at")), going.alias("_going"),
+                          engagements["dropped_at"].is_null().alias("_undropped")])  # fmt: skip
+    paths = reach.paths.hstack(known.select(pl.all().gather(member)))
     places = range(len(spec.items))
-    furthest = pl.max_horizontal(pl.when(pl.col(f"x{k}")).then(k) for k in places)
-    going = pl.col("status").is_in(UNFINISHED)
+    furthest = pl.max_horizontal(pl.when(pl.col(f"x{k}")).then(pl.lit(k, pl.UInt32)) for k in places)
+    still = pl.col("_going")
     if spec.within_us is not None and now_us is not None:
         # Who was recorded as dropped is no question of time.
-        young = (now_us - pl.col("t0") < spec.within_us) & pl.col("dropped_at").is_null()
-        going = going | young.fill_null(False)
-    paths = paths.with_columns(furthest.alias("furthest"), (going.fill_null(False) & pl.col("is_last")).alias("open"))
+        young = (now_us - pl.col("t0") < spec.within_us) & pl.col("_undropped")
+        still = still | young.fill_null(False)
+    paths = paths.with_columns(furthest.alias("furthest"), (still.fill_null(False) & pl.col("is_last")).alias("open"))
+    paths = paths.drop("_going", "_undropped")
     if reach.turns is not None:
         paths = _with_waits(paths, reach.turns, len(spec.items))
     if calls is not None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftnb.core.model import EventKind
-from ftnb.store import _sqlite_read, build
+from ftnb.store import _sqlite_columns, build
 from ftnb.store.draft import Stream
 from ftnb.store.leaf import COLUMNS
 from ftnb.store.sqlite import SQLiteStore
@@ -36,7 +36,7 @@ def test_packed_columns_equal_the_rows(names: Any, piece: int, after: int) -> No
         drafts.append(build.event(stream, i, f"s{i}", EventKind.LOG, name, model=model, duration_us=duration))
     store.append_drafts(drafts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sqlite_read, "_PIECE", piece)
+        patch.setattr(_sqlite_columns, "_PIECE", piece)
         for types in ((), ("step_started",)):
             # With a column of bytes, rows are fetched one by one.
             expected = store.scan([*PLAIN, "body"], types=types, after=after).drop_columns(["body"])
@@ -52,16 +52,16 @@ def test_a_scan_gives_one_state_of_the_store(tmp_path: Path) -> None:
     store.append_drafts([build.step_started(stream, i, f"s{i}", "a") for i in range(10)])
     code = "import sys; from ftnb.store.sqlite import SQLiteStore; assert SQLiteStore(sys.argv[1]).purge('e')"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sqlite_read, "_PIECE", 4)
+        patch.setattr(_sqlite_columns, "_PIECE", 2)
         pieces = iter(range(10))
-        rows = store._reader._rows
+        arrays = _sqlite_columns._Query.arrays
 
-        def slow(sql: str, parameters: Any = ()) -> Any:
-            if "json_group_array" in sql and next(pieces) == 1:
+        def slow(*arguments: Any) -> Any:
+            if next(pieces) == 1:
                 subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
-            return rows(sql, parameters)
+            return arrays(*arguments)
 
-        patch.setattr(store._reader, "_rows", slow)
+        patch.setattr(_sqlite_columns._Query, "arrays", slow)
         assert store.scan(["seq"]).num_rows == 10
     assert store.scan(["seq"]).num_rows == 0
     store.close()

@@ -7,13 +7,13 @@ entries of the store's own log likewise with its head. Sources: RFC 9162 (trees)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
-from ..core.errors import InvalidArgumentError
+from ..core.errors import InvalidArgumentError, StoreError
 from ..store._entries import EntryRow, LogHead, entry_hash
 from ..store._fields import closed_paths, fields_of
 from ..store.blobs import blob_id_of
@@ -22,6 +22,7 @@ from . import _note
 from ._needed import needed
 from ._report import Covered, Finding, Report
 
+_ATTEMPTS = 3
 _N, _TYPE = INDEX["n"], INDEX["type"]
 _SALT, _BODY = INDEX["salt"], INDEX["body"]
 
@@ -31,6 +32,8 @@ class Evidence(Protocol):
 
     def scan(self, columns: Sequence[str]) -> Any: ...
     def scan_blobs(self) -> Any: ...
+    def scan_streams(self) -> Any: ...
+    def n_records(self) -> int: ...
     def entry_rows(self) -> list[EntryRow]: ...
     def log_head(self) -> LogHead: ...
 
@@ -55,17 +58,40 @@ class Told:
 def check(source: Evidence, name: str, *, vkey: str | None = None, since: str | None = None) -> Report:
     """Verify everything in `source`; never raises for what it finds. Raises InvalidArgumentError for a `vkey` or
     `since` that is none."""
-    entries, head = source.entry_rows(), source.log_head()
+    kept = None if since is None else _note.parse(since)
+    head = source.log_head()
+    report = _checked(source, head, name, vkey, kept)
+    for _ in range(_ATTEMPTS):
+        if report.ok or (now := source.log_head()) == head:
+            break
+        head = now  # what was sealed, redacted or purged meanwhile is no finding: what was read is of two moments
+        report = _checked(source, head, name, vkey, kept)
+    return report
+
+
+def _checked(source: Evidence, head: LogHead, name: str, vkey: str | None, kept: _note.TreeHead | None) -> Report:
     report = Report(name, head.size, head.root.hex() if _is_whole(head) else "")
-    told = _check_log(report, entries, head)
     _check_note(report, head, vkey)
-    if since is not None:
-        _check_since(report, entries, since, vkey)
-    streams = _streams(source)
-    for stream_id, rows in streams.items():
-        _check_stream(report, stream_id, rows, told)
-    _check_absent(report, streams, told)
-    _check_blobs(report, source, told)
+    try:
+        entries = source.entry_rows()
+        told = _check_log(report, entries, head)
+        if kept is not None:
+            _check_since(report, entries, kept, vkey)
+        n_records = source.n_records()
+        before = _heads(source)
+        streams = _streams(source)
+        found = sum(map(len, streams.values()))
+        if found < n_records:
+            report.findings.append(Finding("record_hidden", name, f"{n_records} records", f"{found} that can be read"))
+        after = _heads(source)
+        for stream_id, rows in streams.items():
+            _check_stream(report, stream_id, rows, told, before.get(stream_id))
+            _check_end(report, stream_id, rows, after.get(stream_id))
+        _check_absent(report, streams, told)
+        _check_unsealed_absent(report, before.keys() & after.keys() - streams.keys(), told, after)
+        _check_blobs(report, source, told)
+    except (StoreError, ValueError, TypeError, OverflowError) as error:
+        report.findings.append(Finding("unreadable", name, "what was recorded", str(error) or type(error).__name__))
     return report
 
 
@@ -98,6 +124,9 @@ def _take(told: Told, kind: str, body: bytes, report: Report, seq: int) -> None:
     try:
         said = orjson.loads(body)
         if kind == "seal":
+            size, names = said["size"], [said[name] for name in ("stream", "engagement", "root")]
+            if type(size) is not int or not all(type(one) is str for one in names):
+                raise TypeError("a seal says of which stream, how long it is and by which root")
             told.seals[said["stream"]].append(said)
         elif kind == "purge":
             told.purged[said["engagement"]] = said
@@ -138,8 +167,7 @@ def _check_note(report: Report, head: LogHead, vkey: str | None) -> None:
         report.signed_by = origin
 
 
-def _check_since(report: Report, entries: list[EntryRow], since: str, vkey: str | None) -> None:
-    kept = _note.parse(since)
+def _check_since(report: Report, entries: list[EntryRow], kept: _note.TreeHead, vkey: str | None) -> None:
     if vkey is not None and not _note.is_signed(kept, vkey):
         origin, _ = _note.parse_verifier_key(vkey)
         report.findings.append(
@@ -184,7 +212,36 @@ def _rows(table: Any) -> Iterator[Row]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _check_stream(report: Report, stream_id: str, rows: list[Row], told: Told) -> None:
+def _heads(source: Evidence) -> dict[str, tuple[str, int, bytes]]:
+    """(engagement, size, frontier) of every stream, as the store says."""
+    columns = ["stream_id", "engagement_id", "size", "frontier"]
+    return {key: (owner, size, frontier) for key, owner, size, frontier in _rows(source.scan_streams().select(columns))}
+
+
+def _check_end(report: Report, stream_id: str, rows: list[Row], head: tuple[str, int, bytes] | None) -> None:
+    """No record that the stream's own head, read after the records, does not know."""
+    if head is not None and len(rows) > head[1]:
+        where = f"the end of stream {stream_id}"
+        said = (f"{head[1]} records", f"{len(rows)}", rows[0][0], stream_id, head[1])
+        report.findings.append(Finding("record_added", where, *said))
+        report.engagements[rows[0][0]].is_broken = True
+
+
+def _check_unsealed_absent(
+    report: Report, missing: Iterable[str], told: Told, heads: dict[str, tuple[str, int, bytes]]
+) -> None:
+    """Streams that the store knows, and of which no record is there; those that were sealed are told already."""
+    for stream_id in sorted(missing):
+        engagement_id, size, _ = heads[stream_id]
+        if size and stream_id not in told.seals:
+            said = (f"stream {stream_id}", f"{size} records", "none", engagement_id, stream_id)
+            report.findings.append(Finding("stream_missing", *said))
+            report.engagements.setdefault(engagement_id, Covered(engagement_id)).is_broken = True
+
+
+def _check_stream(
+    report: Report, stream_id: str, rows: list[Row], told: Told, head: tuple[str, int, bytes] | None
+) -> None:
     engagement_id = rows[0][0]
     covered = report.engagements.setdefault(engagement_id, Covered(engagement_id))
     before = len(report.findings)
@@ -212,9 +269,13 @@ def _check_stream(report: Report, stream_id: str, rows: list[Row], told: Told) -
                 broken("record_changed", where, f"root {seal['root'][:16]}…", f"{tree.root().hex()[:16]}…")
                 break
             last_sealed = place + 1
-    latest = max(seals, default=0)
+        if head is not None and place + 1 == head[1] and tree.to_bytes() != head[2]:
+            broken("stream_changed", f"stream {stream_id}", "the tree that the stream's head tells", "another", place)
+    latest, known = max(seals, default=0), 0 if head is None else head[1]
     if latest > len(rows):
         broken("record_missing", f"stream {stream_id}", f"{latest} sealed records", f"{len(rows)}", len(rows))
+    elif known > len(rows):
+        broken("record_missing", f"stream {stream_id}", f"{known} records", f"{len(rows)}", len(rows))
     covered.n_records += len(rows)
     covered.n_sealed += last_sealed
     covered.is_broken = covered.is_broken or len(report.findings) > before

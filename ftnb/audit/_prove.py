@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from ..core.canonical import dumps
 from ..core.errors import NotRecordedError, UnknownEngagementError, UnknownStepError
 from ..store._entries import EntryRow, LogHead, entry_hash
 from ..store.leaf import INDEX, NAMES, Row, leaf_hash
@@ -52,13 +53,20 @@ class Prover:
         wanted = None if step is None else _of_step(step, streams)
         return self._proof(engagement_id, streams, wanted)
 
-    def prove_all(self, engagement_id: str, streams: dict[str, list[Row]]) -> Proof:
-        """The proof of an engagement's seals alone, from rows that are at hand."""
-        return self._proof(engagement_id, streams, None)
+    def prove_whole(self, engagement_id: str, streams: dict[str, list[Row]]) -> Proof:
+        """The proof of an engagement's last seals and of every receipt about it, from rows that are at hand."""
+        return self._proof(engagement_id, streams, None, receipts=True)
 
-    def _proof(self, engagement_id: str, streams: dict[str, list[Row]], wanted: Callable[[Row], bool] | None) -> Proof:
+    def _proof(
+        self,
+        engagement_id: str,
+        streams: dict[str, list[Row]],
+        wanted: Callable[[Row], bool] | None,
+        *,
+        receipts: bool = False,
+    ) -> Proof:
         proved = []
-        for place, seal in self._latest(engagement_id).items():
+        for place, seal in self._latest(engagement_id, receipts).items():
             records: tuple[ProvedRecord, ...] = ()
             rows = streams.get(seal["stream"], [])[: seal["size"]]
             if wanted is not None and any(map(wanted, rows)):
@@ -66,7 +74,7 @@ class Prover:
             _, at_us, kind, body = self._entries[place]
             path = tuple(merkle.inclusion_proof(self._leaves, place))
             proved.append(ProvedEntry(place, at_us, kind, body, path, records))
-        if not proved:
+        if not any(entry.kind != "redaction" for entry in proved):
             if not streams:
                 raise UnknownEngagementError.of(engagement_id, (), repr(self._source))
             raise NotRecordedError(f"nothing of engagement {engagement_id} is sealed yet; tr.audit.seal() seals it now")
@@ -74,15 +82,17 @@ class Prover:
             raise NotRecordedError("the records of this step are not sealed yet; tr.audit.seal() seals them now")
         return Proof(engagement_id, tuple(proved), note_of(self.head))
 
-    def _latest(self, engagement_id: str) -> dict[int, dict[str, Any]]:
-        """The last seal of each stream of the engagement, or the receipt of its purge, by position in the log."""
+    def _latest(self, engagement_id: str, receipts: bool) -> dict[int, dict[str, Any]]:
+        """The last seal of each stream of the engagement, the receipt of its purge, and, asked for, those of its
+        redactions, by position in the log."""
         last: dict[str, tuple[int, dict[str, Any]]] = {}
-        mark = engagement_id.encode()
+        mark, kinds = dumps(engagement_id), ("seal", "purge", *(("redaction",) if receipts else ()))
         for place, (_, _, kind, body) in enumerate(self._entries):
-            if kind in ("seal", "purge") and mark in body:
+            if kind in kinds and mark in body:
                 said = orjson.loads(body)
                 if said.get("engagement") == engagement_id:
-                    last[str(said.get("stream", ""))] = place, {"stream": "", "size": 0, **said}
+                    key = f"\x00{place}" if kind == "redaction" else str(said.get("stream", ""))
+                    last[key] = place, {"stream": "", "size": 0, **said}
         return dict(sorted(last.values(), key=lambda one: one[0]))
 
     def consistency(self, size: int) -> Consistency:

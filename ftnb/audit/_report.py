@@ -47,6 +47,8 @@ class Covered:
     n_redacted: int = 0
     n_missing: int = 0
     """Records that were dropped or lost, as far as the log tells."""
+    withheld: list[str] = field(default_factory=list)
+    """What an export left out, in words."""
     is_purged: bool = False
     is_broken: bool = False
 
@@ -92,6 +94,11 @@ class Report:
         """Records that no seal covers yet: they could be altered without a trace."""
         return sum(one.n_records - one.n_sealed for one in self.engagements.values() if not one.is_purged)
 
+    @property
+    def withheld(self) -> list[str]:
+        """What an export left out: its commitments are proved, its content is not here."""
+        return [one for covered in self.engagements.values() for one in covered.withheld]
+
     def counts(self) -> dict[str, int]:
         """How many engagements are in which state."""
         return dict(Counter(one.state for one in self.engagements.values()))
@@ -127,6 +134,11 @@ class Report:
         ]
         if self.since is not None:
             lines.append(f"  continues the log of {self.since} entries that was kept")
+        if self.withheld:
+            lines.append(
+                f"  withheld: {len(self.withheld)}: {'; '.join(self.withheld[:3])}"
+                + ", …"[: 3 * (len(self.withheld) > 3)]
+            )
         lines += [f"  ! {finding}" for finding in self.findings[:20]]
         lines += [f"  - {note}" for note in self.notes]
         return "\n".join(lines)

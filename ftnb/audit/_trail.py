@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,7 @@ from ._report import Report
 
 if TYPE_CHECKING:
     from ._keys import Audit
+    from ._select import Item
 
 _NO_HEAD = "the store's own log is empty: nothing is sealed before a first turn ends"
 
@@ -75,6 +77,22 @@ class Trail:
         """
         wanted = getattr(step, "id", step)
         return Prover(self._store).prove(str(getattr(engagement_id, "id", engagement_id)), wanted)
+
+    def export(self, engagement_id: str, path: str | PathLike[str], *, withhold: Sequence[Item] = ()) -> Path:
+        """Write a proof bundle of an engagement, which anybody can check without ftnb: `<name>.ftproof.zip`.
+
+        `withhold` names what is left out: `"email"` (of the metadata), `"payload.text"`, `"step:search"`,
+        `"header:names"`, a blob id, or (stream id, position). In profile `audit` that is the field alone, in `hash` the
+        body or value that holds it. What is not sealed yet is sealed first, where the store can be written.
+
+        Raises UnknownEngagementError, InvalidArgumentError for what is not there, StoreError.
+        """
+        from ._bundle import export
+
+        wanted = str(getattr(engagement_id, "id", engagement_id))
+        if not getattr(self._store, "read_only", False):
+            self._store.seal("export", engagement_id=wanted)
+        return export(self._store, wanted, path, withhold, self.vkey)
 
     def consistency(self, since: str | PathLike[str] | Head) -> Consistency:
         """The proof that the log continues `since`, a head that was kept, for somebody who has the two heads alone.

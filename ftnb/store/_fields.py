@@ -1,7 +1,7 @@
 """The fields of a body, and the commitment to each of them: what profile `audit` can close one by one.
 
-A field is an entry of the body; of `metadata` and `@payload` it is an entry of theirs. A path names it by its JSON keys,
-`"error"` or `"metadata"."email"`; its value is the text that stands in the body, never written anew:
+A field is an entry of the body; of `metadata` and `@payload` it is an entry of theirs. A path names it by its JSON
+keys, `"error"` or `"metadata"."email"`; its value is the text that stands in the body, never written anew:
 
     field commitment = SHA-256("f" ‖ salt ‖ t<bytes>:<path>; ‖ value)
     body commitment  = SHA-256("ftnb/1f" ‖ for each field in order: t<bytes>:<path>; ‖ field commitment)
@@ -39,7 +39,7 @@ def fields_of(body: bytes) -> tuple[Field, ...]:
     try:
         entries, end = _entries(text, 0)
         if end != len(text):
-            raise ValueError("there is more after its end")
+            raise ValueError("a body has more after its end")
         for key, start, stop in entries:
             if key in _DEEP and text[start] == "{" and not text.startswith(('{"$ftnb"', "{}"), start):
                 found += [(f"{key}.{inner}", text[a:b]) for inner, a, b in _entries(text, start)[0]]
@@ -122,7 +122,7 @@ def with_closed(salts: bytes, body: bytes, paths: Collection[str]) -> tuple[byte
         at = SALT_BYTES * place
         if path in paths and closed_by(value) is None:
             digest = field_commitment(salts[at : at + SALT_BYTES], path, value).hex()
-            value = '{"$ftnb":"withheld","sha256":"%s"}' % digest
+            value = f'{{"$ftnb":"withheld","sha256":"{digest}"}}'
             new[at : at + SALT_BYTES] = NO_SALT
         values.append((path, value))
     return bytes(new), _joined(values)

@@ -146,6 +146,10 @@ class LogStoreBase(ABC):
     @abstractmethod
     def _scan_streams(self) -> pa.Table: ...
 
+    def _n_records(self) -> int:
+        """How many rows there are, in sight of a scan or not."""
+        raise NotImplementedError
+
     @abstractmethod
     def _revision(self) -> tuple[int, int]: ...
 
@@ -271,15 +275,17 @@ class LogStoreBase(ABC):
             self._log.forget(key)
         return n
 
-    def seal(self, why: str = "asked") -> int:
-        """Seal every stream that has grown since its last seal; how many there were. Raises StoreError where a store
-        gives no proofs."""
+    def seal(self, why: str = "asked", *, engagement_id: str | None = None) -> int:
+        """Seal every stream (`engagement_id`: of this one) that has grown since its last seal; how many there were.
+
+        Raises StoreError where a store gives no proofs."""
         if not self.has_proofs:
             raise StoreError(f"{self.place} gives no proofs; record into SQLite or PostgreSQL to have them")
         _barrier.wait(self.url)
         with self._write_lock:
             sealed = {(one["stream"], one["size"]) for one in self.store_entries() if one["type"] == "seal"}
             heads = [StreamHead(**row) for row in self._scan_streams().to_pylist()]
+            heads = [head for head in heads if engagement_id is None or head.engagement_id == clean_id(engagement_id)]
             entries = [seal(head, why) for head in heads if (head.stream_id, head.size) not in sealed and head.size]
             if entries:
                 self._add_entries(entries)
@@ -338,6 +344,14 @@ class LogStoreBase(ABC):
         """The stream table as Arrow: stream_id, engagement_id, turn, size, frontier."""
         _barrier.wait(self.url)
         return self._scan_streams()
+
+    def n_records(self) -> int:
+        """How many records there are: a scan that gives fewer misses some. Raises StoreError where a store gives no
+        proofs."""
+        if not self.has_proofs:
+            raise StoreError(f"{self.place} gives no proofs; record into SQLite or PostgreSQL to have them")
+        _barrier.wait(self.url)
+        return self._n_records()
 
     def revision(self) -> tuple[int, int]:
         """Changes whenever what the store holds does; see `LogStore.revision`."""

@@ -100,8 +100,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Header columns that profile `audit` can hide together; the others stay clear."""
 _GROUP_PLACES = tuple(tuple(INDEX[name] for name in names) for names in GROUPS.values())
-_CLEAR_PLACES = tuple(i for i in range(_N_LEAF) if not any(i in places for places in _GROUP_PLACES))
-_GROUPS_END = 1 + _fields.SALT_BYTES * len(GROUPS)
+CLEAR_PLACES = tuple(i for i in range(_N_LEAF) if not any(i in places for places in _GROUP_PLACES))
+GROUPS_END = 1 + _fields.SALT_BYTES * len(GROUPS)
 _AT_US = INDEX["at_us"]
 
 
@@ -115,19 +115,21 @@ def new_salt(profile: Profile, body: bytes | None, random: bytes) -> bytes | Non
 
 def is_audit(salt: bytes | None) -> bool:
     """Whether a row with this salt is of profile `audit`."""
-    return salt is not None and len(salt) >= _GROUPS_END and salt[:1] == _AUDIT
+    return salt is not None and len(salt) >= GROUPS_END and salt[:1] == _AUDIT
 
 
 def commitment_of(row: Row) -> bytes | None:
-    """The commitment to the body of `row`; None when it never had one."""
+    """The commitment to the body of `row`; None when it never had one. Raises ValueError for what nobody wrote."""
     salt, body, kept = row[_SALT], row[_BODY], row[_COMMITMENT]
     if is_audit(salt):
         if body is not None:
-            return _fields.body_commitment(salt[_GROUPS_END:], body)
+            return _fields.body_commitment(salt[GROUPS_END:], body)
         closed_body: bytes = _OPEN if kept is None else kept[-32:]
         return None if closed_body == _OPEN else closed_body
     if body is None:
         return None if kept is None else bytes(kept)
+    if len(salt) != _fields.SALT_BYTES:
+        raise ValueError(f"a salt has {_fields.SALT_BYTES} bytes, got {len(salt)}: some of them belong to the body")
     return sha256(salt + body).digest()
 
 
@@ -135,7 +137,7 @@ def has_lost_body(salt: bytes | None, body: bytes | None, commitment: bytes | No
     """Whether a row had a body, which is gone without leaving its commitment."""
     if body is not None or commitment is not None or salt is None:
         return False
-    return not is_audit(salt) or len(salt) > _GROUPS_END
+    return not is_audit(salt) or len(salt) > GROUPS_END
 
 
 def is_closed(salt: bytes | None, body: bytes | None, commitment: bytes | None) -> bool:
@@ -155,10 +157,10 @@ def closed(
     if not is_audit(salt):
         return None, None, sha256(salt + body).digest()
     if paths:
-        salts, left = _fields.with_closed(salt[_GROUPS_END:], body, frozenset(paths))
-        return salt[:_GROUPS_END] + salts, left, commitment
+        salts, left = _fields.with_closed(salt[GROUPS_END:], body, frozenset(paths))
+        return salt[:GROUPS_END] + salts, left, commitment
     kept = bytes(32 * len(GROUPS)) if commitment is None else commitment[:-32]
-    return salt[:_GROUPS_END], None, kept + _fields.body_commitment(salt[_GROUPS_END:], body)
+    return salt[:GROUPS_END], None, kept + _fields.body_commitment(salt[GROUPS_END:], body)
 
 
 def without_group(row: Row, group: str) -> Row:
@@ -168,7 +170,7 @@ def without_group(row: Row, group: str) -> Row:
     place = list(GROUPS).index(group)
     new = list(row)
     kept = row[_COMMITMENT] or bytes(32 * (len(GROUPS) + 1))
-    new[_COMMITMENT] = kept[: 32 * place] + _group(row, place) + kept[32 * (place + 1) :]
+    new[_COMMITMENT] = kept[: 32 * place] + group_commitment(row, place) + kept[32 * (place + 1) :]
     at = 1 + _fields.SALT_BYTES * place
     new[_SALT] = row[_SALT][:at] + _fields.NO_SALT + row[_SALT][at + _fields.SALT_BYTES :]
     for column in _GROUP_PLACES[place]:
@@ -176,8 +178,8 @@ def without_group(row: Row, group: str) -> Row:
     return tuple(new)
 
 
-def _group(row: Row, place: int) -> bytes:
-    """The commitment to a group of header columns. Raises ValueError for a closed one that shows something."""
+def group_commitment(row: Row, place: int) -> bytes:
+    """The commitment to the group of header columns at `place` of `GROUPS`. Raises ValueError for a closed one that shows something."""
     kept: bytes | None = row[_COMMITMENT]
     if kept is not None and (closed_group := kept[32 * place : 32 * (place + 1)]) != _OPEN:
         if any(row[column] is not None for column in _GROUP_PLACES[place] if column != _AT_US or row[column] != 0):
@@ -202,8 +204,8 @@ def leaf_hash(row: Row) -> bytes:
     known = _pieces.get
     commitment = commitment_of(row)
     if is_audit(row[_SALT]):
-        clear = "".join([known(row[column]) or _piece(row[column]) for column in _CLEAR_PLACES]).encode()
-        groups = b"".join([_group(row, place) for place in range(len(_GROUP_PLACES))])
+        clear = "".join([known(row[column]) or _piece(row[column]) for column in CLEAR_PLACES]).encode()
+        groups = b"".join([group_commitment(row, place) for place in range(len(_GROUP_PLACES))])
         body = b"-;" if commitment is None else b"b32:" + commitment + b";"
         return sha256(_AUDIT_PREFIX + clear + groups + body).digest()
     header = "".join([known(value) or _piece(value) for value in row[:_N_LEAF]]).encode()

@@ -141,7 +141,7 @@ def test_groups_of_the_header_can_be_hidden(group: str) -> None:
     "body", [b"", b"[]", b'{"a": 1}', b'{"a":1}x', b'{"a":1,"a":2}', b'{"a":1 }', b"{1:2}", b'{"a"', b"\xff"]
 )
 def test_what_is_no_body_is_refused(body: bytes) -> None:
-    with pytest.raises(ValueError, match="body|codec"):
+    with pytest.raises(ValueError, match=r"body|codec"):
         _fields.fields_of(body)
 
 

@@ -180,6 +180,10 @@ class PostgresReader:
             ORDER BY engagement_id COLLATE "C", blob_id COLLATE "C" """
         return table_of(BLOB_DTYPES, self._all(connection, sql))
 
+    def n_records(self, connection: Any) -> int:
+        """How many rows the log has."""
+        return int(connection.execute(f"SELECT count(*) FROM {self._t}_log").fetchone()[0])
+
     def streams(self, connection: Any) -> pa.Table:
         """The stream table."""
         sql = f"""SELECT {", ".join(STREAM_DTYPES)} FROM {self._t}_stream JOIN {self._t}_engagement USING (eid)

@@ -50,8 +50,13 @@ class Blob(NamedTuple):
     data: bytes
 
 
+SALT_BYTES = 16
+
+
 def blob_id_of(salt: bytes, media: str, data: bytes) -> str:
-    """The id that commits to `data`."""
+    """The id that commits to `data`; empty, so that of nothing, where bytes have moved from one part to another."""
+    if len(salt) != SALT_BYTES or "\x00" in media:
+        return ""
     digest = sha256(salt + media.encode() + b"\x00" + data).digest()
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
@@ -149,7 +154,7 @@ class Interner:
         dedup = blake2b(key + data if key else data, digest_size=16).digest()
         blob_id = self._known.get(dedup)
         if blob_id is None:
-            salt = os.urandom(16)
+            salt = os.urandom(SALT_BYTES)
             blob_id = blob_id_of(salt, media, data)
             self._known[dedup] = blob_id
             self._fresh.append(Blob(self.engagement_id, blob_id, dedup, salt, media, data))

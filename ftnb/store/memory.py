@@ -196,6 +196,9 @@ class MemoryStore(LogStoreBase):
         heads = [head for _, head in sorted(self._streams.items())]
         return table_of(STREAM_DTYPES, [(h.stream_id, h.engagement_id, h.turn, h.size, h.frontier) for h in heads])
 
+    def _n_records(self) -> int:
+        return len(self._log_rows)
+
     def _entries(self) -> Iterable[EntryRow]:
         return list(self._entry_log)
 

@@ -176,6 +176,11 @@ class PostgresStore(LogStoreBase):
             return self._reader.streams(connection)
 
     @told
+    def _n_records(self) -> int:
+        with self._read.use() as connection:
+            return self._reader.n_records(connection)
+
+    @told
     def _entries(self) -> Iterable[EntryRow]:
         with self._read.use() as connection:
             return self._reader.entries(connection)

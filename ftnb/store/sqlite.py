@@ -162,6 +162,9 @@ class SQLiteStore(LogStoreBase):
     def _scan_streams(self) -> pa.Table:
         return self._reader.scan_streams()
 
+    def _n_records(self) -> int:
+        return self._reader.n_records()
+
     def _entries(self) -> Iterable[EntryRow]:
         return self._reader.entries()
 

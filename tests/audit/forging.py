@@ -116,7 +116,9 @@ def forgery(name: str) -> Callable[[Forge], Forge]:
 
 def sealed(db: Database, rng: random.Random, *, body: bool = False) -> int:
     """The seq of any record under a seal."""
-    return int(rng.choice(db.rows("SELECT seq FROM {log}" + (" WHERE body IS NOT NULL" if body else "") + " ORDER BY seq"))[0])
+    return int(
+        rng.choice(db.rows("SELECT seq FROM {log}" + (" WHERE body IS NOT NULL" if body else "") + " ORDER BY seq"))[0]
+    )
 
 
 def leaf_row(db: Database, seq: int) -> Row:
@@ -184,7 +186,9 @@ _TEXTS = ["step_id", "parent_id", "event_id", "name", "ns", "kind", "status", "m
 @forgery("a number of a record changed")
 def _number(db: Database, rng: random.Random) -> None:
     column = rng.choice(_INTS)
-    db.do(f"UPDATE {{log}} SET {column} = coalesce({column}, 0) + ? WHERE seq = ?", rng.randrange(1, 99), sealed(db, rng))
+    db.do(
+        f"UPDATE {{log}} SET {column} = coalesce({column}, 0) + ? WHERE seq = ?", rng.randrange(1, 99), sealed(db, rng)
+    )
 
 
 @forgery("a text of a record changed")
@@ -229,6 +233,21 @@ def _salt(db: Database, rng: random.Random) -> None:
     seq = sealed(db, rng, body=True)
     (salt,) = db.rows("SELECT salt FROM {log} WHERE seq = ?", seq)[0]
     db.do("UPDATE {log} SET salt = ? WHERE seq = ?", flip(salt, rng), seq)
+
+
+@forgery("bytes moved from a body to its salt")
+def _salt_grown(db: Database, rng: random.Random) -> None:
+    seq = sealed(db, rng, body=True)
+    salt, body = db.rows("SELECT salt, body FROM {log} WHERE seq = ?", seq)[0]
+    k = rng.randrange(1, len(body))
+    db.do("UPDATE {log} SET salt = ?, body = ? WHERE seq = ?", salt + body[:k], body[k:], seq)
+
+
+@forgery("bytes moved from a salt to its body")
+def _salt_shrunk(db: Database, rng: random.Random) -> None:
+    seq = sealed(db, rng, body=True)
+    salt, body = db.rows("SELECT salt, body FROM {log} WHERE seq = ?", seq)[0]
+    db.do("UPDATE {log} SET salt = ?, body = ? WHERE seq = ?", salt[:9], salt[9:] + body, seq)
 
 
 @forgery("two bodies exchanged")
@@ -308,6 +327,12 @@ def _added_with_head(db: Database, rng: random.Random) -> None:
     rewrite_seals_of_streams_only(db)
 
 
+@forgery("a record out of sight: with a number that readers of all do not reach")
+def _hidden(db: Database, rng: random.Random) -> None:
+    _added(db, rng)
+    db.do("UPDATE {log} SET seq = ? WHERE seq = (SELECT max(seq) FROM {log})", rng.choice((-7, 2**40)))
+
+
 @forgery("a record moved to another engagement")
 def _moved(db: Database, rng: random.Random) -> None:
     seq = sealed(db, rng)
@@ -362,6 +387,13 @@ def _blob_exchanged(db: Database, rng: random.Random) -> None:
     found = db.rows("SELECT eid, blob_id, salt, media, data FROM {blob} ORDER BY eid, blob_id")
     one, other = rng.sample(found, 2)
     db.do("UPDATE {blob} SET salt = ?, media = ?, data = ? WHERE eid = ? AND blob_id = ?", *other[2:], *one[:2])
+
+
+@forgery("bytes moved from a value's kind to its salt")
+def _blob_salt(db: Database, rng: random.Random) -> None:
+    eid, key, salt, media, _ = blob(db, rng)
+    new = (salt + media[:3].encode(), media[3:], eid, key)
+    db.do("UPDATE {blob} SET salt = ?, media = ? WHERE eid = ? AND blob_id = ?", *new)
 
 
 @forgery("the kind of a value changed")
@@ -491,8 +523,8 @@ def _anew_same_name(db: Database, rng: random.Random) -> None:
     rewrite_head(db, NoteSigner("acme/notebook", os.urandom(32)))
 
 
-@forgery("what metadata finds changed")
-def _label(db: Database, rng: random.Random) -> None:
+def change_index(db: Database, rng: random.Random) -> None:
+    """Make metadata find other engagements: the index is beside the log."""
     eid, key = rng.choice(db.rows("SELECT eid, key FROM {label} ORDER BY eid, key"))
     db.do("UPDATE {label} SET value = '\"forged\"' WHERE eid = ? AND key = ?", eid, key)
 

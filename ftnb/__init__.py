@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ftnb.sdk import capture, captured, uncapture
     from ftnb.session import engagement, last, record, start, stop
     from ftnb.store.sqlite import SQLiteStore
-    from ftnb.traces import open
+    from ftnb.traces import open, read
 
 __all__ = [
     "Audit",
@@ -72,6 +72,7 @@ __all__ = [
     "monitor",
     "open",
     "prices",
+    "read",
     "record",
     "redact",
     "replay_all",
@@ -112,6 +113,7 @@ _HOME = {
     "monitor": "ftnb.live.monitor",
     "open": "ftnb.traces",
     "prices": "ftnb.analytics",
+    "read": "ftnb.traces",
     "record": "ftnb.session",
     "redact": "ftnb.core.redact",
     "replay_all": "ftnb.debug",

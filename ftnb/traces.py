@@ -34,11 +34,13 @@ if TYPE_CHECKING:
     from .audit import Trail
     from .browse import Found
     from .frames import Frames
+    from .interop._report import Report
+    from .interop.sniff import Format
     from .retention import Retention
     from .store.base import EngagementSummary
     from .widget.browser import BrowserView
 
-__all__ = ["EngagementHandle", "StepHandle", "Traces", "open"]
+__all__ = ["EngagementHandle", "Imported", "StepHandle", "Traces", "open", "read"]
 
 FrameKind = Literal["polars", "pandas"]
 _MIN_PREFIX = 6
@@ -57,6 +59,33 @@ def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars", e
         return Traces(open_store(source), frames=frames, engine=engine)
     store = open_store(Path(source)) if isinstance(source, PathLike) else source
     return Traces(store, frames=frames, engine=engine)
+
+
+def read(
+    source: Any,
+    *,
+    format: Format | None = None,
+    strict: bool = True,
+    into: str | PathLike[str] | Store | None = None,
+    columns: Mapping[str, str] | None = None,
+    frames: FrameKind = "polars",
+) -> Imported:
+    """The traces in a file, database or dataframe of another tool; what it is, is seen from what is in it.
+
+    OTLP JSON (GenAI conventions or OpenInference), Phoenix, MLflow, LangSmith, Langfuse, LangGraph's checkpoint
+    databases (SQLite, `postgresql://…`), flowtraicer, chat messages, and event tables of three columns. `format` says
+    which, where that is not clear. `columns` names those of an event table: `{"case": …, "activity": …, "time": …}`.
+
+    `strict=False` passes over what cannot be read and lists it in `.errors`. `into` is a store or a path to add them
+    to: ids follow from the source, so that what is there already is not added again. `.report` says what was kept.
+
+    Raises NotOurFileError, which names file, line and reason, StoreError, and InvalidArgumentError.
+    """
+    from .interop._read import load
+
+    place = Path(into) if isinstance(into, PathLike) else into
+    found = load(source, format=format, strict=strict, into=place, columns=columns)
+    return Imported(found.store, found.report, frames=frames)
 
 
 class Traces:
@@ -258,7 +287,7 @@ class Traces:
     def funnel(self, order: Sequence[FunnelEntry], *, mode: FunnelMode = "visited", **options: Any) -> Funnel:
         """How many engagements reached each of `order`, and where the others stopped.
 
-        Options are those of `ftnb.analytics.funnel`: where, within, step_within, exclude, attempts, by, nested, prices,
+        Options are those of `ftnb.analytics.funnel`: where, branches, within, step_within, exclude, attempts, by, nested, prices,
         as_of, confidence.
         """
         from .analytics import funnel
@@ -271,11 +300,13 @@ class Traces:
 
         return journeys(self, **metadata)
 
-    def group_by(self, key: str, *, where: Mapping[str, Any] | None = None) -> dict[Any, list[EngagementSummary]]:
+    def group_by(
+        self, key: str, *, where: Mapping[str, Any] | None = None, branches: bool = False
+    ) -> dict[Any, list[EngagementSummary]]:
         """The engagements by the value of a metadata key; see `ftnb.analytics.group_by`."""
         from .analytics import group_by
 
-        return group_by(self, key, where=where)
+        return group_by(self, key, where=where, branches=branches)
 
     def directly_follows(self, **options: Any) -> DirectlyFollows:
         """Which step led to which, how often, how long it took and what it cost; `ftnb.analytics.directly_follows`."""
@@ -319,19 +350,19 @@ class Traces:
 
         return durations(self, **options)
 
-    def to_parquet(self, path: str | PathLike[str]) -> Path:
-        """Write everything to one folder, or to one file when `path` ends with `.parquet`; `ftnb.open` reads both.
+    def to_parquet(self, path: str | PathLike[str], *, withhold: Sequence[str | tuple[str, int]] = ()) -> Path:
+        """Write everything to one folder, or to one file when `path` ends with `.parquet`; `ftnb.open` reads both, and
+        `ftnb.verify` proves that it is what was recorded.
 
-        Raises StoreError when `path` holds anything that is not an earlier export of ours.
+        `withhold` names content that is left out, with all proofs intact: `"email"` (of the metadata),
+        `"payload.text"`, `"step:search"`, `"header:names"`, a blob id, or (stream id, position); see `Trail.export`.
+
+        Raises StoreError when `path` holds anything that is not an earlier export of ours, InvalidArgumentError for what
+        is nowhere.
         """
-        import polars as pl
+        from .audit import export_parquet
 
-        from .store._parquet_write import write_parquet
-
-        frames = self._frames()
-        views = {"engagements": frames.engagements(), "steps": frames.steps, "events": frames.events()}
-        tables = {name: frame.to_arrow(compat_level=pl.CompatLevel.oldest()) for name, frame in views.items()}
-        return write_parquet(self.store, Path(path), tables)
+        return export_parquet(self.store, Path(path), withhold, self._frames)
 
     def close(self) -> None:
         """Release the store."""
@@ -355,6 +386,20 @@ class Traces:
         from .widget.browser_table import static_table
 
         return static_table(Catalogue(self._frames().engagements()).page(first_query(), title=repr(self)))
+
+
+class Imported(Traces):
+    """Traces that `read` took from a file of another tool; they are in this process's memory, or where `into` says."""
+
+    def __init__(self, store: Store, report: Report, *, frames: FrameKind = "polars") -> None:
+        super().__init__(store, frames=frames)
+        self.report = report
+        """What was mapped, guessed and left out, by field, with counts; a table in a notebook."""
+
+    @property
+    def errors(self) -> pl.DataFrame:
+        """One row an item that could not be read (`strict=False`): file, line, reason, text."""
+        return self._given(self.report.errors())
 
 
 class _View(Traces):

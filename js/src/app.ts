@@ -12,7 +12,7 @@ import { PanelView } from "./panel/view";
 import { type EngagementPayload, type Filter, PROTOCOL_VERSION } from "./protocol.gen";
 import { Run } from "./run";
 import { SearchBar } from "./search";
-import { Notice } from "./states";
+import { type Behind, Notice } from "./states";
 import css from "./styles.css";
 import { applyTheme, watchTheme } from "./theme";
 import timelineCss from "./timeline/timeline.css";
@@ -30,7 +30,8 @@ export class App {
   readonly head: Head;
   readonly search: SearchBar;
   readonly help = new Help();
-  private readonly notice = new Notice();
+  private readonly notice: Notice;
+  private readonly behind: Behind;
   private readonly aloud = h("div", { class: "ftnb-aloud", attrs: { "aria-live": "polite" } });
   private readonly content: HTMLElement;
   private run = new Run(nothing());
@@ -43,7 +44,9 @@ export class App {
   /** The moment that the state holds, as far as this view knows. */
   private settledTime: number | null = null;
 
-  constructor(private readonly host: Host, private readonly signal: AbortSignal) {
+  constructor(private readonly host: Host, private readonly signal: AbortSignal, behind: Behind = "kernel") {
+    this.behind = behind;
+    this.notice = new Notice(behind);
     this.graph = new GraphView({
       onNode: (node, add) => this.onNode(node, add),
       onHover: (node) => this.timeline.hover(node === null ? null : this.run.stepForNode(node, this.primary)),
@@ -276,7 +279,7 @@ export class App {
     const gone = !this.host.connected();
     this.root.dataset.connected = gone ? "0" : "1";
     this.notice.unplug(gone);
-    if (gone) this.say("The kernel is gone. This view shows what it had.");
+    if (gone) this.say(`The ${this.behind} is gone. This view shows what it had.`);
   }
 
   private say(text: string): void {

@@ -1,11 +1,14 @@
 // The runtime module: loaded once per kernel as the `_esm` of a hidden widget, and inlined in HTML files.
 
 import { App } from "./app";
+import { browseHost } from "./browse/host";
+import { BrowserApp } from "./browse/view";
 import { type AnyModel, type Host, modelHost, staticHost } from "./host";
 import { isOther, type OtherPayload, startOther } from "./other";
 import { type GetModel, monitorHost } from "./monitor/host";
 import { MonitorApp } from "./monitor/view";
 import type { EngagementPayload } from "./protocol.gen";
+import { startServerPage } from "./server/page";
 
 interface Mounting {
   model: AnyModel;
@@ -48,6 +51,21 @@ function mountMonitor({ model, el, signal, getModel }: Mounting & { getModel: Ge
   return stop;
 }
 
+/** The browser of many engagements; a run that is opened in it is a view of its own inside. */
+function mountBrowser({ model, el, signal, getModel }: Mounting & { getModel: GetModel }): () => void {
+  const controller = new AbortController();
+  const host = browseHost(model, getModel, el, controller.signal);
+  const app = new BrowserApp(host, (own, place) => mount({ model: own, el: place }), controller.signal);
+  app.mount(el);
+  Object.assign(app.root, { ftnb: app });
+  const stop = () => {
+    controller.abort();
+    app.root.remove();
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  return stop;
+}
+
 /** Pages that we write say so on their root element and carry the payloads beside the places to draw them. */
 function mountPage(): void {
   for (const el of document.querySelectorAll<HTMLElement>("[data-ftnb-payload]")) {
@@ -61,5 +79,6 @@ function mountPage(): void {
 }
 
 if (typeof document !== "undefined" && document.documentElement.hasAttribute("data-ftnb-page")) mountPage();
+if (typeof document !== "undefined" && document.documentElement.hasAttribute("data-ftnb-server")) startServerPage();
 
-export default { initialize: () => ({ mount, mountMonitor }) };
+export default { initialize: () => ({ mount, mountMonitor, mountBrowser }) };

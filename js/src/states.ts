@@ -3,15 +3,25 @@
 import { h, icon } from "./dom";
 import { ICON_UNPLUGGED, ICON_WARNING } from "./status";
 
+/** Who is behind a view: what is said when it is gone. */
+export type Behind = "kernel" | "server";
+
+const GONE: Record<Behind, readonly [string, string]> = {
+  kernel: ["The kernel is gone. ", "This is what the view had. What was cut cannot be fetched and nothing can be annotated; run the cell again to go on."],
+  server: ["The server is not reached. ", "This is what the view had; what was cut cannot be fetched until the server is back."],
+};
+
 export class Notice {
-  private readonly banner = h(
-    "div",
-    { class: "ftnb-banner", attrs: { role: "status", hidden: true } },
-    icon(ICON_UNPLUGGED),
-    h("span", {}, h("b", { text: "The kernel is gone. " }), "This is what the view had. What was cut cannot be fetched and nothing can be annotated; run the cell again to go on."),
-  );
+  private readonly banner: HTMLElement;
+
+  constructor(behind: Behind = "kernel") {
+    const [title, text] = GONE[behind];
+    this.banner = h("div", { class: "ftnb-banner", attrs: { role: "status", hidden: true } }, icon(ICON_UNPLUGGED), h("span", {}, h("b", { text: title }), text));
+    this.element = h("div", {}, this.banner, this.state);
+  }
+
   private readonly state = h("div", { class: "ftnb-state", attrs: { role: "status", hidden: true } });
-  readonly element = h("div", {}, this.banner, this.state);
+  readonly element: HTMLElement;
 
   /** Nothing to show yet. */
   wait(title: string, text: string): void {

@@ -63,17 +63,17 @@ class PostgresTables:
         self._t = table
         self._names = [f"{table}_{name}" for name in ("log", "blob", "stream", "engagement", "label", "entry", "meta")]
 
-    def keep(self) -> None:
+    def keep(self, state: str = "keep") -> None:
         """Remember everything as it is."""
         for name in self._names:
-            self._connection.execute(f"CREATE TABLE keep_{name} AS SELECT * FROM {name}")
+            self._connection.execute(f"CREATE TABLE {state}_{name} AS SELECT * FROM {name}")
 
-    def restore(self) -> None:
+    def restore(self, state: str = "keep") -> None:
         """Have everything as it was."""
         with self._connection.transaction():
             self._connection.execute(f"TRUNCATE {', '.join(self._names)}")
             for name in self._names:
-                self._connection.execute(f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM keep_{name}")
+                self._connection.execute(f"INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM {state}_{name}")
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What a query gives."""
@@ -179,7 +179,7 @@ def flip(data: bytes, rng: random.Random) -> bytes:
 
 # --- records ---
 
-_INTS = [n for n in ("turn", "visit", "attempt", "duration_us", "ttft_us", "tok_prompt", "tok_completion", "tok_total", "n_bytes")]  # fmt: skip
+_INTS = ["turn", "visit", "attempt", "duration_us", "ttft_us", "tok_prompt", "tok_completion", "tok_total", "n_bytes"]
 _TEXTS = ["step_id", "parent_id", "event_id", "name", "ns", "kind", "status", "model", "error_type"]
 
 
@@ -199,7 +199,7 @@ def _text(db: Database, rng: random.Random) -> None:
 
 @forgery("a value of a record taken out")
 def _null(db: Database, rng: random.Random) -> None:
-    names = [name for name in (*_INTS[1:], *_TEXTS)]
+    names = [*_INTS[1:], *_TEXTS]
     seq = sealed(db, rng)
     row = leaf_row(db, seq)
     column = rng.choice([name for name in names if row[INDEX[name]] is not None] or ["at_us"])

@@ -223,7 +223,9 @@ class _Walk:
             return []
 
     def _is_news(self, text: str, where: Where, step_id: str | None) -> bool:
-        key = (where, step_id, text)
+        # What a model just said is most often what its step returns.
+        place = "messages" if where == "output" else where
+        key = (place, step_id, text)
         if key in self._told or (where in _REPEATED and text in self._texts):
             return False
         self._told.add(key)

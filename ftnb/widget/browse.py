@@ -6,7 +6,7 @@ Only a page travels to the browser, so a hundred thousand engagements weigh what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +129,7 @@ class Catalogue:
             n_found=rows.height,
             page_size=size,
             query=query,
-            rows=[_row(row) for row in found.slice(query["page"] * size, size).iter_rows(named=True)],
+            rows=[_row(row, self.keys) for row in found.slice(query["page"] * size, size).iter_rows(named=True)],
             hits=None,
             facets=[facet for facet in facets if _is_choice(facet)],
             spreads=[spread for field in SPREADS if (spread := _spread(field, rows[field])) is not None],
@@ -188,8 +188,9 @@ def _word(value: Any) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
-def _row(row: dict[str, Any]) -> BrowseRow:
-    metadata = sorted(_plain(row["metadata"]).items())
+def _row(row: dict[str, Any], keys: Sequence[str]) -> BrowseRow:
+    # What groups engagements says more than what tells each from all others.
+    metadata = sorted(_plain(row["metadata"]).items(), key=lambda entry: (entry[0] not in keys, entry[0]))
     return BrowseRow(
         id=row["engagement_id"],
         name=row["name"],

@@ -53,6 +53,16 @@ window.showMonitor = (rows, run, width) => {
   window.stop = mountMonitor({ model: window.model, el, getModel: async () => opened });
   window.view = el.querySelector(".ftnb");
 };
+window.showBrowser = (page, run, width) => {
+  const out = document.getElementById("out"), el = document.createElement("div");
+  out.style.width = width ? width + "px" : "";
+  out.append(el);
+  window.model = new Model({ _page: page, _opened: null });
+  const opened = new Model({ _payload: run, selection: [], _state: {}, _can: [] });
+  const { mountBrowser } = runtime.initialize();
+  window.stop = mountBrowser({ model: window.model, el, getModel: async () => opened });
+  window.view = el.querySelector(".ftnb");
+};
 window.settled = async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); };
 window.ready = true;
 </script>"""
@@ -82,6 +92,11 @@ class Widget:
     def show_monitor(self, rows: Any, *, run: Any = None, width: int | None = None) -> None:
         """Mount the monitor; `run` is the payload of the run that is opened in it."""
         self.page.evaluate("([rows, run, width]) => window.showMonitor(rows, run, width)", [rows, run, width])
+        self.settle()
+
+    def show_browser(self, page: Any, *, run: Any = None, width: int | None = None) -> None:
+        """Mount the browser of many engagements; `run` is the payload of the run that is opened in it."""
+        self.page.evaluate("([page, run, width]) => window.showBrowser(page, run, width)", [page, run, width])
         self.settle()
 
     def settle(self) -> None:

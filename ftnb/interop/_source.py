@@ -10,7 +10,7 @@ from typing import IO, Any, TypeVar
 
 import orjson
 
-from ._bounds import lines, open_bytes
+from ._bounds import MAX_ITEM, lines, open_bytes
 from ._forms import BadItem, not_ours
 from ._json_items import Item, items
 from ._json_items import Path as JsonPath
@@ -55,12 +55,16 @@ class Source:
     def is_lines(self) -> bool:
         """Whether the file holds a JSON value a line, not one document over many lines."""
         with contextlib.closing(self.open()) as file:
-            for _, line in lines(file, self.where):
-                try:
-                    orjson.loads(line)
-                except ValueError:
+            for _ in range(3):
+                line = file.readline(MAX_ITEM)
+                if not line.endswith(b"\n"):
                     return False
-                return any(True for _ in lines(file, self.where))
+                try:
+                    found = orjson.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(found, (dict, list)) and found:
+                    return bool(file.read(4096).strip())
         return False
 
     def json_lines(self) -> Iterator[tuple[int, Any]]:

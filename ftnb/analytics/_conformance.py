@@ -16,7 +16,7 @@ from ._led import led_of, with_ids
 from ._rule_check import Held, hold
 from ._rule_words import rule as rule_of
 from ._rules import Rule
-from ._source import Source, Tables
+from ._source import Source, Tables, asked
 from ._visits import Visits, visits_of
 
 _CUT = ("failed",)
@@ -29,6 +29,7 @@ def conformance(
     rules: Iterable[str | Rule] | str | Rule = (),
     topology: Any = None,
     where: Mapping[str, Any] | None = None,
+    branches: bool = False,
     confidence: float = 0.95,
 ) -> Conformance:
     """What engagements did against the graph that they declared, and against rules.
@@ -48,7 +49,7 @@ def conformance(
         "A followed by B", "A followed by B within 5m"; `A or B` stands for any of them
 
     Before and after are those of the log; "right after" is what led to it. Retries of a visit are no visits of their
-    own. With frames as source, `topology` may be left out when there are rules: then only these are looked at.
+    own. `source`, `where` and `branches` are as for `funnel`. With frames as source, `topology` may be left out when there are rules: then only these are looked at.
 
     Raises UnknownStepError for a rule about a step that is neither recorded nor declared, and InvalidArgumentError.
     """
@@ -56,7 +57,7 @@ def conformance(
     found = [rule_of(one) for one in ([rules] if isinstance(rules, str | Rule) else rules)]
     if len(set(found)) < len(found):
         raise InvalidArgumentError("the same rule is given twice")
-    given = gathered(source, where)
+    given = gathered(source, asked(where, branches))
     engagements = given.tables.engagements
     declared = _declared(source, engagements, topology, bool(found))
     steps = with_ids(given)

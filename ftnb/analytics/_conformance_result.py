@@ -205,7 +205,7 @@ class Conformance(Result):
 
         return ManyView(self.process_map_payload())
 
-    def _picked(self, key: Any) -> pl.DataFrame:
+    def _picked(self, key: Any, group: Any = None) -> pl.DataFrame:
         what, place = key
         if what == "rule":
             return self.engagements(rule=self._by_rule["rule"][place])

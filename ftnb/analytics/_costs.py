@@ -108,7 +108,7 @@ class Costs(Result):
         frame = self._frame.sort(self.by[0]) if self.by == ("day",) else self._frame.head(top)
         return costs_figure(frame, self.by, currency=self.currency, title=self._title(), theme=theme)
 
-    def _picked(self, key: Any) -> pl.DataFrame:
+    def _picked(self, key: Any, group: Any = None) -> pl.DataFrame:
         frame = self._frame.sort(self.by[0]) if self.by == ("day",) else self._frame
         return self.engagements(*frame.select(self.by).row(int(key)))
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from ..core.errors import InvalidArgumentError, UnknownStepError
+from ._flow_costs import with_costs
+from ._funnel_cost import PriceSource
 from ._gather import gathered
 from ._groups import Groups, groups_of, label, of_group, place_of, shown_group
 from ._moves import Moves, Relation, checked_relation, moves_of
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import Level, Visits, visits_of
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ class DirectlyFollows(Result):
     _group_of: pl.Series = field(repr=False)
     _ids: pl.Series = field(repr=False)
 
-    _shown = ("group", "from_name", "to_name", "n", "n_engagements", "probability", "median_ms", "total_tokens")
+    _shown = ("group", "from_name", "to_name", "n", "n_engagements", "probability", "median_ms", "total_tokens",
+              "cost", "n_unpriced")  # fmt: skip
 
     def frame(self) -> pl.DataFrame:
         """One row an edge, the most frequent first.
@@ -51,7 +54,9 @@ class DirectlyFollows(Result):
         that made it, `share` of the group's engagements, `probability` that this move is the one that follows
         `from_name`, `q1_ms median_ms q3_ms` from the start of the one step to the start of the next with waits for a
         human taken out (null: not known), `wait_ms` waited for a human in all of these moves, `total_tokens` of the
-        steps that these moves leave (a step that led to several counts in each).
+        steps that these moves leave (a step that led to several counts in each). With prices also `cost` of these steps,
+        work that a pause discarded included (null: not known of any call; 0: there was none), and `n_unpriced` calls
+        that are not in it.
         """
         return self._edges
 
@@ -61,7 +66,8 @@ class DirectlyFollows(Result):
         `group` (only with `by`), `name`, `n_visits` (retries and resumes of a visit are none of their own),
         `n_engagements`, `share` of the group's engagements, `n_starts` and `n_ends` (moves from the start and to the
         end), `n_dropped` engagements that were abandoned or failed there, `drop_off_rate` of those that came there,
-        `q1_ms median_ms q3_ms` of the measured work of a visit, `total_tokens`, `tokens_per_visit`.
+        `q1_ms median_ms q3_ms` of the measured work of a visit, `total_tokens`, `tokens_per_visit`; with prices `cost`
+        and `n_unpriced`, as for edges.
         """
         return self._nodes
 
@@ -124,7 +130,7 @@ class DirectlyFollows(Result):
 
         return flow_map_figure(edges, shown._nodes, placed(edges, shown._nodes), title=title, theme=theme)
 
-    def widget(self, *, group: Any = None) -> ManyView:
+    def widget(self, *, group: Any = None) -> ManyView:  # type: ignore[override]
         """The interactive process map, of one `group` (the first when there are several); `difference` shows two."""
         from ..widget.many import ManyView
         from ..widget.process_map import process_map_payload
@@ -139,6 +145,17 @@ class DirectlyFollows(Result):
         from ..widget.process_map import MapSource
 
         return MapSource(name, self.totals[0], self._nodes, self._edges)
+
+    def _picked(self, key: Any, group: Any) -> pl.DataFrame:
+        value = shown_group(self.groups, group)
+        if key[0] == "edge":
+            return self.engagements(key[1], key[2], group=value)
+        # Whoever visited a node moved to it.
+        moved = self._moves.rows.filter(pl.col("to") == self._code(key[1]))
+        if self.by is not None:
+            moved = moved.filter(self._group_of.gather(moved["eng"]) == place_of(self.groups, value, self.by))
+        counts = moved.group_by("eng", maintain_order=True).agg(pl.len().alias("n"))
+        return pl.DataFrame({"engagement_id": self._ids.gather(counts["eng"]), "n": counts["n"].cast(pl.Int64)})
 
     def _only(self, group: Any) -> DirectlyFollows:
         at = place_of(self.groups, group, self.by or "")
@@ -166,25 +183,33 @@ def directly_follows(
     by: str | None = None,
     relation: Relation = "causal",
     level: Level = "top",
+    branches: bool = False,
+    prices: PriceSource | None = None,
 ) -> DirectlyFollows:
     """Which step led to which: counts, probabilities, times and tokens of edges and nodes.
 
-    `source` and `where` are as for `funnel`. `by` is a metadata key or a column of the engagements. `relation`:
+    `source`, `where` and `branches` are as for `funnel`. `by` is a metadata key or a column of the engagements.
+    `relation`:
 
     - `causal`: what a step's record names as its cause, so that parallel branches and joins are what they were. Where
       no causes are on record, steps follow one another in their order.
     - `sequence`: what came next in the log, whatever caused it.
 
     `level` is `top` for the graph's own steps, `all` for those inside subgraphs too. An engagement that is still
-    active or paused has no end yet. Raises InvalidArgumentError.
+    active or paused has no end yet. `prices`, as for `costs`, gives edges and nodes what the model calls of their steps
+    cost. Raises InvalidArgumentError.
     """
     checked_relation(relation)
-    given = gathered(source, where)
+    given = gathered(source, asked(where, branches))
     visits = visits_of(given.tables, level=level, times=True, places=relation == "causal")
     groups = groups_of(visits.engagements, by)
-    moves = moves_of(visits, given.transitions() if relation == "causal" else None, level=level)
+    causes = given.transitions() if relation == "causal" else None
+    moves = moves_of(visits, causes, level=level)
     edges = _edges(moves, groups)
     nodes = _nodes(visits, edges, groups)
+    if prices is not None:
+        which = asked(where, branches)
+        edges, nodes = with_costs(edges, nodes, source, which, prices, given.tables, causes, level, groups)
     if by is None:
         edges, nodes = edges.drop("group"), nodes.drop("group")
     return DirectlyFollows(

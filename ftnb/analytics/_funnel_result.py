@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from ..figures.theme import Theme
+    from ..widget.figure import FigureView
     from ._funnel_numbers import Evidence
     from ._funnel_reading import Reading
 
@@ -194,6 +195,18 @@ class Funnel(BaseModel):
         from ..figures import funnel_figure
 
         return funnel_figure(self.frame(), title=self._title(), theme=theme, confidence=self.confidence)
+
+    def widget(self, *, theme: Theme = "light") -> FigureView:
+        """The figure as a widget: a click on a bar selects the engagements that reached the step, as `.selected`."""
+        from ._result import figure_view
+
+        return figure_view(self, self.figure(theme=theme))
+
+    def _picked(self, key: Any, group: Any) -> pl.DataFrame:
+        place, at = key
+        if at is None or self.groups is None:
+            return self.engagements(place + 1)
+        return self.engagements(place + 1, group=self.groups[at].value)
 
     def _title(self) -> str:
         if self.n_attempts is not None:

@@ -10,10 +10,10 @@ import polars as pl
 
 from ..core.errors import UnknownStepError
 from ._collapse import cycles
-from ._groups import label, of_group, shown_group
+from ._groups import label, of_group, place_of, shown_group
 from ._paths import Paths, paths_of
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import Level
 
 if TYPE_CHECKING:
@@ -70,6 +70,14 @@ class Loops(Result):
         found = self._visits.filter((pl.col("name") == name) & (pl.col("n_visits") >= min_visits))
         return found.select("engagement_id", "n_visits").sort("n_visits", descending=True, maintain_order=True)
 
+    def _picked(self, key: Any, group: Any) -> pl.DataFrame:
+        found = self.engagements(key)
+        if self.by is None:
+            return found
+        at = place_of(self.groups, shown_group(self.groups, group), self.by)
+        here = self._visits.filter(pl.col("group_code") == at)
+        return found.join(here.select("engagement_id"), on="engagement_id", how="semi", maintain_order="left")
+
     def figure(self, *, theme: Theme = "light", group: Any = None, top: int = 15) -> go.Figure:
         """Repeat visits and their tokens by node, with the most frequent cycles; of one `group` (else the first)."""
         from ..figures import loops_figure
@@ -87,14 +95,19 @@ class Loops(Result):
 
 
 def loops(
-    source: Source, *, where: Mapping[str, Any] | None = None, by: str | None = None, level: Level = "top"
+    source: Source,
+    *,
+    where: Mapping[str, Any] | None = None,
+    by: str | None = None,
+    level: Level = "top",
+    branches: bool = False,
 ) -> Loops:
     """Repeat visits of nodes, self-loops and cycles, and the work and tokens that went into them.
 
     A retry of a step, and a step that waited for a human and was resumed, are one visit, hence no rework. The
     parameters are as for `variants`.
     """
-    paths = paths_of(source, where, by, level)
+    paths = paths_of(source, asked(where, branches), by, level)
     groups, ids = paths.groups, paths.visits.engagements["engagement_id"]
     rows = paths.rows.with_columns(groups.of.gather(paths.rows["eng"]).alias("group_code"))
     before = (pl.col("code") == pl.col("code").shift(1)) & (pl.col("eng") == pl.col("eng").shift(1))

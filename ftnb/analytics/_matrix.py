@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ._groups import label, of_group, shown_group
+from ._groups import label, of_group, place_of, shown_group
 from ._paths import Paths, paths_of
 from ._result import Result, check_count, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import OPEN, Level
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ class StepMatrix(Result):
         changed = (pl.col("share_after") - pl.col("share_before")).alias("share_difference")
         return both.with_columns(changed).sort("index", "state", "name", descending=[False, True, False])
 
+    def _picked(self, key: Any, group: Any) -> pl.DataFrame:
+        index, name = key
+        found = self._rows.filter((pl.col("index") == index) & (pl.col("name") == name))
+        if self.by is not None:
+            at = place_of(self.groups, shown_group(self.groups, group), self.by)
+            found = found.filter(pl.col("group_code") == at)
+        return found.select("engagement_id")
+
     def figure(self, *, theme: Theme = "light", group: Any = None) -> go.Figure:
         """A heat map, of one `group` (else the first)."""
         from ..figures import step_matrix_figure
@@ -95,6 +103,7 @@ def step_matrix(
     max_steps: int = 20,
     anchor: str | None = None,
     level: Level = "top",
+    branches: bool = False,
 ) -> StepMatrix:
     """Where engagements are at their first, second, … step: up to `max_steps` places (with an anchor, to either side).
 
@@ -102,7 +111,7 @@ def step_matrix(
     raises UnknownStepError when nobody did. The other parameters are as for `variants`.
     """
     check_count("max_steps", max_steps)
-    paths = paths_of(source, where, by, level)
+    paths = paths_of(source, asked(where, branches), by, level)
     spans = _spans(paths, anchor)
     at = paths.rows.join(spans.select("eng", "group_code", "origin"), on="eng", maintain_order="left")
     at = at.with_columns((pl.col("index") - pl.col("origin")).alias("index"))

@@ -32,8 +32,8 @@ def values_of(source: Any, engagements: pl.DataFrame, outcome: str) -> pl.Series
         return attribute(engagements, outcome, "outcome")
     near = get_close_matches(outcome, [*labels, *keys, *columns], n=1, cutoff=0.5)
     raise InvalidArgumentError(
-        f"no outcome {outcome!r}; annotations: {', '.join(labels) or 'none'}; metadata keys: {', '.join(keys) or 'none'}"
-        f"; columns: {', '.join(columns)}" + (f". Did you mean {near[0]!r}?" if near else "")
+        f"no outcome {outcome!r}; annotations: {', '.join(labels) or 'none'}; metadata keys: "
+        f"{', '.join(keys) or 'none'}; columns: {', '.join(columns)}" + (f". Did you mean {near[0]!r}?" if near else "")
     )
 
 
@@ -75,9 +75,9 @@ def _plain(values: pl.Series, outcome: str) -> pl.Series:
         number = values.cast(pl.Float64).fill_nan(None)
         if number.drop_nulls().is_in([0.0, 1.0]).all():
             return (number == 1.0).alias("success")
-        low, high = number.min(), number.max()
+        low, high = float(number.min()), float(number.max())  # type: ignore[arg-type]
         raise InvalidArgumentError(
-            f"{outcome!r} runs from {low} to {high}: say what is a success, as success=4 (that much or more)"
+            f"{outcome!r} runs from {low:g} to {high:g}: say what is a success, as success=4 (that much or more)"
         )
     seen = values.drop_nulls().cast(pl.String).unique().sort().head(10)
     raise InvalidArgumentError(

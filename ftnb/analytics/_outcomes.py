@@ -17,7 +17,7 @@ from ._intervals import checked_confidence, newcombe, wilson
 from ._outcome_values import successes, values_of
 from ._paths import paths_of
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -71,7 +71,7 @@ class Outcomes(Result):
         """`engagement_id` and `success`, as a funnel takes it: `tr.funnel(…, by=tr.outcomes("reward").split())`."""
         return self._values.select("engagement_id", "success")
 
-    def engagements(self, row: int, success: Any = ...) -> pl.DataFrame:
+    def engagements(self, row: Any, success: Any = ...) -> pl.DataFrame:
         """The engagements behind a row of the frame, counted from 0; `success` keeps those that went so (None: those
         whose outcome is not known). Raises InvalidArgumentError."""
         if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < self._frame.height:
@@ -88,7 +88,7 @@ class Outcomes(Result):
             self._frame.head(top), self.success_rate, confidence=self.confidence, title=self._title(), theme=theme
         )
 
-    def _picked(self, key: Any) -> pl.DataFrame:
+    def _picked(self, key: Any, group: Any = None) -> pl.DataFrame:
         return self.engagements(int(key))
 
     def _title(self) -> str:
@@ -108,6 +108,7 @@ def outcomes(
     path: Sequence[str] | None = None,
     prices: PriceSource | None = None,
     where: Mapping[str, Any] | None = None,
+    branches: bool = False,
     confidence: float = 0.95,
 ) -> Outcomes:
     """How often engagements went well, by what they did or who they were.
@@ -121,11 +122,12 @@ def outcomes(
     `by`: `step` (who came there, and who did not), `path` (the distinct paths; the most frequent 100), anything that
     `by` of a funnel takes (a metadata key, a column, a label, `model`), or None for all. `path=["search", "rank"]`
     keeps engagements that visited these steps in this order. `prices` as for `costs` gives the cost per success.
-    `source` and `where` are as for `directly_follows`. Raises InvalidArgumentError, and UnknownStepError for `path`.
+    `source`, `where` and `branches` are as for `directly_follows`. Raises InvalidArgumentError, and UnknownStepError for `path`.
     """
     checked_confidence(confidence)
     if not isinstance(outcome, str):
         raise InvalidArgumentError(f"outcome is a label of annotations, a metadata key or a column; got {outcome!r}")
+    where = asked(where, branches)
     paths = paths_of(source, where, None, "top")
     engagements = paths.visits.engagements
     found = values_of(source, engagements, outcome)

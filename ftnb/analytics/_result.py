@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from ..figures.theme import Theme
+    from ..widget.figure import FigureView
 
 _MAX_ROWS = 25
 _TEXT_ROWS = 10
@@ -31,6 +33,22 @@ class Result:
 
     def figure(self, *, theme: Theme = "light") -> go.Figure:
         """The Plotly figure of it."""
+        raise NotImplementedError
+
+    def widget(self, **options: Any) -> FigureView:
+        """What `figure_widget` gives."""
+        return self.figure_widget(**options)
+
+    def figure_widget(self, *, theme: Theme = "light", **options: Any) -> FigureView:
+        """The figure as a widget: a click selects the engagements behind a mark, as `.selected` (a frame) and
+        `.selection` (their ids). `options` are those of `figure`.
+
+        Viewers without a kernel show the table. Raises InvalidArgumentError where a mark stands for no engagements.
+        """
+        return figure_view(self, self.figure(theme=theme, **options), options.get("group"))
+
+    def _picked(self, key: Any, group: Any) -> pl.DataFrame:
+        """The engagements behind a mark of the figure (of this group), by the key that the figure gave it."""
         raise NotImplementedError
 
     def _title(self) -> str:
@@ -62,6 +80,20 @@ class Result:
             "text/html": html_table(self._title(), self._table()),
             "application/vnd.plotly.v1+json": orjson.loads(self.figure().to_json()),
         }
+
+
+def figure_view(result: Any, figure: go.Figure, group: Any = None) -> FigureView:
+    """The widget of a figure of `result`, which says by `_picked` what is behind its marks."""
+    if all(trace.meta is None for trace in figure.data) and figure.data:
+        raise InvalidArgumentError(
+            f"the marks of this figure of {type(result).__name__} stand for no engagements that could be selected; "
+            "show it with .figure()"
+        )
+    from ..widget.figure import FigureView
+
+    bundle = result._repr_mimebundle_()
+    pick = partial(result._picked, group=group)
+    return FigureView(figure, pick, bundle["text/html"], bundle["text/plain"])
 
 
 def html_table(title: str, frame: pl.DataFrame) -> str:

@@ -101,9 +101,9 @@ class _Holding:
     def after(self, rule: OnlyAfter | NeverAfter) -> Held:
         rows = self.rows.filter("a")
         if rule.directly:
-            led = self.causes.filter(pl.col("from_row").is_not_null() & pl.col("to_row").is_not_null())
+            moved = self.causes.filter(pl.col("from_row").is_not_null() & pl.col("to_row").is_not_null())
             of = self.rows.select(pl.col("row").alias("from_row"), self.mark(rule.after).alias("b"))
-            led = led.join(of, on="from_row").filter("b")["to_row"]
+            led = moved.join(of, on="from_row").filter("b")["to_row"]
             has = rows["row"].is_in(led.implode())
         else:
             has = self.before(rule.after).gather(rows["row"]).is_not_null()

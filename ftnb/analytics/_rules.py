@@ -12,7 +12,11 @@ from ._windows import micros_of
 Names = str | Iterable[str]
 
 
-def _names(value: Names, what: str) -> tuple[str, ...]:
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _names(value: Any, what: str) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else tuple(value)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InvalidArgumentError(f"{what} is the name of a step, or several of them; got {value!r}")
@@ -53,7 +57,7 @@ class Times(Rule):
     def __init__(self, steps: Names, *, at_least: int = 0, at_most: int | None = None) -> None:
         super().__init__(steps)
         for name, value in (("at_least", at_least), ("at_most", 0 if at_most is None else at_most)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            if not _is_count(value):
                 raise InvalidArgumentError(f"{name} is a whole number, 0 or more; got {value!r}")
         if at_most is None and at_least == 0:
             raise InvalidArgumentError("a rule of times needs at_least, at_most or both, as Times('refine', at_most=3)")

@@ -13,7 +13,7 @@ from ._collapse import without_loops, without_repeats
 from ._groups import attribute, label, of_group, place_of, shown_group
 from ._paths import Paths, paths_of
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import OPEN, Level
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class Variants(Result):
             raise InvalidArgumentError(f"no variant of rank {rank!r}; {ranks}")
         return found["engagement_id"].to_list()
 
+    def _picked(self, key: Any, group: Any) -> pl.DataFrame:
+        return pl.DataFrame({"engagement_id": self.engagements(key, group=shown_group(self.groups, group))})
+
     def figure(self, *, theme: Theme = "light", top: int = 15, group: Any = None) -> go.Figure:
         """The `top` variants as rows of coloured steps, with their shares; of one `group` (else the first)."""
         from ..figures import variants_figure
@@ -86,17 +89,18 @@ def variants(
     collapse: Collapse = "none",
     outcome: str | None = None,
     level: Level = "top",
+    branches: bool = False,
 ) -> Variants:
     """The distinct paths of engagements, with counts, shares, success, time and tokens.
 
     Retries and resumes of a visit are no steps of their own. Steps that ran side by side come in the order of their
     names, so that the chance of who was first makes no variants. `collapse`: `repeats` folds a step that follows
     itself, `loops` any stretch that repeats at once. `outcome` names a column or metadata key with numbers or truth
-    values, as a reward. `source`, `where`, `by` and `level` are as for `directly_follows`.
+    values, as a reward. `source`, `where`, `by`, `level` and `branches` are as for `directly_follows`.
     """
     if collapse not in get_args(Collapse):
         raise InvalidArgumentError(f"no collapse {collapse!r}; known: {', '.join(get_args(Collapse))}")
-    paths = paths_of(source, where, by, level)
+    paths = paths_of(source, asked(where, branches), by, level)
     engagements, groups = paths.visits.engagements, paths.groups
     of, distinct = _classes(paths, collapse)
     rows = pl.DataFrame(

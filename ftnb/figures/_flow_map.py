@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from ._heat import _edge_text
+from ._heat import _edge_text, cost_text
 from ._scales import INK, PAPER, duration, nothing, percent, short, side
 from .theme import BLUE, GREY, SKY, Theme, plain, template
 
@@ -59,6 +59,7 @@ def flow_map_figure(
             (x, y, f"<b>{side(row['from_name'], 'start')} → {side(row['to_name'], 'end')}</b><br>{_edge_text(row)}")
         )
     _add_hovers(figure, middles, {"size": 9, "color": PAPER[theme], "line": {"width": 1, "color": GREY}})
+    figure.data[-1].meta = [["edge", row["from_name"], row["to_name"]] for row in rows]
     if len(rows) <= _MAX_COUNTED:
         for (x, y, _), row in zip(middles, rows, strict=True):
             count = {"size": 10, "color": INK[theme]}
@@ -100,6 +101,7 @@ def _add_nodes(figure: go.Figure, nodes: pl.DataFrame, places: dict[str, Any], t
         )  # fmt: skip
         hovers.append((x, y, _node_text(row)))
     _add_hovers(figure, hovers, {"size": 32, "color": hue, "opacity": 0.0, "symbol": "square"})
+    figure.data[-1].meta = [["node", name] for name in nodes["name"]]
 
 
 def _add_hovers(figure: go.Figure, points: list[tuple[float, float, str]], marker: dict[str, Any]) -> None:
@@ -120,4 +122,6 @@ def _node_text(row: dict[str, Any]) -> str:
         f"median {duration(row['median_ms'])}, quartiles {duration(row['q1_ms'])} to {duration(row['q3_ms'])}",
         f"{row['total_tokens']:,} tokens, {row['tokens_per_visit']:,.0f} a visit",
     ]
+    if "cost" in row:
+        lines.append(cost_text(row))
     return "<br>".join(lines)

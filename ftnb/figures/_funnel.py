@@ -46,6 +46,8 @@ def _whole(rows: list[dict[str, Any]], confidence: float) -> go.Figure:
         textinfo="text",
         customdata=[f"<b>{label}</b><br>{_hover(row, confidence)}" for label, row in zip(labels, rows, strict=True)],
         hovertemplate="%{customdata}<extra></extra>",
+        # What a click selects: the place of the step, and of the group.
+        meta=[[place, None] for place in places],
         marker={"color": BLUE},
         connector={"fillcolor": _PALE, "line": {"width": 0}},
         opacity=0.9,
@@ -65,6 +67,7 @@ def _split(frame: pl.DataFrame, confidence: float) -> go.Figure:
     labels: list[str] = []
     for part in kept:
         rows = part.to_dicts()
+        at = next(place for place, group in enumerate(groups) if group is part)
         labels = _labels(rows)
         value = rows[0]["group"]
         name = "(none)" if value is None else plain(str(value))
@@ -89,6 +92,7 @@ def _split(frame: pl.DataFrame, confidence: float) -> go.Figure:
                 "width": 3,
             },
             customdata=told,
+            meta=[[place, at] for place in range(len(rows))],
             hovertemplate="%{customdata}<extra></extra>",
         )
     places = list(range(len(labels)))

@@ -87,7 +87,7 @@ def step_matrix_figure(frame: pl.DataFrame, *, title: str = "Step matrix", theme
             return f"<b>{label}</b> at step {place}: nobody"
         return f"<b>{label}</b> at step {place}<br>{row['n']:,} engagements, {percent(row['share'])}"
 
-    return _heat(
+    figure = _heat(
         [[(cells.get((key, place)) or {"share": 0.0})["share"] for place in places] for key in keys],
         [
             [hover(label, place, cells.get((key, place))) for place in places]
@@ -99,6 +99,11 @@ def step_matrix_figure(frame: pl.DataFrame, *, title: str = "Step matrix", theme
         theme=theme,
         x_title="step",
     )
+    figure.update_traces(
+        meta=[[[place, key[1]] if key[0] == "step" and (key, place) in cells else None for place in places]
+              for key in keys]
+    )  # fmt: skip
+    return figure
 
 
 def cohorts_figure(
@@ -149,6 +154,7 @@ def flow_matrix_figure(
     names: list[str | None] = list(_most(nodes, "n_visits"))
     cells = {(row["from_name"], row["to_name"]): row for row in edges.to_dicts()}
     sources, targets = [None, *names], [*names, None]
+    keys = [[["edge", a, b] if (a, b) in cells else None for b in targets] for a in sources]
 
     def hover(a: str | None, b: str | None) -> str:
         row = cells.get((a, b))
@@ -157,7 +163,7 @@ def flow_matrix_figure(
             return f"{head}<br>never"
         return f"{head}<br>{_edge_text(row)}"
 
-    return _heat(
+    figure = _heat(
         [[(cells.get((a, b)) or {"probability": 0.0})["probability"] for b in targets] for a in sources],
         [[hover(a, b) for b in targets] for a in sources],
         [side(name, "end") for name in targets],
@@ -165,12 +171,20 @@ def flow_matrix_figure(
         title=title,
         theme=theme,
     )
+    figure.update_traces(meta=keys)
+    return figure
 
 
 def _most(nodes: pl.DataFrame, column: str) -> list[str]:
     """The names with most of `column`, in the order that they have."""
     kept = set(nodes.sort(column, descending=True)["name"].head(_MAX_NAMES))
     return [name for name in nodes["name"] if name in kept]
+
+
+def cost_text(row: dict[str, Any]) -> str:
+    """What a row with `cost` and `n_unpriced` cost, as text."""
+    known = "unknown" if row["cost"] is None else f"{row['cost']:,.4g}"
+    return f"cost: {known}" + (f", and {row['n_unpriced']:,} calls of unknown cost" if row["n_unpriced"] else "")
 
 
 def _signed(change: float) -> str:
@@ -185,6 +199,8 @@ def _edge_text(row: dict[str, Any]) -> str:
         f"waited for a human: {duration(row['wait_ms'])} in all",
         f"tokens of the step that it leaves: {row['total_tokens']:,}",
     ]
+    if "cost" in row:
+        lines.append(cost_text(row))
     return "<br>".join(lines)
 
 

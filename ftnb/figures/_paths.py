@@ -34,6 +34,8 @@ def variants_figure(frame: pl.DataFrame, *, title: str = "Variants", theme: Them
     room = max(int(96 / max(longest, 1)), 3)
     for name, places in boxes.items():
         options: dict[str, Any] = {"customdata": [text for _, _, text in places]}
+        # What a click selects: the variant.
+        options["meta"] = [rows[y]["rank"] for _, y, _ in places]
         figure.add_trace(
             go.Bar(
                 orientation="h", name=short(name), x=[0.94] * len(places), base=[x for x, _, _ in places],

@@ -38,6 +38,7 @@ def loops_figure(
     rows = nodes.to_dicts()
     _bars(figure, 1, [short(row["name"]) for row in rows], [row["n_repeats"] for row in rows],
           [_loop_text(row) for row in rows], [percent(row["rework_rate"], 0) for row in rows], BLUE)  # fmt: skip
+    figure.data[-1].meta = [row["name"] for row in rows]
     rounds = cycles.to_dicts()
     _bars(figure, 2, [_round(row["path"], 60) for row in rounds], [row["n"] for row in rounds],
           [_cycle_text(row) for row in rounds], [percent(row["share"], 0) for row in rounds], ORANGE)  # fmt: skip

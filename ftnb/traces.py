@@ -287,8 +287,8 @@ class Traces:
     def funnel(self, order: Sequence[FunnelEntry], *, mode: FunnelMode = "visited", **options: Any) -> Funnel:
         """How many engagements reached each of `order`, and where the others stopped.
 
-        Options are those of `ftnb.analytics.funnel`: where, branches, within, step_within, exclude, attempts, by, nested, prices,
-        as_of, confidence.
+        Options are those of `ftnb.analytics.funnel`: where, branches, within, step_within, exclude, attempts, by, nested,
+        prices, as_of, confidence.
         """
         from .analytics import funnel
 

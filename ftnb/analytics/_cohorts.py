@@ -14,7 +14,7 @@ from ..core.errors import InvalidArgumentError
 from ._gather import gathered
 from ._groups import attribute, groups_of, label, of_group, shown_group
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import epoch_us
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def cohorts(
     period: Period = "week",
     where: Mapping[str, Any] | None = None,
     by: str | None = None,
+    branches: bool = False,
 ) -> Cohorts:
     """How many users come back, by the period in which they first came.
 
@@ -103,7 +104,7 @@ def cohorts(
     engagement. Raises InvalidArgumentError for an unknown key or period.
     """
     _check_period(period)
-    engagements = gathered(source, where).tables.engagements
+    engagements = gathered(source, asked(where, branches)).tables.engagements
     if "started_at" not in engagements.columns:
         raise InvalidArgumentError("cohorts need the engagements frame's column 'started_at', which is not there")
     groups = groups_of(engagements, by)

@@ -12,7 +12,7 @@ from ..core.errors import InvalidArgumentError
 from ._gather import Gathered, gathered
 from ._groups import Groups, groups_of, label
 from ._result import Result, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import Level, Visits, at_top, indexed, turn_waits, visits_of
 
 if TYPE_CHECKING:
@@ -70,17 +70,18 @@ def durations(
     where: Mapping[str, Any] | None = None,
     by: str | None = None,
     level: Level = "all",
+    branches: bool = False,
 ) -> Durations:
     """How long things take: `of` steps (all attempts of a visit together), models, tools, or whole engagements.
 
     Human waiting is kept apart: the time between the end of one turn and the start of the next, told of the step that
     the turn ended with. Work of model calls that a pause discarded was work, and counts. Engagements count once they
-    ended, without their waits. `source`, `where` and `by` are as for `directly_follows`; `level` also takes steps
+    ended, without their waits. `source`, `where`, `by` and `branches` are as for `directly_follows`; `level` also takes steps
     inside subgraphs unless it is `top`.
     """
     if of not in get_args(Of):
         raise InvalidArgumentError(f"no durations of {of!r}; known: {', '.join(get_args(Of))}")
-    given = gathered(source, where)
+    given = gathered(source, asked(where, branches))
     visits = visits_of(given.tables, level=level, times=True, places=True)
     groups = groups_of(visits.engagements, by)
     if of == "step":

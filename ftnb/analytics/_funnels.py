@@ -67,7 +67,7 @@ def funnel(
       ids, a frame of ids and values, or a column in the order of `.engagements()`.
     - `where` keeps engagements whose metadata equals it; None also stands for a key that is not there. Model calls
       recorded outside any workflow are left out, unless `where` says `standalone`; so are replays and forks, which
-      debugging made, unless `branches`, or `where` asks for them (`{"ftnb_branch": "fork"}`).
+      debugging made, unless `branches`, or `where` asks for them (`{"ftnb_branch": "fork"}`), or nothing else is there.
     - `prices` gives money: see `Prices`. Of an unknown model the cost is unknown, and counted so.
     - `as_of`: when it is judged whether a window can still be met; the last time in the source when None.
 

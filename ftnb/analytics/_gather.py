@@ -11,9 +11,9 @@ import polars as pl
 from ..core.errors import InvalidArgumentError
 from ..frames import Frames
 from ..store.base import LogStore
-from ._funnel_reading import reading_of
+from ._funnel_reading import Reading, reading_of
 from ._moves import transitions_from
-from ._source import Opened, Source, Tables, _polars, opened, tables_of
+from ._source import Opened, Source, Tables, WithBranches, _polars, opened, tables_of
 from ._sql import SqlSteps, quoted
 
 
@@ -50,7 +50,7 @@ class Gathered:
 
 def gathered(source: Source, where: Mapping[str, Any] | None) -> Gathered:
     """The frames of `source`, of engagements whose metadata equals `where`. Raises InvalidArgumentError."""
-    if isinstance(where, Mapping) and not where:
+    if isinstance(where, Mapping) and not where and not isinstance(where, WithBranches):
         raise InvalidArgumentError("where is empty; give metadata, as where={'user_id': 'u-1'}, or leave it out")
     found: Any = opened(source)
     read = _by_engine(found)
@@ -70,18 +70,30 @@ _WANTED = ("engagement_id", "step_id", "name", "ns", "visit", "attempt", "turn",
 _TIMES = ("started_at", "ended_at")
 
 
+def in_engine(source: Any) -> tuple[SqlSteps, pl.LazyFrame] | None:
+    """The steps of a source that DuckDB or Spark reads, and its engagements; None when polars reads it."""
+    reading = _engine_reading(opened(source))
+    if reading is None or not isinstance(reading.steps, SqlSteps):
+        return None
+    return reading.steps, reading.engagements
+
+
+def _engine_reading(source: Any) -> Reading | None:
+    asked = getattr(source, "engine", None) if isinstance(source, Opened) else None
+    if asked is None and not (isinstance(source, tuple) and source and not isinstance(source[0], pl.DataFrame)):
+        return None
+    return reading_of(source)
+
+
 def _by_engine(source: Any) -> tuple[pl.DataFrame, ...] | None:
     """The frames of a source that DuckDB or Spark reads; None when polars does.
 
     The engine scans, and gives the columns that journeys are told from, in the order of execution.
     """
-    asked = getattr(source, "engine", None) if isinstance(source, Opened) else None
-    if asked is None and not (isinstance(source, tuple) and source and not isinstance(source[0], pl.DataFrame)):
+    reading = _engine_reading(source)
+    if reading is None or not isinstance(reading.steps, SqlSteps):
         return None
-    reading = reading_of(source)
     steps = reading.steps
-    if not isinstance(steps, SqlSteps):
-        return None
     there = [name for name in _WANTED if name in steps.schema]
     columns = [f"{steps.micros(name) if name in _TIMES else quoted(steps, name)} AS {name}" for name in there]
     rows = steps.query(f"SELECT {', '.join(columns)} FROM steps ORDER BY pos")

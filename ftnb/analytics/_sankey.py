@@ -11,7 +11,7 @@ import polars as pl
 from ._groups import label, of_group, shown_group
 from ._paths import Paths, paths_of
 from ._result import Result, check_count, counted
-from ._source import Source
+from ._source import Source, asked
 from ._visits import OPEN, Level
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def sankey(
     max_steps: int = 8,
     top: int = 8,
     level: Level = "top",
+    branches: bool = False,
 ) -> Sankey:
     """How engagements flow through the first `max_steps` places of their paths.
 
@@ -72,7 +73,7 @@ def sankey(
     """
     check_count("max_steps", max_steps)
     check_count("top", top)
-    paths = paths_of(source, where, by, level)
+    paths = paths_of(source, asked(where, branches), by, level)
     stops = _stops(paths, max_steps, top)
     on = (pl.col("eng").shift(-1) == pl.col("eng")).fill_null(False)
     flows = stops.select(

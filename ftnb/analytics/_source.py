@@ -15,6 +15,8 @@ import polars as pl
 from ..core.canonical import from_json
 from ..core.errors import InvalidArgumentError
 from ..frames import Frames
+from ..frames._engagements import branch_of
+from ..frames.schema import BRANCH_KEY
 from ..store._url import open_store
 from ..store.base import LogStore, Store, matches
 from ._engines import Views
@@ -23,6 +25,10 @@ _STEPS = ("engagement_id", "name", "ns", "attempt", "duration_ms", "total_tokens
 _ENGAGEMENTS = ("engagement_id", "status", "dropped_at")
 _LONE_CALL = "standalone"
 """Metadata key of an engagement that is one model call outside any workflow, as `registry` records them."""
+
+
+class WithBranches(dict[str, Any]):
+    """A `where` that also takes the replays and forks that debugging made."""
 
 
 @runtime_checkable
@@ -71,8 +77,8 @@ def opened(source: Any) -> Any:
         folder = Path(source).expanduser()
         views = Views.at(folder, "polars")
         if views is not None and not (folder / "records.parquet").is_file():
-            scans = [views.scan(name) for name in ("steps", "engagements", "events")]
-            return tuple(scan for scan in scans if scan is not None)
+            steps, *others = [views.scan(name) for name in ("steps", "engagements", "events")]
+            return steps if others[0] is None else tuple(scan for scan in (steps, *others) if scan is not None)
     return open_store(Path(source) if isinstance(source, os.PathLike) else source)
 
 
@@ -83,13 +89,19 @@ def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return where
 
 
+def asked(where: Mapping[str, Any] | None, branches: bool) -> Mapping[str, Any] | None:
+    """`where`, which also takes replays and forks when `branches`. Raises InvalidArgumentError for what is no mapping."""
+    where = checked_where(where)
+    return WithBranches(where or {}) if branches else where
+
+
 def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
     """The frames of `source`: its steps, and the engagements whose metadata equals `where`."""
     where = checked_where(where)
     source = cast("Store | Opened | tuple[Any, ...]", opened(source))
     if isinstance(source, tuple):
         steps, engagements = _given(source[:2] if len(source) == 3 else source)
-        engagements = _without_lone_calls(engagements, where)
+        engagements = _runs_of_users(engagements, where)
         if where:
             engagements = engagements.filter(_metadata_matches(engagements, where))
         return Tables(steps, engagements)
@@ -103,11 +115,31 @@ def tables_of(source: Source, where: Mapping[str, Any] | None) -> Tables:
         raise InvalidArgumentError(
             f"expected a store of ftnb, opened traces, or (steps, engagements) frames; got {type(source).__name__}"
         )
-    engagements = _without_lone_calls(engagements, where)
+    engagements = _runs_of_users(engagements, where)
     if where:
         chosen = [summary.id for summary in store.list_engagements(where)]
         engagements = engagements.filter(pl.col("engagement_id").is_in(chosen))
     return Tables(steps, engagements)
+
+
+def _runs_of_users(engagements: pl.DataFrame, where: Mapping[str, Any] | None) -> pl.DataFrame:
+    """What questions are about: no model calls outside any workflow, no replays and forks, unless `where` says so."""
+    return _without_branches(_without_lone_calls(engagements, where), where)
+
+
+def _without_branches(engagements: pl.DataFrame, where: Mapping[str, Any] | None) -> pl.DataFrame:
+    """Without what debugging made: it was no user who came, and a step that was tried ten times happened once."""
+    if isinstance(where, WithBranches) or BRANCH_KEY in (where or {}):
+        return engagements
+    if engagements.schema.get("branch") == pl.String:
+        is_own = engagements["branch"].is_null()
+    elif engagements.schema.get("metadata") == pl.String:
+        # Files of earlier versions, and frames of other makers, have metadata only.
+        is_own = engagements.select(branch_of(pl.col("metadata")).is_null()).to_series()
+    else:
+        return engagements
+    # Where there is nothing else, as in traces narrowed to forks, they are what is asked about.
+    return engagements.filter(is_own) if is_own.any() else engagements
 
 
 def _without_lone_calls(engagements: pl.DataFrame, where: Mapping[str, Any] | None) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any
 from ..core.errors import ReplayError, StoreError
 from ..core.marked import Marked
 from ..core.model import EngagementStatus
+from ..frames.schema import BRANCH_KEY
 from ..langgraph_adapter._drive import Drive, read
 from ..langgraph_adapter._runs import describe
 from ..langgraph_adapter._scope import Labels, Scope
@@ -23,7 +24,7 @@ from ._graphs import outer_tasks
 from ._recorded import Recorded, Task
 from ._serving import serving
 
-KIND, AT, CALLS = "ftnb_branch", "ftnb_branch_at", "ftnb_branch_calls"
+KIND, AT, CALLS = BRANCH_KEY, "ftnb_branch_at", "ftnb_branch_calls"
 """Metadata of a branch: `replay` or `fork`; where it branched off; how many calls were answered from the record."""
 
 

@@ -48,7 +48,7 @@ class GroupDiff:
     """Two groups of engagements. As the last expression of a cell it shows itself."""
 
     def __init__(self, a: Any, b: Any) -> None:
-        """`a` and `b` are opened traces."""
+        """`a` and `b` are opened traces; their replays and forks are left out, unless they have nothing else."""
         self.a, self.b = repr(a), repr(b)
         self._a, self._b = _Group(a), _Group(b)
         for name, group, said in (("first", self._a, self.a), ("second", self._b, self.b)):
@@ -149,9 +149,13 @@ class _Group:
     """One group's frames."""
 
     def __init__(self, traces: Any) -> None:
-        self._engagements = _polars(traces.engagements())
-        self._steps, self._moves = _polars(traces.steps()), _polars(traces.transitions())
-        self._annotations = _polars(traces.annotations())
+        engagements = _polars(traces.engagements())
+        own = engagements.filter(pl.col("branch").is_null())
+        self._engagements = engagements if own.is_empty() else own
+        self._steps, self._moves, self._annotations = (
+            _polars(rows).join(self._engagements, on="engagement_id", how="semi", maintain_order="left")
+            for rows in (traces.steps(), traces.transitions(), traces.annotations())
+        )
         self.ids = frozenset(self._engagements["engagement_id"])
         self.n = len(self.ids)
 

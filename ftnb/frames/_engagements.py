@@ -14,7 +14,7 @@ from ..store.reconstruct import UNKNOWN_NAME
 from ._log import Log, path
 from ._steps import RUN, millis, moment
 from ._values import part_of_bodies
-from .schema import ENGAGEMENTS, polars_schema
+from .schema import BRANCH_KEY, BRANCHES, ENGAGEMENTS, polars_schema
 
 _LAST_WORD = ("step_started", "engagement_status_changed", "engagement_ended")
 """Records that say where an engagement stands; a step that starts reopens what had ended."""
@@ -37,6 +37,7 @@ def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, me
         pl.col("n_steps", "n_errors", "total_tokens").fill_null(0),
         pl.col("metadata").fill_null("{}"),
     )
+    frame = frame.with_columns(branch_of(pl.col("metadata")).alias("branch"))
     # A clock that was set back must not give a negative duration.
     lasted = millis((pl.col("ended_us") - pl.col("started_us")).clip(lower_bound=0))
     frame = frame.with_columns(
@@ -44,6 +45,14 @@ def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, me
     )
     plain = frame.select(pl.col(name).cast(dtype) for name, dtype in polars_schema(ENGAGEMENTS).items())
     return with_metadata(plain, meta)
+
+
+def branch_of(metadata: pl.Expr) -> pl.Expr:
+    """replay or fork where `metadata` (JSON text) says that debugging made the engagement, else null."""
+    # Few engagements have the word; only their metadata is parsed.
+    said = pl.when(metadata.str.contains(f'"{BRANCH_KEY}"', literal=True)).then(metadata)
+    kind = said.str.json_path_match(f"$.{BRANCH_KEY}")
+    return pl.when(kind.is_in(BRANCHES)).then(kind)
 
 
 def with_metadata(engagements: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

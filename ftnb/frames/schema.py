@@ -17,6 +17,11 @@ Dtype = Literal["str", "int", "float", "bool", "time", "list[str]"]
 TableName = Literal["engagements", "steps", "events", "transitions", "extractions", "intent_switches", "annotations"]
 
 
+BRANCH_KEY = "ftnb_branch"
+"""Metadata key of an engagement that debugging made: `replay` or `fork`."""
+BRANCHES = ("replay", "fork")
+
+
 class Column(NamedTuple):
     """One column of a frame."""
 
@@ -47,6 +52,7 @@ ENGAGEMENTS: tuple[Column, ...] = (
     Column("parent_id", "str", "", True, "the engagement that this one was forked from"),
     Column("metadata", "str", "JSON", False, "what the caller attached, as a JSON object"),
     Column("error", "str", "", True, "message of the exception that ended it"),
+    Column("branch", "str", "", True, "replay or fork: debugging made it from parent_id; null: a run of its own"),
 )
 STEPS: tuple[Column, ...] = (
     _ENGAGEMENT_ID,

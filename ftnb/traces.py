@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._handles import EngagementHandle, StepHandle
+from ._questions import Questions
 from .core.errors import InvalidArgumentError, UnknownEngagementError
 from .store._narrow import NarrowStore
 from .store._url import open_store
@@ -18,26 +19,13 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from .analytics import (
-        Cohorts,
-        DirectlyFollows,
-        Durations,
-        Funnel,
-        Loops,
-        Sankey,
-        StepMatrix,
-        Variants,
-    )
     from .analytics._engines import Engine
-    from .analytics._funnel_spec import Mode as FunnelMode
-    from .analytics._funnel_spec import Step as FunnelEntry
     from .audit import Trail
     from .browse import Found
     from .frames import Frames
     from .interop._report import Report
     from .interop.sniff import Format
     from .retention import Retention
-    from .store.base import EngagementSummary
     from .widget.browser import BrowserView
 
 __all__ = ["EngagementHandle", "Imported", "StepHandle", "Traces", "open", "read"]
@@ -88,7 +76,7 @@ def read(
     return Imported(found.store, found.report, frames=frames)
 
 
-class Traces:
+class Traces(Questions):
     """All engagements of one store.
 
     Frames are computed when first asked for and kept; after the store has grown, only what is new is computed.
@@ -282,73 +270,7 @@ class Traces:
 
         return Retention(self.store, max_age, **policy)
 
-    # --- questions and sharing ---
-
-    def funnel(self, order: Sequence[FunnelEntry], *, mode: FunnelMode = "visited", **options: Any) -> Funnel:
-        """How many engagements reached each of `order`, and where the others stopped.
-
-        Options are those of `ftnb.analytics.funnel`: where, branches, within, step_within, exclude, attempts, by, nested,
-        prices, as_of, confidence.
-        """
-        from .analytics import funnel
-
-        return funnel(self, order, mode=mode, **options)
-
-    def journeys(self, **metadata: Any) -> list[EngagementSummary]:
-        """The engagements whose metadata has all these entries; see `ftnb.analytics.journeys`."""
-        from .analytics import journeys
-
-        return journeys(self, **metadata)
-
-    def group_by(
-        self, key: str, *, where: Mapping[str, Any] | None = None, branches: bool = False
-    ) -> dict[Any, list[EngagementSummary]]:
-        """The engagements by the value of a metadata key; see `ftnb.analytics.group_by`."""
-        from .analytics import group_by
-
-        return group_by(self, key, where=where, branches=branches)
-
-    def directly_follows(self, **options: Any) -> DirectlyFollows:
-        """Which step led to which, how often, how long it took and what it cost; `ftnb.analytics.directly_follows`."""
-        from .analytics import directly_follows
-
-        return directly_follows(self, **options)
-
-    def variants(self, **options: Any) -> Variants:
-        """The distinct paths that engagements took; the options are those of `ftnb.analytics.variants`."""
-        from .analytics import variants
-
-        return variants(self, **options)
-
-    def step_matrix(self, **options: Any) -> StepMatrix:
-        """Where engagements are at each place of their path; `ftnb.analytics.step_matrix`."""
-        from .analytics import step_matrix
-
-        return step_matrix(self, **options)
-
-    def sankey(self, **options: Any) -> Sankey:
-        """How engagements flow from place to place; `ftnb.analytics.sankey`."""
-        from .analytics import sankey
-
-        return sankey(self, **options)
-
-    def loops(self, **options: Any) -> Loops:
-        """Steps that were visited again, the cycles behind it and what they cost; `ftnb.analytics.loops`."""
-        from .analytics import loops
-
-        return loops(self, **options)
-
-    def cohorts(self, **options: Any) -> Cohorts:
-        """How many users come back, by the period in which they first came; `ftnb.analytics.cohorts`."""
-        from .analytics import cohorts
-
-        return cohorts(self, **options)
-
-    def durations(self, **options: Any) -> Durations:
-        """How long steps, models, tools or engagements take, and human waiting apart; `ftnb.analytics.durations`."""
-        from .analytics import durations
-
-        return durations(self, **options)
+    # --- sharing ---
 
     def to_parquet(self, path: str | PathLike[str], *, withhold: Sequence[str | tuple[str, int]] = ()) -> Path:
         """Write everything to one folder, or to one file when `path` ends with `.parquet`; `ftnb.open` reads both, and

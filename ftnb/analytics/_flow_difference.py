@@ -50,7 +50,7 @@ class FlowDifference(Result):
 
         return flow_difference_figure(self._edges, self._nodes, names=self.names, title=self._title(), theme=theme)
 
-    def widget(self) -> ManyView:
+    def widget(self) -> ManyView:  # type: ignore[override]
         """The interactive process map of both groups and of their difference (after less before)."""
         from ..widget.many import ManyView
         from ..widget.process_map import process_map_payload

@@ -32,7 +32,7 @@ class Outcomes(Result):
     """Success rates, each with its interval. Engagements without an outcome are in no rate: they are counted apart."""
 
     outcome: str
-    by: str | None
+    by: Any
     confidence: float
     n_engagements: int
     n_known: int
@@ -93,7 +93,7 @@ class Outcomes(Result):
 
     def _title(self) -> str:
         rate = "unknown" if self.success_rate is None else f"{self.success_rate:.1%}"
-        by = f" by {self.by}" if self.by else ""
+        by = f" by {self.by if isinstance(self.by, str) else 'group'}" if self.by is not None else ""
         unknown = self.n_engagements - self.n_known
         rest = f", {unknown:,} more without it" if unknown else ""
         return f"Success by {self.outcome!r}{by}: {rate} of {counted(self.n_known, 'engagement')}{rest}"
@@ -104,7 +104,7 @@ def outcomes(
     outcome: str = "status",
     *,
     success: Any = None,
-    by: str | None = "step",
+    by: Any = "step",
     path: Sequence[str] | None = None,
     prices: PriceSource | None = None,
     where: Mapping[str, Any] | None = None,

@@ -84,7 +84,7 @@ class Result:
 
 def figure_view(result: Any, figure: go.Figure, group: Any = None) -> FigureView:
     """The widget of a figure of `result`, which says by `_picked` what is behind its marks."""
-    if all(trace.meta is None for trace in figure.data) and figure.data:
+    if all(getattr(trace, "meta", None) is None for trace in figure.data) and figure.data:
         raise InvalidArgumentError(
             f"the marks of this figure of {type(result).__name__} stand for no engagements that could be selected; "
             "show it with .figure()"

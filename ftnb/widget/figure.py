@@ -10,7 +10,7 @@ import functools
 import gzip
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import anywidget
 import traitlets
@@ -113,7 +113,7 @@ class FigureView(anywidget.AnyWidget):
     _figure = traitlets.Dict().tag(sync=True)
     _clicked = traitlets.Dict(allow_none=True, default_value=None).tag(sync=True)
     _said = traitlets.Unicode("Click a mark to select the engagements behind it.").tag(sync=True)
-    selection: traitlets.Tuple[Any, ...] = traitlets.Tuple()
+    selection = traitlets.Tuple()
     """Ids of the engagements behind the clicked point."""
 
     def __init__(self, figure: go.Figure, pick: Callable[[Any], pl.DataFrame], fallback: str, text: str) -> None:
@@ -177,5 +177,5 @@ def _key(keys: list[Any], clicked: dict[str, Any]) -> Any:
     return found
 
 
-def _is_place(place: Any, within: list[Any]) -> bool:
+def _is_place(place: Any, within: list[Any]) -> TypeGuard[int]:
     return isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(within)

@@ -14,6 +14,8 @@ _WIDTH = 792.0
 _MARGIN = 16.0
 _ROWS = 200
 _COLORS = {False: ("#ffffff", "#1c2026"), True: ("#16181c", "#e9ebee")}
+_NO_XML = re.compile("[^\\t\\n\\r\\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML document may hold, escaped or not: one of them, and no program opens the file."""
 _SIZE = re.compile(r'<svg[^>]*? width="([\d.]+)"[^>]*? height="([\d.]+)"', re.DOTALL)
 
 
@@ -32,13 +34,14 @@ def whole_svg(payload: EngagementPayload, *, dark: bool) -> str:
         placed.append(part.replace("<svg ", f'<svg x="{_MARGIN:.0f}" y="{y:.0f}" ', 1))
         y += float(size[2]) + 12
     line = summary_line(payload) + (f" ({left_out} steps left out)" if left_out > 0 else "")
-    return (
+    whole = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:.0f}" height="{y + 4:.0f}" '
         f'viewBox="0 0 {_WIDTH:.0f} {y + 4:.0f}" color="{color}" font-family="system-ui,sans-serif">'
         f'<rect width="100%" height="100%" fill="{background}"/>'
         f'<text x="{_MARGIN:.0f}" y="28" font-size="14" font-weight="600" fill="{color}">{escape(line[:110])}</text>'
         f"{''.join(placed)}</svg>"
     )
+    return _NO_XML.sub("\ufffd", whole)
 
 
 def png_bytes(svg: str, *, scale: float) -> bytes:

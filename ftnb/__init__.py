@@ -13,8 +13,10 @@ from ftnb.core._version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ftnb._copying import copy
     from ftnb.analytics import funnel, prices
     from ftnb.audit import Audit
+    from ftnb.audit._verify import verify
     from ftnb.core.errors import (
         FtnbError,
         InvalidArgumentError,
@@ -63,6 +65,7 @@ __all__ = [
     "alerts",
     "capture",
     "captured",
+    "copy",
     "current_step",
     "diff",
     "engagement",
@@ -82,6 +85,7 @@ __all__ = [
     "stop",
     "uncapture",
     "unload_ipython_extension",
+    "verify",
 ]
 
 _HOME = {
@@ -106,6 +110,7 @@ _HOME = {
     "current_step": "ftnb.plain",
     "capture": "ftnb.sdk",
     "captured": "ftnb.sdk",
+    "copy": "ftnb._copying",
     "diff": "ftnb.debug._diff",
     "engagement": "ftnb.session",
     "funnel": "ftnb.analytics",
@@ -122,6 +127,7 @@ _HOME = {
     "step": "ftnb.plain",
     "stop": "ftnb.session",
     "uncapture": "ftnb.sdk",
+    "verify": "ftnb.audit._verify",
 }
 
 

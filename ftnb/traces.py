@@ -279,8 +279,8 @@ class Traces(Questions):
         `withhold` names content that is left out, with all proofs intact: `"email"` (of the metadata),
         `"payload.text"`, `"step:search"`, `"header:names"`, a blob id, or (stream id, position); see `Trail.export`.
 
-        Raises StoreError when `path` holds anything that is not an earlier export of ours, InvalidArgumentError for what
-        is nowhere.
+        Raises StoreError when `path` holds anything that is not an earlier export of ours, InvalidArgumentError for
+        what is nowhere.
         """
         from .audit import export_parquet
 

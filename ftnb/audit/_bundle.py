@@ -29,19 +29,19 @@ from ._select import Item, Selection, select, with_children
 _STREAM, _N, _SALT, _BODY, _COMMITMENT = (INDEX[name] for name in ("stream_id", "n", "salt", "body", "commitment"))
 _COLUMNS = NAMES[:_SALT]
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-README = """A proof bundle of ftnb: one engagement, what of its content its owner chose to show, and the proof that it was
-recorded as it stands here.
+README = """A proof bundle of ftnb: one engagement, what of its content its owner chose to show, and the proof that it
+was recorded as it stands here.
 
     python verify.py THIS_FILE.ftproof.zip vkey.txt
 
 verify.py needs Python's standard library and the openssl command. Do not trust the vkey.txt and the verify.py in here:
 get the key from whoever recorded, by another way, and verify.py from ftnb's documentation, or read it.
 
-Any line of disclosures.ndjson may be left out before the bundle is handed on, with the lines of the values that only it
-refers to; everything else still verifies. What it proves: these records are what the seals in the signed log cover, in
-this order, with none missing in a stream. What it cannot prove: that there was nothing that was never recorded, and that
-the owner of the key did not write a whole other log. For that, compare the head at the end of proof.txt with one that was
-kept outside.
+Any line of disclosures.ndjson may be left out before the bundle is handed on, with the lines of the values that only
+it refers to; everything else still verifies. What it proves: these records are what the seals in the signed log cover,
+in this order, with none missing in a stream. What it cannot prove: that there was nothing that was never recorded, and
+that the owner of the key did not write a whole other log. For that, compare the head at the end of proof.txt with one
+that was kept outside.
 """
 
 

@@ -17,7 +17,7 @@ from ..core.errors import InvalidArgumentError, StoreError
 from ..store._entries import EntryRow, LogHead, entry_hash
 from ..store._fields import closed_paths, fields_of
 from ..store.blobs import blob_id_of
-from ..store.leaf import INDEX, NAMES, Row, Tree, is_audit, is_closed, leaf_hash
+from ..store.leaf import INDEX, NAMES, Row, Tree, hidden_groups, is_audit, is_closed, leaf_hash
 from . import _note
 from ._needed import needed
 from ._report import Covered, Finding, Report
@@ -53,11 +53,17 @@ class Told:
     redacted_blobs: set[tuple[str, str]] = field(default_factory=set)
     """(engagement, blob)."""
     gaps: int = 0
+    is_export: bool = False
+    is_partial: bool = False
 
 
 def check(source: Evidence, name: str, *, vkey: str | None = None, since: str | None = None) -> Report:
     """Verify everything in `source`; never raises for what it finds. Raises InvalidArgumentError for a `vkey` or
-    `since` that is none."""
+    `since` that is none.
+
+    Of an export (`source.is_export`), content that is not there is withheld; of one of some engagements
+    (`source.is_partial`), the others are left out.
+    """
     kept = None if since is None else _note.parse(since)
     head = source.log_head()
     report = _checked(source, head, name, vkey, kept)
@@ -75,6 +81,8 @@ def _checked(source: Evidence, head: LogHead, name: str, vkey: str | None, kept:
     try:
         entries = source.entry_rows()
         told = _check_log(report, entries, head)
+        told.is_export = getattr(source, "is_export", False)
+        told.is_partial = getattr(source, "is_partial", False)
         if kept is not None:
             _check_since(report, entries, kept, vkey)
         n_records = source.n_records()
@@ -260,7 +268,7 @@ def _check_stream(
             break
         if row[0] != engagement_id:
             broken("record_moved", f"record {place} of stream {stream_id}", engagement_id, str(row[0]), place)
-        covered.n_redacted += _check_body(row, told, broken)
+        covered.n_redacted += _check_body(row, told, broken, covered)
         tree.append(_leaf(row))
         seal = seals.get(place + 1)
         if seal is not None:
@@ -297,27 +305,34 @@ def _gap_count(row: Row) -> int:
         return 1
 
 
-def _check_body(row: Row, told: Told, broken: Any) -> bool:
+def _check_body(row: Row, told: Told, broken: Any, covered: Covered) -> bool:
     """Whether the record's body or a part of it was taken out; a finding where that is not on record."""
     place, where = (row[1], row[_N]), f"record {row[_N]} of stream {row[1]}"
     is_gone = is_closed(*row[-3:])
     is_told = place in told.redacted or (place in told.fields and not is_audit(row[_SALT]))
     if row[_BODY] is not None and not is_told and is_audit(row[_SALT]):
-        return _check_fields(row, told.fields.get(place, set()), where, broken)
-    if is_gone and not is_told and place not in told.fields:
+        return _check_fields(row, told, where, broken, covered)
+    covered.withheld += [f"header:{group} of {where}" for group in hidden_groups(row)]
+    if is_gone and not is_told and place not in told.fields and told.is_export:
+        covered.withheld.append(f"body of {where}")
+    elif is_gone and not is_told and place not in told.fields:
         broken("content_missing", where, "its content, or the receipt of a redaction", "neither", row[_N])
     if is_told and row[_BODY] is not None:
         broken("content_present", where, "no content: its redaction is on record", "content", row[_N])
     return is_gone and is_told
 
 
-def _check_fields(row: Row, told: set[str], where: str, broken: Any) -> bool:
+def _check_fields(row: Row, source: Told, where: str, broken: Any, covered: Covered) -> bool:
     """The same of a body whose fields can be closed one by one."""
     try:
         closed, there = set(closed_paths(row[_BODY])), {path for path, _ in fields_of(row[_BODY])}
     except ValueError:
         return False  # whatever it is, its leaf hash does not fit
-    for path in sorted(closed - told):
+    told = source.fields.get((row[1], row[_N]), set())
+    covered.withheld += [f"header:{group} of {where}" for group in hidden_groups(row)]
+    if source.is_export:
+        covered.withheld += [f"{path} of {where}" for path in sorted(closed - told)]
+    for path in () if source.is_export else sorted(closed - told):
         broken(
             "content_missing", f"{path} of {where}", "its content, or the receipt of a redaction", "neither", row[_N]
         )
@@ -335,7 +350,9 @@ def _check_absent(report: Report, streams: dict[str, list[Row]], told: Told) -> 
             continue
         last = seals[-1]
         receipt = told.purged.get(last["engagement"])
-        if receipt is None:
+        if receipt is None and told.is_partial:
+            report.engagements.setdefault(last["engagement"], Covered(last["engagement"])).is_left_out = True
+        elif receipt is None:
             report.findings.append(
                 Finding(
                     "stream_missing",
@@ -379,6 +396,9 @@ def _check_blobs(report: Report, source: Evidence, told: Told) -> None:
         for blob_id in sorted(needed(said, there[engagement_id]) - there[engagement_id].keys()):
             if (engagement_id, blob_id) in told.redacted_blobs:
                 report.engagements.setdefault(engagement_id, Covered(engagement_id)).n_redacted += 1
+            elif told.is_export:
+                covered = report.engagements.setdefault(engagement_id, Covered(engagement_id))
+                covered.withheld.append(f"value {blob_id}")
             else:
                 expected = "its content, or the receipt of a redaction"
                 _blob_finding(report, "blob_missing", engagement_id, blob_id, expected, "neither")

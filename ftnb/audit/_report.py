@@ -13,9 +13,9 @@ from ..core.errors import VerificationError
 if TYPE_CHECKING:
     import polars as pl
 
-State = Literal["sealed", "unsealed", "redacted", "gap", "purged", "broken"]
+State = Literal["sealed", "unsealed", "redacted", "gap", "purged", "missing", "broken"]
 """Of an engagement: all of it under a seal; a part not yet; content taken out with a receipt; records are missing from
-its count; purged with a receipt; something does not hold."""
+its count; purged with a receipt; left out of an export as a whole; something does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Covered:
     withheld: list[str] = field(default_factory=list)
     """What an export left out, in words."""
     is_purged: bool = False
+    is_left_out: bool = False
     is_broken: bool = False
 
     @property
@@ -59,6 +60,8 @@ class Covered:
             return "broken"
         if self.is_purged:
             return "purged"
+        if self.is_left_out:
+            return "missing"
         if self.n_missing:
             return "gap"
         if self.n_sealed < self.n_records:
@@ -83,6 +86,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was not checked, and why."""
+    unproven: list[str] = field(default_factory=list)
+    """Cells of an export's views whose evidence is withheld: `view.column of row`."""
 
     @property
     def ok(self) -> bool:
@@ -139,6 +144,8 @@ class Report:
                 f"  withheld: {len(self.withheld)}: {'; '.join(self.withheld[:3])}"
                 + ", …"[: 3 * (len(self.withheld) > 3)]
             )
+        if self.unproven:
+            lines.append(f"  unproven in the views: {len(self.unproven)} cells, as {self.unproven[0]}")
         lines += [f"  ! {finding}" for finding in self.findings[:20]]
         lines += [f"  - {note}" for note in self.notes]
         return "\n".join(lines)

@@ -2,8 +2,8 @@
 
     python verify.py bundle.ftproof.zip vkey.txt
 
-`vkey.txt` holds the verifier key of whoever recorded; it must have reached you by another way than the bundle. It prints
-what is proved, withheld and redacted, and ends with 0; with 1 and the first thing that does not hold.
+`vkey.txt` holds the verifier key of whoever recorded; it must have reached you by another way than the bundle. It
+prints what is proved, withheld and redacted, and ends with 0; with 1 and the first thing that does not hold.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def check_note(note: str, vkey: str | None) -> tuple[int, bytes]:
         signed = [one for one in rest.split("\n")[:-1] if one.startswith(f"— {origin} ")]
         signatures = [b64(one.rsplit(" ", 1)[1], "the head's signature") for one in signed]
         ours = [one[4:] for one in signatures if one[:4] == key_id]
-        good = any(is_signed(public, one, (text + "\n").encode()) for one in ours)
-        require(good, "the head", f"a signature by the key of {origin}", rest or "none")
+        found = any(is_signed(public, one, (text + "\n").encode()) for one in ours)
+        require(found, "the head", f"a signature by the key of {origin}", rest or "none")
     return int(lines[1]), root
 
 
@@ -228,16 +228,12 @@ def piece(value: Any) -> bytes:
     return b"t%d:%s;" % (len(encoded), encoded)
 
 
-def named(path: str) -> bytes:
-    return piece(path)[:]
-
-
-def body_of_fields(fields: list[list[str]], where: str) -> bytes:
+def body_of_fields(fields: list[Any], where: str) -> bytes:
     """The commitment to a body, from those to its fields."""
     whole = b"ftnb/1f"
     for one in fields:
         require(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str), where, "a path and a hash", one)
-        whole += named(one[0]) + from_hex(one[1], where, 32)
+        whole += piece(one[0]) + from_hex(one[1], where, 32)
     return sha(whole)
 
 
@@ -348,7 +344,7 @@ class Disclosed:
             expected = next((one[1] for one in record.get("fields", ()) if one[0] == what), None)
             salt = from_hex(said.get("salt"), where, 16)
             require(isinstance(value, str), where, "text", value)
-            found = sha(b"f" + salt + named(what) + value.encode())
+            found = sha(b"f" + salt + piece(what) + value.encode())
             self.texts.append(value)
         else:
             require(keys == {"group", "columns"} and said["group"] in GROUPS, where, "a disclosure", sorted(keys))

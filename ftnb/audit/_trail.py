@@ -67,7 +67,7 @@ class Trail:
 
         `vkey` None: that of whoever signs in this process. Raises InvalidArgumentError for what is no key or head.
         """
-        return check(self._store, repr(self._store), vkey=vkey or self.vkey, since=_note_of(since))
+        return check(self._store, repr(self._store), vkey=vkey or self.vkey, since=note_text(since))
 
     def prove(self, engagement_id: str, step: Any = None) -> Proof:
         """The proof that an engagement's seals are in the log, and the records of a step (a handle, an id or a name)
@@ -99,7 +99,7 @@ class Trail:
 
         Raises InvalidArgumentError for what is no head, VerificationError when the log does not continue it.
         """
-        kept = _note.parse(_note_of(since) or "")
+        kept = _note.parse(note_text(since) or "")
         prover = Prover(self._store)
         if kept.size > prover.head.size:
             raise VerificationError(
@@ -157,7 +157,8 @@ class Head:
         return self.text
 
 
-def _note_of(since: str | PathLike[str] | Head | None) -> str | None:
+def note_text(since: str | PathLike[str] | Head | None) -> str | None:
+    """The text of a head that was kept. Raises InvalidArgumentError for what is none."""
     if since is None or isinstance(since, Head):
         return None if since is None else since.text
     if isinstance(since, str) and "\n" in since:

@@ -17,10 +17,12 @@ from .records import SCHEMA_VERSION
 
 pc: Any = pyarrow.compute  # its stubs do not know chunked columns
 
-RECORDS, BLOBS, STREAMS = "records", "blobs", "streams"
+RECORDS, BLOBS, STREAMS, ENTRIES = "records", "blobs", "streams", "entries"
 EVIDENCE = (RECORDS, BLOBS, STREAMS)
+LOG_SIZE, LOG_FRONTIER, LOG_NOTE, PARTIAL = "ftnb.log_size", "ftnb.log_frontier", "ftnb.log_note", "ftnb.partial"
+"""Marks of an export with proofs: the head of the store's own log, and whether only some engagements are in it."""
 VIEWS = ("engagements", "steps", "events")
-ROW_OF = {RECORDS: "record", BLOBS: "blob", STREAMS: "stream"}
+ROW_OF = {RECORDS: "record", BLOBS: "blob", STREAMS: "stream", ENTRIES: "entry"}
 """What the column `row` of a single file says."""
 
 _ARROW: dict[str, Any] = {"int": pa.int64(), "text": pa.string(), "bytes": pa.binary()}
@@ -28,6 +30,7 @@ _COLUMNS_OF: dict[str, dict[str, str]] = {
     RECORDS: {"seq": "int", **{column.name: column.dtype for column in COLUMNS}},
     BLOBS: {"engagement_id": "text", "blob_id": "text", "salt": "bytes", "media": "text", "data": "bytes"},
     STREAMS: {"stream_id": "text", "engagement_id": "text", "turn": "int", "size": "int", "frontier": "bytes"},
+    ENTRIES: {"seq": "int", "at_us": "int", "type": "text", "body": "bytes"},
 }
 SCHEMAS: dict[str, pa.Schema] = {
     table: pa.schema([pa.field(name, _ARROW[dtype]) for name, dtype in columns.items()])
@@ -62,6 +65,12 @@ class EvidenceFile:
                 f"{str(self.path)!r} says that it is an export of ftnb, but has no column {wrong[0]!r}"
             )
         return marks.get(b"ftnb.table", b"").decode(errors="replace")
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What the file says of itself."""
+        found = self._file.schema_arrow.metadata or {}
+        return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()}
 
     def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
         """These columns, of all engagements or of one. Page checksums are verified."""

@@ -4,18 +4,21 @@ A folder holds three views for readers that know nothing of ftnb, and the eviden
 
     engagements.parquet  steps.parquet  events.parquet      views, sorted by engagement
     records.parquet      blobs.parquet  streams.parquet     evidence: the log, its large values, its tree heads
+    entries.parquet                                         the store's own log: seals and receipts, under its head
 
-A single file holds the evidence only: records, blobs and streams below each other, told apart by the column `row`.
+A single file holds the evidence only: records, blobs, streams and entries below each other, told apart by the column
+`row`.
 
 Every file is zstd-compressed, has page checksums, and says in its key-value metadata what it is: `ftnb.schema` (log
-format), `ftnb.version`, `ftnb.table`, and `ftnb.root`, which commits to the tree heads of all streams.
+format), `ftnb.version`, `ftnb.table`, `ftnb.root`, which commits to the tree heads of all streams, and the head of the
+store's own log, signed where somebody signs.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -25,7 +28,21 @@ import pyarrow.parquet as pq
 
 from ..core.errors import StoreError
 from ..core.ids import new_id
-from ._parquet_file import BLOBS, EVIDENCE, RECORDS, ROW_OF, STREAMS, VIEWS, is_ours
+from ._parquet_file import (
+    BLOBS,
+    ENTRIES,
+    EVIDENCE,
+    LOG_FRONTIER,
+    LOG_NOTE,
+    LOG_SIZE,
+    PARTIAL,
+    RECORDS,
+    ROW_OF,
+    SCHEMAS,
+    STREAMS,
+    VIEWS,
+    is_ours,
+)
 from .leaf import NAMES, Tree
 from .records import SCHEMA_VERSION
 
@@ -40,6 +57,7 @@ _SORT: dict[str, _Order] = {
     RECORDS: [("engagement_id", "ascending"), ("seq", "ascending")],
     BLOBS: [("engagement_id", "ascending"), ("blob_id", "ascending")],
     STREAMS: [("engagement_id", "ascending"), ("stream_id", "ascending")],
+    ENTRIES: [("seq", "ascending")],
 }
 _SORT_OF_VIEWS: _Order = [("engagement_id", "ascending")]
 """Arrow's sort is stable: within an engagement rows stay in order."""
@@ -51,12 +69,22 @@ class Scanned(Protocol):
     def scan(self, columns: Sequence[str]) -> pa.Table: ...
     def scan_blobs(self) -> pa.Table: ...
     def scan_streams(self) -> pa.Table: ...
+    def revision(self) -> tuple[int, int]: ...
 
 
-def write_parquet(store: Scanned, path: Path, views: Mapping[str, pa.Table]) -> Path:
+Tables = dict[str, pa.Table]
+
+
+def write_parquet(
+    store: Scanned,
+    path: Path,
+    views: Callable[[Tables], Mapping[str, pa.Table]],
+    change: Callable[[Tables], Tables] | None = None,
+) -> Path:
     """Write everything in `store` to the folder `path`, or to one file when it ends with `.parquet`; returns `path`.
 
-    `views` are the tables for readers that know nothing of ftnb, by name. What is there appears at once or not at all;
+    `change` takes out of the evidence what is not to be in the export. `views` makes the tables for readers that know
+    nothing of ftnb, by name, from the evidence as it is written. What is there appears at once or not at all;
     an earlier export of ours is replaced. Raises StoreError when anything else is there, or when it cannot be written.
     """
     path = path.expanduser()
@@ -66,10 +94,10 @@ def write_parquet(store: Scanned, path: Path, views: Mapping[str, pa.Table]) -> 
         )
     single = path.suffix == ".parquet"
     _ensure_replaceable(path, single=single)
-    # Streams first: what is recorded while we read is then in the records, but not claimed by a tree head.
-    streams = store.scan_streams()
-    evidence = {STREAMS: streams, RECORDS: store.scan(["seq", *NAMES]), BLOBS: store.scan_blobs()}
-    marks = {"ftnb.schema": str(SCHEMA_VERSION), "ftnb.version": _version(), "ftnb.root": root_of(streams).hex()}
+    evidence, proofs = _read(store)
+    evidence = evidence if change is None else change(evidence)
+    root = root_of(evidence[STREAMS]).hex()
+    marks = {"ftnb.schema": str(SCHEMA_VERSION), "ftnb.version": _version(), "ftnb.root": root, **proofs}
     temporary = path.resolve().parent / f".{path.name}.{new_id()}.tmp"
     try:
         if single:
@@ -77,7 +105,7 @@ def write_parquet(store: Scanned, path: Path, views: Mapping[str, pa.Table]) -> 
             os.replace(temporary, path)
         else:
             temporary.mkdir()
-            for name, table in {**views, **evidence}.items():
+            for name, table in {**views(evidence), **evidence}.items():
                 table = table.sort_by(_SORT.get(name, _SORT_OF_VIEWS))
                 target = temporary / f"{name}.parquet"
                 _write(table, target, {**marks, "ftnb.table": name}, _ROW_GROUP.get(name, _ROW_GROUP_OF_VIEWS))
@@ -87,6 +115,49 @@ def write_parquet(store: Scanned, path: Path, views: Mapping[str, pa.Table]) -> 
     finally:
         _remove(temporary)
     return path
+
+
+_MAX_READS = 5
+
+
+def _read(store: Any) -> tuple[Tables, dict[str, str]]:
+    """The evidence in `store`, and the head that it stands under; empty where it gives no proofs."""
+    whole = getattr(store, "whole", store)
+    for _ in range(_MAX_READS):
+        revision = store.revision()[1]
+        # The head first, then streams: what is recorded while we read is in neither, and is left for another time.
+        evidence, proofs = _log_of(whole)
+        if proofs and whole is not store:
+            proofs[PARTIAL] = "1"
+        evidence[STREAMS] = store.scan_streams()
+        evidence |= {RECORDS: _known(store.scan(["seq", *NAMES]), evidence[STREAMS]), BLOBS: store.scan_blobs()}
+        if store.revision()[1] == revision:
+            return evidence, proofs
+    raise StoreError(f"{store!r} is being purged or redacted; export it again afterwards")
+
+
+def _known(records: pa.Table, streams: pa.Table) -> pa.Table:
+    """The records that the tree heads of their streams cover."""
+    import polars as pl
+
+    heads: Any = pl.from_arrow(streams.select(["stream_id", "size"]))
+    places: Any = pl.from_arrow(records.select(["stream_id", "n"]))
+    is_known = places.join(heads, on="stream_id", how="left", maintain_order="left").select(
+        (pl.col("n") < pl.col("size")).fill_null(False)
+    )
+    return records.filter(is_known.to_series().to_arrow())
+
+
+def _log_of(whole: Any) -> tuple[Tables, dict[str, str]]:
+    if not getattr(whole, "has_proofs", False):
+        return {}, {}
+    head = whole.log_head()
+    rows = [row for row in whole.entry_rows() if row[0] <= head.size]
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    table = pa.table([pa.array(list(one), kind.type) for one, kind in zip(columns, SCHEMAS[ENTRIES], strict=True)],
+                     schema=SCHEMAS[ENTRIES])  # fmt: skip
+    proofs = {LOG_SIZE: str(head.size), LOG_FRONTIER: head.frontier.hex()}
+    return {ENTRIES: table}, proofs if head.note is None else {**proofs, LOG_NOTE: head.note}
 
 
 def root_of(streams: pa.Table) -> bytes:
@@ -110,7 +181,7 @@ def _ensure_replaceable(path: Path, *, single: bool) -> None:
         return
     if not path.is_dir():
         raise StoreError(f"{str(path)!r} is a file; give a folder, or a name that ends with .parquet")
-    ours = {f"{name}.parquet" for name in (*VIEWS, *EVIDENCE)}
+    ours = {f"{name}.parquet" for name in (*VIEWS, *EVIDENCE, ENTRIES)}
     foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in ours or not is_ours(entry))
     if foreign:
         raise StoreError(
@@ -122,7 +193,9 @@ def _ensure_replaceable(path: Path, *, single: bool) -> None:
 def _one_table(evidence: Mapping[str, pa.Table]) -> pa.Table:
     """Records, blobs and streams below each other, engagement after engagement."""
     parts = []
-    for place, (name, table) in enumerate((name, evidence[name]) for name in (RECORDS, BLOBS, STREAMS)):
+    for place, (name, table) in enumerate(
+        (name, evidence[name]) for name in (RECORDS, BLOBS, STREAMS, ENTRIES) if name in evidence
+    ):
         n = table.num_rows
         table = table.append_column("row", pa.array([ROW_OF[name]] * n, pa.string()))
         parts.append(table.append_column("_place", pa.array([place] * n, pa.int64())))

@@ -179,7 +179,10 @@ def without_group(row: Row, group: str) -> Row:
 
 
 def group_commitment(row: Row, place: int) -> bytes:
-    """The commitment to the group of header columns at `place` of `GROUPS`. Raises ValueError for a closed one that shows something."""
+    """The commitment to the group of header columns at `place` of `GROUPS`.
+
+    Raises ValueError for a closed one that shows something.
+    """
     kept: bytes | None = row[_COMMITMENT]
     if kept is not None and (closed_group := kept[32 * place : 32 * (place + 1)]) != _OPEN:
         if any(row[column] is not None for column in _GROUP_PLACES[place] if column != _AT_US or row[column] != 0):

@@ -11,14 +11,29 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute
 
 from ..core.errors import InvalidArgumentError, NotOurFileError, StoreError, UnknownEngagementError
+from ..core.ids import from_us
 from ..core.model import Engagement
+from ._entries import EntryRow, LogHead
 from ._live import Subscription
-from ._parquet_file import BLOBS, EVIDENCE, RECORDS, SCHEMAS, STREAMS, EvidenceFile
+from ._parquet_file import (
+    BLOBS,
+    ENTRIES,
+    EVIDENCE,
+    LOG_FRONTIER,
+    LOG_NOTE,
+    LOG_SIZE,
+    PARTIAL,
+    RECORDS,
+    SCHEMAS,
+    STREAMS,
+    EvidenceFile,
+)
 from ._summary import HEADER_TYPES, Summary
 from ._writer import Batch, clean_id
 from .base import EngagementSummary, matches
@@ -48,6 +63,26 @@ class ParquetStore:
         self.url = f"parquet://{self.path.resolve()}"
         self._files = {name: EvidenceFile(self._place(name), name) for name in EVIDENCE}
         self._blobs: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+        self._marks = self._files[RECORDS].marks
+        self.has_proofs = LOG_SIZE in self._marks
+        self.is_partial = PARTIAL in self._marks
+        if self.has_proofs:
+            self._files[ENTRIES] = EvidenceFile(self._place(ENTRIES), ENTRIES)
+
+    read_only = True
+    is_export = True
+    """Content may be left out of it, its commitments may not."""
+    signer: Any = None
+    """Nobody signs an export: its head is that of the store, with the signature that this had."""
+
+    @classmethod
+    def of_tables(cls, tables: Mapping[str, pa.Table]) -> ParquetStore:
+        """An export that is not written yet."""
+        store = cls.__new__(cls)
+        store.path, store.url = Path(), f"tables:{id(tables)}"
+        store._files = {name: _Held(table) for name, table in tables.items()}  # type: ignore[misc]
+        store._blobs, store._marks, store.has_proofs, store.is_partial = OrderedDict(), {}, False, False
+        return store
 
     def __repr__(self) -> str:
         return f"ParquetStore({str(self.path)!r})"
@@ -149,6 +184,10 @@ class ParquetStore:
         """The stream table as Arrow: stream_id, engagement_id, turn, size, frontier."""
         return self._files[STREAMS].read(SCHEMAS[STREAMS].names).sort_by("stream_id")
 
+    def n_records(self) -> int:
+        """How many records there are."""
+        return int(self._files[RECORDS].read(["n"]).num_rows)
+
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
         key = clean_id(engagement_id)
@@ -179,8 +218,31 @@ class ParquetStore:
         return iter(())
 
     def store_entries(self, *types: str) -> list[dict[str, Any]]:
-        """An export holds engagements only."""
-        return []
+        """The log of the store that was exported; empty where it gave no proofs."""
+        if not self.has_proofs:
+            return []
+        return [
+            {**orjson.loads(body), "seq": seq, "at": from_us(at), "type": kind}
+            for seq, at, kind, body in self.entry_rows()
+            if not types or kind in types
+        ]
+
+    def entry_rows(self, *, wait: bool = True) -> list[EntryRow]:
+        """The log of the store that was exported, as it is hashed; see `LogStoreBase.entry_rows`."""
+        table = self._files[ENTRIES].read(SCHEMAS[ENTRIES].names).sort_by("seq")
+        return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def log_head(self) -> LogHead:
+        """The head of that log. Raises StoreError where there is none, NotOurFileError for a damaged one."""
+        if not self.has_proofs:
+            raise StoreError(
+                f"{self!r} holds no proofs: it was exported from a store that gives none, or by an older ftnb"
+            )
+        try:
+            size, frontier = int(self._marks[LOG_SIZE]), bytes.fromhex(self._marks[LOG_FRONTIER])
+        except (KeyError, ValueError) as error:
+            raise NotOurFileError(f"{str(self.path)!r} has a damaged head ({error}); get the export again") from error
+        return LogHead(size, frontier, self._marks.get(LOG_NOTE))
 
     def close(self) -> None:
         """Forget what was read. Closing twice is fine."""
@@ -217,6 +279,22 @@ class ParquetStore:
     def purge(self, engagement_id: str) -> bool:
         """Raises StoreError."""
         self._refuse(f"purge engagement {engagement_id!r}")
+
+
+class _Held:
+    """A table of the evidence that is in memory."""
+
+    marks: dict[str, str] = {}  # noqa: RUF012  (never written to)
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
+        """These columns, of all engagements or of one."""
+        table = self._table
+        if engagement_id:
+            table = table.filter(pc.equal(table["engagement_id"], engagement_id))
+        return table.select(list(columns))
 
 
 def _any_of(masks: list[Any]) -> Any:

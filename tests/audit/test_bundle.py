@@ -1,4 +1,4 @@
-"""Bundles: checked by a stranger with Python and openssl, in whole or with anything withheld; altered ones are refused."""
+"""Bundles: checked by a stranger with Python and openssl, in whole or with anything withheld; altered ones not."""
 
 from __future__ import annotations
 
@@ -121,16 +121,16 @@ def rewritten(bundle: Path, name: str, change: Any) -> Path:
 
 
 def test_whoever_has_it_may_leave_out_more(store: Any, tmp_path: Path) -> None:
-    bundle = bundled(store, tmp_path, "payload.long")
+    bundle, outcomes = bundled(store, tmp_path, "payload.long"), set()
     n_lines = len(zipfile.ZipFile(bundle).read("disclosures.ndjson").splitlines())
     for place in range(n_lines):
         changed = rewritten(bundle, "disclosures.ndjson", lambda data, p=place: _without(data, p))
-        try:
-            report = verify_bundle(changed, VKEY)
-        except VerificationError as error:
-            assert "values that what is shown refers to" in str(error)
-        else:
-            assert report.withheld
+        outcomes.add(_outcome(changed))
+    assert outcomes == {"withheld"}
+
+
+def _outcome(path: Path) -> str:
+    return "withheld" if verify_bundle(path, VKEY).withheld else "whole"
 
 
 def _without(data: bytes, place: int) -> bytes:

@@ -24,7 +24,7 @@ from ftnb.store.records import EngagementStarted
 from ftnb.store.sqlite import SQLiteStore
 from ftnb.traces import Traces
 
-FILES = [f"{name}.parquet" for name in ("blobs", "engagements", "events", "records", "steps", "streams")]
+FILES = [f"{name}.parquet" for name in ("blobs", "engagements", "entries", "events", "records", "steps", "streams")]
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import logging
 import threading
 from typing import Any
 
+from ..core._plain_json import encode
 from ..core.errors import FtnbError
 from ..live._activity import Activity
 from ..live._watch import watch_of
 from ..live.follow import following_of
 from ..store.base import LogStore
-from ._json import encode
 from ._viewer import Viewer
 
 logger = logging.getLogger("ftnb")

@@ -18,7 +18,9 @@ def demo_store(n: int = 25) -> SQLiteStore:
     try:
         for user in make_users(n, seed=9):
             try:
-                with session.record("house_search", metadata=user.metadata, goal_nodes=GOAL_NODES, global_nodes=GLOBAL_NODES):
+                with session.record(
+                    "house_search", metadata=user.metadata, goal_nodes=GOAL_NODES, global_nodes=GLOBAL_NODES
+                ):
                     run_one(graph, user)
             except (ZeroDivisionError, ConnectionError):
                 pass  # these runs fail on purpose

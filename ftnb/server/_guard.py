@@ -35,7 +35,12 @@ class Guard:
     """The checks of one server, and the browsers that have logged in to it."""
 
     def __init__(
-        self, *, token: str | None, allowed_hosts: Collection[str] | None, cookie: str = "ftnb", any_address: bool = False
+        self,
+        *,
+        token: str | None,
+        allowed_hosts: Collection[str] | None,
+        cookie: str = "ftnb",
+        any_address: bool = False,
     ) -> None:
         """`token` None asks for none. `allowed_hosts` are names without port (None: every one will do); `any_address`
         also allows every IP address, which a rebound name never is."""
@@ -74,7 +79,10 @@ class Guard:
 
     def _problem(self, asked: _Asked) -> tuple[int, str] | None:
         if self._hosts is not None and not self._is_ours(asked.host):
-            return 421, f"this server does not answer to the name {_name(asked.host)[:200]!r}; allow it with allowed_hosts"
+            return (
+                421,
+                f"this server does not answer to the name {_name(asked.host)[:200]!r}; allow it with allowed_hosts",
+            )
         if asked.origin is not None and not asked.is_same_origin:
             return 403, "requests of another site are refused"
         if asked.header("sec-fetch-site") in ("cross-site", "same-site") and not asked.is_navigation:

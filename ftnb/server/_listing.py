@@ -125,7 +125,10 @@ def _filtered(frame: pl.DataFrame, asked: Asked) -> pl.DataFrame:
         frame = frame.filter(pl.col("name").cast(pl.String) == asked.name)
     if asked.q:
         text = pl.concat_str(
-            [pl.col(name).cast(pl.String).fill_null("") for name in ("engagement_id", "name", "dropped_at", "metadata")],
+            [
+                pl.col(name).cast(pl.String).fill_null("")
+                for name in ("engagement_id", "name", "dropped_at", "metadata")
+            ],
             separator="\n",
         )
         frame = frame.filter(text.str.to_lowercase().str.contains(asked.q.lower(), literal=True))

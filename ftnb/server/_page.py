@@ -54,7 +54,7 @@ def login_page(*, tried: bool) -> str:
         f'<!DOCTYPE html><html lang="en">{_HEAD}{_STYLE}<body><main class="login"><h1>This viewer asks for its token</h1>'
         f"{bad}<p>Open the link that the server printed when it began (it works once), or paste the token from there.</p>"
         '<form method="post" action="login"><input name="token" type="password" aria-label="Token" autocomplete="off" '
-        'autofocus required><button>Open</button></form></main></body></html>'
+        "autofocus required><button>Open</button></form></main></body></html>"
     )
 
 

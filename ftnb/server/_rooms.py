@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..core._plain_json import encode
 from ..core.model import Engagement, Step
 from ..live.follow import LIVE, follow_run, hub_of
 from ..store.base import LogStore, Store
@@ -17,7 +18,6 @@ from ..widget.columns import pack, plain
 from ..widget.live import LivePayload
 from ..widget.news import News
 from ..widget.protocol import PatchMessage
-from ._json import encode
 from ._viewer import Viewer
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ..core._plain_json import encode
 from ..core.errors import FtnbError
-from ..store.base import LogStore, Store
+from ..store.base import Store
 from ._activity import ActivityRoom
-from ._json import encode
 from ._rooms import Rooms, RunRoom
 from ._viewer import Viewer
 

@@ -13,6 +13,7 @@ from os import PathLike
 from typing import Annotated, Any, Literal
 
 from ..core._optional import require
+from ..core._plain_json import encode
 from ..core.errors import FtnbError, InvalidArgumentError, MissingPackageError, UnknownEngagementError
 from ..store._url import open_store
 from ..store.base import LogStore, Store
@@ -21,7 +22,6 @@ from ..traces import Traces
 from ..widget.html import read_bundle
 from ._activity import ActivityRoom
 from ._guard import Guard, is_loopback
-from ._json import encode
 from ._listing import MAX_PAGE, PAGE, Asked, Listing, warm
 from ._page import SafeHeaders, index_page
 
@@ -41,9 +41,7 @@ _MIN_TOKEN = 16
 Source = Store | Traces | str | PathLike[str]
 
 
-def create_app(
-    store: Source, *, token: str | None = None, allowed_hosts: Collection[str] | None = None
-) -> FastAPI:
+def create_app(store: Source, *, token: str | None = None, allowed_hosts: Collection[str] | None = None) -> FastAPI:
     """The viewer of `store` (a store, traces, a path or a URL) as an ASGI application, to mount behind your own.
 
     Without `token` whoever reaches it may read everything: put it behind your own authentication. With it, a request

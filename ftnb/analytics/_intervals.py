@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 from statistics import NormalDist
+from typing import Any
 
 from ..core.errors import InvalidArgumentError
 
@@ -27,7 +28,7 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float
     return low, high
 
 
-def checked_confidence(confidence: float) -> float:
+def checked_confidence(confidence: Any) -> float:
     """Raises InvalidArgumentError unless it lies between 0 and 1."""
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
         raise InvalidArgumentError(f"confidence lies between 0 and 1, as 0.95; got {confidence!r}")

@@ -1,6 +1,7 @@
 """A log of made-up journeys, the same on every machine, and what other libraries count in it.
 
     python _journey_log.py golden FILE          writes pm4py's directly-follows counts of the small log
+    python _journey_log.py deviations FILE      writes what pm4py finds against the declared graph
     python _journey_log.py times PARQUET        prints, as JSON, how long pm4py and retentioneering take over a log
 
 Needs only what is asked for: run it with a Python that has pm4py and retentioneering.
@@ -61,6 +62,36 @@ def counts_by_pm4py(rows: list[Row]) -> dict[str, Any]:
     }
 
 
+DECLARED = {
+    None: ["greet"], "greet": ["qualify"], "qualify": ["search"], "search": ["rank", "details"], "rank": ["refine"],
+    "refine": ["search"], "details": ["confirm"], "confirm": ["submitted"], "submitted": [None],
+}  # fmt: skip
+"""A graph that leaves out some of what the journeys do."""
+
+
+def deviations_by_pm4py(rows: list[Row]) -> dict[str, Any]:
+    """By engagement the moves that `DECLARED` does not have, as pm4py's footprints conformance finds them."""
+    import pandas as pd
+    import pm4py
+    from pm4py.algo.conformance.footprints import algorithm as conformance
+    from pm4py.algo.discovery.footprints import algorithm as footprints
+
+    frame = pd.DataFrame(rows, columns=["case", "activity", "at"])
+    log = pm4py.format_dataframe(frame, case_id="case", activity_key="activity", timestamp_key="at")
+    log = pm4py.convert_to_event_log(log)
+    pairs = {(a, b) for a, targets in DECLARED.items() for b in targets if a is not None and b is not None}
+    model = {
+        "sequence": pairs, "parallel": set(), "activities": {name for pair in pairs for name in pair},
+        "start_activities": {"greet"}, "end_activities": {"submitted"}, "min_trace_length": 1,
+    }  # fmt: skip
+    traces = footprints.apply(log, variant=footprints.Variants.TRACE_BY_TRACE)
+    found = conformance.apply(traces, model, variant=conformance.Variants.TRACE_EXTENSIVE)
+    return {
+        trace.attributes["concept:name"]: sorted([a, b] for a, b in one["footprints"])
+        for trace, one in zip(log, found, strict=True)
+    }
+
+
 def times(path: str) -> dict[str, Any]:
     """Seconds of each library, with loading, and what pm4py counted."""
     import pandas as pd
@@ -107,6 +138,8 @@ def main() -> None:
     if what == "golden":
         text = json.dumps(counts_by_pm4py(list(journeys(500))), sort_keys=True)
         Path(path).write_text(text + "\n")
+    elif what == "deviations":
+        Path(path).write_text(json.dumps(deviations_by_pm4py(list(journeys(200))), sort_keys=True) + "\n")
     else:
         print(json.dumps(times(path)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import FtnbError, UnknownStepError
@@ -13,7 +14,6 @@ from .store.blobs import Resolver
 
 if TYPE_CHECKING:
     from os import PathLike
-    from pathlib import Path
 
     import polars as pl
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .debug._source import Source
     from .debug._watch import Watch
     from .debug._why import Why
+    from .interop._report import Report
+    from .interop._span_form import Convention
     from .timeline import TimelineView
 
 
@@ -201,7 +203,13 @@ class EngagementHandle(_Forwarding):
         model = self.model
         if model.status in LIVE:
             options.setdefault("follow", partial(follow_run, self._store, self.id))
-        return EngagementView(model, resolve=self.resolve, **{"annotate": self.annotate, **options})
+        given = {"annotate": self.annotate, "debugging": self._debugging(), **options}
+        return EngagementView(model, resolve=self.resolve, **given)
+
+    def _debugging(self) -> Any:
+        from .debug._told import Told
+
+        return Told(lambda: self)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -210,6 +218,16 @@ class EngagementHandle(_Forwarding):
             self.widget()._ipython_display_()
         except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
             display({"text/plain": repr(self)}, raw=True)  # type: ignore[no-untyped-call]
+
+    def family(self) -> pl.DataFrame:
+        """The engagements that it was forked or replayed from, those that were made from these, and itself.
+
+        One row each, parents before children: engagement_id, parent_id, kind (run, replay, fork), at (the step where it
+        branched off), depth (0: the eldest), name, status, started_at, n_steps, total_tokens, is_self.
+        """
+        from .debug._family import family_frame
+
+        return family_frame(self._store, self.id)
 
     # --- running it again ---
 
@@ -264,6 +282,24 @@ class EngagementHandle(_Forwarding):
 
         await aresume(self.id, answer)
         return self
+
+    def to_otlp(self, path: str | PathLike[str], *, attributes: Convention = "both") -> Report:
+        """Write it as OTLP JSON; see `Traces.to_otlp`."""
+        from .interop._write import otlp
+
+        return otlp(self._store, Path(path), attributes, self.load().id)
+
+    def to_perfetto(self, path: str | PathLike[str]) -> Report:
+        """Write it as a Chrome trace; see `Traces.to_perfetto`."""
+        from .interop._write import perfetto
+
+        return perfetto(self._store, Path(path), self.load().id)
+
+    def to_ndjson(self, path: str | PathLike[str]) -> Report:
+        """Write its records as lines of JSON; see `Traces.to_ndjson`."""
+        from .interop.ndjson import write
+
+        return write(self._store, Path(path), self.load().id)
 
     def to_pytest(self, path: str | PathLike[str], **options: Any) -> Path:
         """Write a test that replays this run on the code of the day, and fails with what differs; its path.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .browse import Found
     from .frames import Frames
     from .interop._report import Report
+    from .interop._span_form import Convention
     from .interop.sniff import Format
     from .retention import Retention
     from .widget.browser import BrowserView
@@ -285,6 +286,34 @@ class Traces(Questions):
         from .audit import export_parquet
 
         return export_parquet(self.store, Path(path), withhold, self._frames)
+
+    def to_otlp(self, path: str | PathLike[str], *, attributes: Convention = "both") -> Report:
+        """Write everything as OTLP JSON (`.jsonl`: a line an engagement), a trace a turn; `read` takes it back.
+
+        `attributes`: "genai" (OpenTelemetry's conventions), "openinference", or "both". What has no place is in the
+        report that it returns.
+        """
+        from .interop._write import otlp
+
+        return otlp(self.store, Path(path), attributes)
+
+    def to_perfetto(self, path: str | PathLike[str]) -> Report:
+        """Write everything as a Chrome trace, which ui.perfetto.dev opens: steps and calls over time."""
+        from .interop._write import perfetto
+
+        return perfetto(self.store, Path(path))
+
+    def to_event_log(self, path: str | PathLike[str]) -> Report:
+        """Write all steps as three columns (case, activity, time; CSV or `.parquet`), for pm4py and its like."""
+        from .interop._write import event_log
+
+        return event_log(self._frames().steps, Path(path))
+
+    def to_ndjson(self, path: str | PathLike[str]) -> Report:
+        """Write every record as a line of JSON, with the values that it refers to; `read` takes them back exactly."""
+        from .interop.ndjson import write
+
+        return write(self.store, Path(path))
 
     def close(self) -> None:
         """Release the store."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..store._writer import Batch
 from ..store.base import LogStore
 from ..store.draft import Draft, Stream
 from ._forms import Span, stable_id
@@ -59,6 +60,10 @@ class Sink:
         waiting, self._waiting = self._waiting, []
         if waiting:
             self._store.append_drafts(waiting)
+
+    def commit(self, batch: Batch) -> None:
+        """Commit rows that have their places already."""
+        self._store.commit(batch)
 
 
 def write_spans(spans: Iterable[Span], sink: Sink, report: Report, format: str) -> None:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 _MAX_DEPTH = 12
 
 
@@ -14,7 +16,11 @@ def loaded(value: Any) -> Any:
     if not isinstance(value, str) or value[:1] not in "{[":
         return value
     try:
-        return json.loads(value)
+        return orjson.loads(value)
+    except ValueError:
+        pass
+    try:
+        return json.loads(value)  # numbers that orjson refuses
     except (ValueError, RecursionError):
         return value
 

@@ -94,7 +94,8 @@ def _outcome(span: Span, writing: _Writing) -> tuple[EngagementStatus, str | Non
 def _linked(spans: list[Span], report: Report) -> tuple[list[Node], list[Node]]:
     """Every span in its place, and those with none above them, by time."""
     known: dict[str, Node] = {}
-    for span in sorted(spans, key=lambda one: (one.start_us, one.place)):
+    is_ours = any("n" in span.ours for span in spans)  # written in order, which times of equal steps do not tell
+    for span in sorted(spans, key=lambda one: (0 if is_ours else one.start_us, one.place)):
         if span.id in known:
             report.add("left out", "(span)", "its id is taken by another span of its trace")
         else:
@@ -148,6 +149,8 @@ class _Writing:
         self._n = 0
         self._todo: list[tuple[Node, Node | None, str]] = []
         self._steps: dict[str, str] = {}
+        self._floor: dict[str, int] = {}
+        """When the latest event of a step was, so that events of ours keep their order."""
 
     def _add(self, at_us: int, rank: int, make: Any) -> None:
         self._n += 1
@@ -270,6 +273,9 @@ class _Writing:
             "routes": routes if isinstance(routes, dict) and all(isinstance(v, str) for v in routes.values()) else None,
         }  # fmt: skip
         self._add(span.start_us, 0, lambda s: build.step_started(s, span.start_us, step_id, name, **options))
+        extraction = ours.get("extraction")
+        if isinstance(extraction, dict) and isinstance(extraction.get("schema_name"), str):
+            self._add(node.end_us, 1, lambda s: build.extraction(s, node.end_us, step_id, extraction))
         if node.end_us >= self._last_at:
             self._last_at, self.last = node.end_us, name
         status = self._status(span)
@@ -314,7 +320,9 @@ class _Writing:
             "model": reading.model, "tokens": reading.tokens, "error": span.error, "error_type": span.error_type,
             "subtype": span.ours.get("subtype", subtype), "event_id": event_id,
         }  # fmt: skip
-        self._add(span.start_us, 1, lambda s: build.event(s, span.start_us, step_id, kind, name, **options))
+        key_at = max(span.start_us, self._floor.get(step_id, 0)) if "n" in span.ours else span.start_us
+        self._floor[step_id] = key_at
+        self._add(key_at, 1, lambda s: build.event(s, span.start_us, step_id, kind, name, **options))
         self._logs(node, step)
 
     def _logs(self, node: Node, step: Node | None) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
+
+import orjson
 
 from . import _fields, _semconv
 from ._forms import BadItem, Log, Span, mapping, micros_of, micros_of_nanos, text_of
@@ -21,7 +24,9 @@ _SPAN = ("resourceSpans", "*", "scopeSpans", "*", "spans", "*")
 _OLD_SPAN = ("resourceSpans", "*", "instrumentationLibrarySpans", "*", "spans", "*")
 _ERROR = (2, "2", "STATUS_CODE_ERROR", "ERROR")
 _MAX_DEPTH = 50
+_IS_HEX = re.compile("[0-9a-fA-F]+").fullmatch
 _PREFIX = "ftnb."
+_TEXTS = ("engagement_id", "step_id", "event_id", "name", "status", "step_status", "kind", "subtype", "ns", "dropped_at", "error_text")
 
 
 def spans(source: Source) -> Iterator[Span]:
@@ -126,10 +131,15 @@ def made(
     _fields.count(attributes, report)
     if links:
         report.add("left out", "(links)", "spans of other traces", links)
-    ours = {key.removeprefix(_PREFIX): loaded(value) for key, value in attributes.items() if key.startswith(_PREFIX)}
+    ours = {
+        key.removeprefix(_PREFIX): value if key.removeprefix(_PREFIX) in _TEXTS else loaded(value)
+        for key, value in attributes.items() if key.startswith(_PREFIX)
+    }  # fmt: skip
     told = {key: value for key, value in attributes.items() if not key.startswith(_PREFIX)} if ours else attributes
     raised = [given for _, log, given in logs if log == "exception"]
     error = error_type = None
+    if isinstance(ours.get("error_text"), str) and not failed:
+        error = ours["error_text"]
     if failed:
         last = raised[-1] if raised else {}
         error_type = str(last.get("exception.type") or told.get("error.type") or "").rpartition(".")[2] or None
@@ -140,6 +150,8 @@ def made(
     if messages and "events" not in told:
         told = {**told, "events": messages}
     langgraph = mapping_in(told.get("metadata")).get("langgraph_node")
+    if kind is None and ours:
+        kind = _kind_of_ours(ours)
     reading = _semconv.read(name, told, kind)
     if ours.get("payload") is not None and reading.ttft_s is None and isinstance(ours.get("ttft_us"), int):
         reading = replace(reading, ttft_s=ours["ttft_us"] / 1e6)
@@ -153,6 +165,13 @@ def made(
         logs=[Log(at, log, given) for at, log, given in logs if log != "exception" and not log.startswith("gen_ai.")],
         ours=ours, is_inner=langgraph is not None and reading.kind == "chain" and langgraph != name,
     )  # fmt: skip
+
+
+def _kind_of_ours(ours: dict[str, Any]) -> Kind | None:
+    """What a span of our own export is."""
+    if "kind" in ours:
+        return "llm" if ours["kind"] == "llm_call" else "tool" if ours["kind"] == "tool_call" else "check"
+    return "chain" if "step_id" in ours else "workflow" if "engagement_id" in ours else None
 
 
 def _metadata(told: dict[str, Any], trace: str) -> dict[str, Any]:
@@ -172,7 +191,11 @@ def loaded(value: Any) -> Any:
     if not isinstance(value, str) or value[:1] not in '{["0123456789-tfn':
         return value
     try:
-        return json.loads(value)
+        return orjson.loads(value)
+    except ValueError:
+        pass
+    try:
+        return json.loads(value)  # numbers that orjson refuses
     except (ValueError, RecursionError):
         return value
 
@@ -229,7 +252,7 @@ def _hex(text: str) -> str:
             return base64.b64decode(text, validate=True).hex()
         except ValueError:
             return text
-    return text.lower() if all(c in "0123456789abcdefABCDEF" for c in text) else text
+    return text.lower() if _IS_HEX(text) else text
 
 
 def readable(values: Iterable[Any]) -> bool:

@@ -1,9 +1,9 @@
-"""Doing what a plan says, one engagement at a time, each with its receipt."""
+"""Doing what a plan says, engagement by engagement, each with its receipt."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,17 @@ from ..audit._needed import needed
 from ..core._progress import Progress
 from ._look import held_since
 from ._plan import Act, Plan
-from ._policy import purge_unchanged
+from ._policy import purge_all_unchanged
 
 if TYPE_CHECKING:
     import polars as pl
 
 _KEPT_TYPES = ("engagement_started", "engagement_labelled")
 """Records that a trim leaves whole: they tell what the engagement is."""
+
+
+_MOST_AT_ONCE, _RECORDS_AT_ONCE = 100, 20_000
+"""Engagements and records that one transaction purges."""
 
 
 class Receipts:
@@ -59,9 +63,11 @@ def applied(store: Any, plan: Plan, progress: bool | Callable[[int, int], Any]) 
     todo = [act for act in plan.acts if act.action != "keep"]
     shown, rows = Progress(len(todo), progress), list[tuple[str, str, str, int]]()
     try:
-        for place, act in enumerate(todo):
-            rows.append(_done(store, act, plan))
-            shown.at(place + 1, f"{place + 1} of {len(todo)} engagements")
+        for together in _together(todo):
+            rows += (
+                _purged(store, together, plan) if together[0].action == "purge" else [_done(store, together[0], plan)]
+            )
+            shown.at(len(rows), f"{len(rows)} of {len(todo)} engagements")
     finally:
         if rows and hasattr(store, "vacuum"):
             store.vacuum()  # what was erased is still in free pages and the write-ahead log until then
@@ -69,12 +75,34 @@ def applied(store: Any, plan: Plan, progress: bool | Callable[[int, int], Any]) 
     return Receipts(rows, note)
 
 
+def _together(acts: Sequence[Act]) -> Iterator[list[Act]]:
+    """The acts in order, purges in groups that go in one transaction: small ones, so that recorders do not wait."""
+    group: list[Act] = []
+    for act in acts:
+        records = sum(one.known.n_records for one in group)
+        if group and (act.action != "purge" or len(group) == _MOST_AT_ONCE or records > _RECORDS_AT_ONCE):
+            yield group
+            group = []
+        if act.action == "purge":
+            group.append(act)
+        else:
+            yield [act]
+    if group:
+        yield group
+
+
+def _purged(store: Any, acts: list[Act], plan: Plan) -> list[tuple[str, str, str, int]]:
+    said = {act.known.summary.id: {"policy": plan.policy, "why": act.why} for act in acts}
+    gone = purge_all_unchanged(store, [act.known for act in acts], said, plan.view.log_size)
+    changed = "it was added to, reopened, held or purged since the plan"
+    return [
+        (key, "purged", act.why, act.known.n_records) if key in gone else (key, "kept", changed, 0)
+        for key, act in zip(said, acts, strict=True)
+    ]
+
+
 def _done(store: Any, act: Act, plan: Plan) -> tuple[str, str, str, int]:
     engagement_id = act.known.summary.id
-    if act.action == "purge":
-        if purge_unchanged(store, act.known, plan.view.log_size, policy=plan.policy, why=act.why):
-            return engagement_id, "purged", act.why, act.known.n_records
-        return engagement_id, "kept", "it was added to, reopened, held or purged since the plan", 0
     if held_since(store, engagement_id, plan.view.log_size):
         return engagement_id, "kept", "it was held since the plan", 0
     if act.action == "redact":

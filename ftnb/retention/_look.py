@@ -101,13 +101,16 @@ def holds_of(entries: list[dict[str, Any]]) -> dict[str, list[str]]:
     return {key: list(reasons.values()) for key, reasons in held.items() if reasons}
 
 
+def all_held_since(store: Any, log_size: int) -> set[str]:
+    """Engagements that a hold was added for since the store's own log had `log_size` entries."""
+    rows = store.entry_rows(wait=False)
+    holds = (orjson.loads(body)["engagements"] for seq, _, kind, body in rows if seq > log_size and kind == "hold")
+    return {engagement_id for hold in holds for engagement_id in hold}
+
+
 def held_since(store: Any, engagement_id: str, log_size: int) -> bool:
     """Whether a hold on the engagement was added since the store's own log had `log_size` entries."""
-    rows = store.entry_rows(wait=False)
-    return any(
-        seq > log_size and kind == "hold" and engagement_id in orjson.loads(body)["engagements"]
-        for seq, _, kind, body in rows
-    )
+    return engagement_id in all_held_since(store, log_size)
 
 
 def matching(store: Store, where: dict[str, Any]) -> Iterator[str]:

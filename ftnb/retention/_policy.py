@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, field_validator
 from ..analytics._windows import micros_of
 from ..core.errors import InvalidArgumentError
 from ..store.base import Store
-from ._look import TERMINAL, Known, held_since, look
+from ._look import TERMINAL, Known, all_held_since, held_since, look
 
 
 class RetentionWarning(UserWarning):
@@ -47,6 +48,31 @@ def purge_before(store: Store, cutoff: datetime) -> list[str]:
         if is_old and purge_unchanged(store, known, view.log_size, policy=f"ended before {cutoff.isoformat()}"):
             gone.append(known.summary.id)
     return gone
+
+
+def purge_all_unchanged(
+    store: Any, known: Sequence[Known], whys: Mapping[str, dict[str, Any]], log_size: int
+) -> set[str]:
+    """Purge those that were not added to, reopened or held since they were looked at; the ids of those that went.
+
+    `whys` are what each one's receipt says. Decided inside the transaction, in which nobody else can add a hold.
+    """
+    if not hasattr(store, "purge_many"):
+        ids = [one.summary.id for one in known if purge_unchanged(store, one, log_size, **whys[one.summary.id])]
+        return set(ids)
+    last = {one.summary.id: one.last_seq for one in known}
+    held, expected = set[str](), log_size
+
+    def changed(key: str, last_seq: int, size: int) -> bool:
+        nonlocal held, expected
+        if size != expected:  # not only by the receipts of those that went before it
+            held, expected = all_held_since(store, log_size), size
+        if key in held or last_seq != last[key]:
+            return True
+        expected += 1
+        return False
+
+    return set(store.purge_many(whys, unless=changed))
 
 
 def purge_unchanged(store: Any, known: Known, log_size: int, **why: Any) -> bool:

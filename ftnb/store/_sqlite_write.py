@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core.ids import now_us
@@ -17,6 +17,8 @@ _STORED = [column.name for column in COLUMNS[2:]]
 _INSERT = f"""INSERT INTO log (eid, sid, {", ".join(_STORED)}) VALUES (?, ?, {", ".join("?" * len(_STORED))})
     ON CONFLICT (sid, n) DO NOTHING"""
 _MAX_KNOWN = 10_000
+Receipt = Callable[[Sequence[StreamHead]], Entry]
+"""Makes the receipt of a purge over the streams that there were."""
 
 
 class SQLiteWriter:
@@ -164,28 +166,40 @@ class SQLiteWriter:
 
     def purge(
         self,
+        receipts: Mapping[str, Receipt],
+        unless: Callable[[str, int, int], bool],
+        signer: Signer | None,
+    ) -> list[str]:
+        """Erase engagements from every table, leave tombstones and receipts; the ids of those that there were."""
+        gone = []
+        with _sqlite_schema.transaction(self._connection, self._path):
+            for engagement_id, receipt in receipts.items():
+                if self._purge_one(engagement_id, receipt, unless, signer):
+                    gone.append(engagement_id)
+        self._stream_keys.clear()
+        return gone
+
+    def _purge_one(
+        self,
         engagement_id: str,
-        receipt: Callable[[Sequence[StreamHead]], Entry],
-        unless: Callable[[int, int], bool],
+        receipt: Receipt,
+        unless: Callable[[str, int, int], bool],
         signer: Signer | None,
     ) -> bool:
-        """Erase an engagement from every table, leave its tombstone and its receipt; False when there was none."""
-        with _sqlite_schema.transaction(self._connection, self._path):
-            find = "SELECT eid FROM engagement WHERE engagement_id = ?"
-            found = self._connection.execute(find, (engagement_id,)).fetchone()
-            if found is None:
-                return False
-            last = self._connection.execute("SELECT max(seq) FROM log WHERE eid = ?", found).fetchone()[0] or 0
-            if unless(last, self.head().size):
-                return False
-            heads = "SELECT stream_id, ?, turn, size, frontier FROM stream WHERE eid = ? ORDER BY stream_id"
-            streams = self._connection.execute(heads, (engagement_id, *found)).fetchall()
-            self._extend([receipt([StreamHead(*row) for row in streams])], signer)
-            for table in ("log", "blob", "stream", "label", "engagement"):
-                self._connection.execute(f"DELETE FROM {table} WHERE eid = ?", found)
-            bury = "INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0)"
-            self._connection.execute(bury, (engagement_id, now_us()))
-        self._stream_keys.clear()
+        find = "SELECT eid FROM engagement WHERE engagement_id = ?"
+        found = self._connection.execute(find, (engagement_id,)).fetchone()
+        if found is None:
+            return False
+        last = self._connection.execute("SELECT max(seq) FROM log WHERE eid = ?", found).fetchone()[0] or 0
+        if unless(engagement_id, last, self.head().size):
+            return False
+        heads = "SELECT stream_id, ?, turn, size, frontier FROM stream WHERE eid = ? ORDER BY stream_id"
+        streams = self._connection.execute(heads, (engagement_id, *found)).fetchall()
+        self._extend([receipt([StreamHead(*row) for row in streams])], signer)
+        for table in ("log", "blob", "stream", "label", "engagement"):
+            self._connection.execute(f"DELETE FROM {table} WHERE eid = ?", found)
+        bury = "INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0)"
+        self._connection.execute(bury, (engagement_id, now_us()))
         return True
 
     # --- what a LogWriter must ask ---

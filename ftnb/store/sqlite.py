@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..core.errors import NotOurFileError, StoreError
-from . import _sqlite_follow, _sqlite_schema
+from . import _entries, _sqlite_follow, _sqlite_schema
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase
 from ._sqlite_read import SQLiteReader
@@ -98,7 +99,11 @@ class SQLiteStore(LogStoreBase):
         receipt: Callable[[Sequence[StreamHead]], Entry],
         unless: Callable[[int, int], bool],
     ) -> bool:
-        return self._writer.purge(engagement_id, receipt, unless, self.signer)
+        return bool(self._writer.purge({engagement_id: receipt}, lambda _, last, size: unless(last, size), self.signer))
+
+    def _purge_many(self, whys: Mapping[str, Mapping[str, Any]], unless: Callable[[str, int, int], bool]) -> list[str]:
+        receipts = {key: partial(_entries.receipt, key, fields=dict(why)) for key, why in whys.items()}
+        return self._writer.purge(receipts, unless, self.signer)
 
     def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
         return self._writer.redact(engagement_id, records, blobs, said, self.signer)

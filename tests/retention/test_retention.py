@@ -108,6 +108,36 @@ def test_what_happens_between_plan_and_purge_decides(store: Any, what: str) -> N
     assert dict(receipts.frame().select("engagement_id", "done").iter_rows())["old-one"] == "kept"
 
 
+def test_a_hold_that_comes_while_others_are_purged_is_heeded(store: Any) -> None:
+    for key in ("one", "two", "three"):
+        add(store, key, 100)
+    policy = ftnb.open(store).retention("90d")
+    plan = policy.plan(now=NOW)
+    purge, asked = store._purge, list[str]()
+
+    def held_meanwhile(key: str, *rest: Any) -> Any:
+        if not asked:
+            asked.append(key)
+            done = purge(key, *rest)
+            policy.hold("three", reason="just now")
+            return done
+        return purge(key, *rest)
+
+    store._purge = held_meanwhile
+    store._purge_many = lambda whys, unless: type(store).__mro__[1]._purge_many(store, whys, unless)
+    assert policy.apply(plan, progress=False).ids == ["one", "two"]
+    assert ftnb.open(store).audit.verify().counts() == {"purged": 2, "sealed": 1}
+
+
+def test_many_purges_go_with_a_receipt_each(store: Any) -> None:
+    for i in range(130):
+        add(store, f"e{i}", 100 if i % 3 else 5)
+    receipts = ftnb.open(store).retention("90d").apply(now=NOW, progress=False)
+    assert len(receipts.ids) == len(store.store_entries("purge")) == 86
+    assert {len(entry["streams"]) for entry in store.store_entries("purge")} == {1}
+    assert ftnb.open(store).audit.verify().counts() == {"purged": 86, "sealed": 44}
+
+
 def test_content_goes_and_statistics_stay(tmp_path: Path) -> None:
     store = SQLiteStore(str(tmp_path / "t.db"))
     add(store, "old", 100, user="ada@example.org")

@@ -28,6 +28,7 @@ _STYLE = """
 body { margin: 0; font: 14px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 body.page { max-width: 1180px; margin: 24px auto; padding: 0 20px; }
 h1 { font-size: 22px; } h2 { font-size: 17px; margin-top: 28px; }
+.aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 """
 
 
@@ -88,7 +89,8 @@ def frame(document: str, *, height: int) -> str:
 
 
 def _document(title: str, fragments: list[Fragment], *, body_class: str) -> str:
-    parts: list[str] = []
+    # A view has its title drawn in it; a page has a heading all the same, for those who hear it.
+    parts = [f'<h1 class="aloud">{escape(title)}</h1>'] if body_class == "view" else []
     data: list[str] = []
     first = True
     for fragment in fragments:
@@ -115,7 +117,9 @@ def _document(title: str, fragments: list[Fragment], *, body_class: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{_STYLE}</style></head>",
             f'<body class="{body_class}">',
+            "<main>",
             *parts,
+            "</main>",
             *data,
             script,
             "</body></html>",

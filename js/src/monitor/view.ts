@@ -34,7 +34,7 @@ export class MonitorApp {
   private got = performance.now();
 
   constructor(private readonly host: MonitorHost, private readonly mountRun: MountRun, private readonly signal: AbortSignal) {
-    const titles = ["", "engagement", "now", "for", "steps", "tokens", "tokens/s", "errors", "records"];
+    const titles = ["status", "engagement", "now", "for", "steps", "tokens", "tokens/s", "errors", "records"];
     const header = h("tr", {}, ...titles.map((title) => h("th", { text: title, attrs: { scope: "col" } })));
     this.list.append(h("table", { attrs: { "aria-label": "Engagements" } }, h("thead", {}, header), this.body));
     this.root.append(h("style", { text: css }), this.head, this.notice.element, this.alerts, this.list, this.detail, this.aloud);

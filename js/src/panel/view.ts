@@ -292,7 +292,7 @@ export class PanelView {
       step.status !== "completed" && h("span", { class: "ftnb-tag", text: look.word }),
       h("span", { class: "facts", text: run.lane(index)?.open ? "running" : duration(step.duration_ms) }),
     ];
-    const element = button(null, () => this.events.onStep(index), { attrs: { "aria-label": run.describe(index) } });
+    const element = button(null, () => this.events.onStep(index), { title: run.describe(index) });
     element.style.setProperty("--c", `var(${look.color})`);
     element.style.paddingLeft = `${4 + Math.min(step.ns ? step.ns.split("/").length : 0, 4) * 12}px`;
     element.append(...children.filter((child): child is Node => Boolean(child)));

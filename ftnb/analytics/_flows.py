@@ -10,13 +10,14 @@ import polars as pl
 
 from ..core.errors import InvalidArgumentError, UnknownStepError
 from ._flow_costs import with_costs
+from ._flow_sql import Graph, graph_of
 from ._funnel_cost import PriceSource
-from ._gather import gathered
+from ._gather import gathered, in_engine
 from ._groups import Groups, groups_of, label, of_group, place_of, shown_group
-from ._moves import Moves, Relation, checked_relation, moves_of
+from ._moves import LaterMoves, Moves, Relation, checked_relation, moves_of
 from ._result import Result, counted
-from ._source import Source, asked
-from ._visits import Level, Visits, visits_of
+from ._source import Source, _runs_of_users, asked
+from ._visits import Level, Visits, checked_level, visits_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -40,7 +41,7 @@ class DirectlyFollows(Result):
     level: Level
     _edges: pl.DataFrame
     _nodes: pl.DataFrame
-    _moves: Moves = field(repr=False)
+    _moves: Moves | LaterMoves = field(repr=False)
     _group_of: pl.Series = field(repr=False)
     _ids: pl.Series = field(repr=False)
 
@@ -200,6 +201,11 @@ def directly_follows(
     cost. Raises InvalidArgumentError.
     """
     checked_relation(relation)
+    checked_level(level)
+    if where is None and by is None and prices is None and not branches:
+        told = _told_by_engine(source, relation, level)
+        if told is not None:
+            return told
     given = gathered(source, asked(where, branches))
     visits = visits_of(given.tables, level=level, times=True, places=relation == "causal")
     groups = groups_of(visits.engagements, by)
@@ -216,6 +222,60 @@ def directly_follows(
         by, groups.values, groups.sizes, relation, level, edges, nodes, moves, groups.of,
         visits.engagements["engagement_id"],
     )  # fmt: skip
+
+
+def _told_by_engine(source: Source, relation: Relation, level: Level) -> DirectlyFollows | None:
+    """The graph as DuckDB or Spark counts it; None when polars reads the source, or rows need a closer look."""
+    found = in_engine(source)
+    if found is None:
+        return None
+    engagements = _runs_of_users(found[1].collect(engine="streaming"), None)
+    told = graph_of(found[0], engagements, relation, level)
+    if told is None:
+        return None
+    groups = groups_of(engagements, None)
+    edges = _edges_told(told, engagements.height)
+    nodes = _nodes_named(
+        told.nodes.with_columns(pl.lit(None, pl.String).alias("group")),
+        edges,
+        engagements,
+        groups,
+        _as_column(engagements.height, told.nodes.height),
+    )
+    return DirectlyFollows(
+        None, groups.values, groups.sizes, relation, level, edges.drop("group"), nodes.drop("group"),
+        LaterMoves(lambda: _moves_one_by_one(source, relation, level)), groups.of,
+        engagements["engagement_id"],
+    )  # fmt: skip
+
+
+def _moves_one_by_one(source: Source, relation: Relation, level: Level) -> Moves:
+    given = gathered(source, None)
+    visits = visits_of(given.tables, level=level, times=True, places=relation == "causal")
+    return moves_of(visits, given.transitions() if relation == "causal" else None, level=level)
+
+
+def _as_column(total: int, height: int) -> pl.Series:
+    # Polars divides by a scalar as a product with its reciprocal, which is off in the last digit; not so by a column.
+    return pl.repeat(float(total), height, dtype=pl.Float64, eager=True)
+
+
+def _edges_told(told: Graph, total: int) -> pl.DataFrame:
+    size = len(told.names) + 1
+    code = {name: place for place, name in enumerate(told.names)}
+    side = {name: pl.col(name).replace_strict(code, default=size - 1, return_dtype=pl.Int64)
+            for name in ("from_name", "to_name")}  # fmt: skip
+    found = told.edges.with_columns(
+        pl.lit(None, pl.String).alias("group"),
+        (side["from_name"] * size + side["to_name"]).alias("key"),
+        (told.edges["n_engagements"] / _as_column(total, told.edges.height)).alias("share"),
+        (pl.col("n") / pl.col("n").sum().over("from_name")).alias("probability"),
+    )
+    return found.sort(-pl.col("n"), "key").select(_EDGE_COLUMNS)
+
+
+_EDGE_COLUMNS = ("group", "from_name", "to_name", "n", "n_engagements", "share", "probability", "q1_ms", "median_ms",
+                 "q3_ms", "wait_ms", "total_tokens")  # fmt: skip
 
 
 def _quartiles(column: str) -> list[pl.Expr]:
@@ -257,10 +317,7 @@ def _edges(moves: Moves, groups: Groups) -> pl.DataFrame:
     out_of = pl.col("n").sum().over("_group", "_from")
     found = found.with_columns((pl.col("n") / out_of).alias("probability"))
     found = found.sort("_group", -pl.col("n"), "key")
-    return found.select(
-        "group", "from_name", "to_name", "n", "n_engagements", "share", "probability", "q1_ms", "median_ms", "q3_ms",
-        "wait_ms", "total_tokens",
-    )  # fmt: skip
+    return found.select(_EDGE_COLUMNS)
 
 
 def _nodes(visits: Visits, edges: pl.DataFrame, groups: Groups) -> pl.DataFrame:
@@ -283,12 +340,23 @@ def _nodes(visits: Visits, edges: pl.DataFrame, groups: Groups) -> pl.DataFrame:
     found = found.with_columns(
         groups.column(code),
         pl.Series(visits.names, dtype=pl.String).gather((found["key"] % size).cast(pl.Int64)).alias("name"),
-        (found["n_engagements"] / pl.Series(groups.sizes, dtype=pl.Float64).gather(code)).alias("share"),
+    )
+    return _nodes_named(
+        found, edges, visits.engagements, groups, pl.Series(groups.sizes, dtype=pl.Float64).gather(code)
+    )
+
+
+def _nodes_named(
+    found: pl.DataFrame, edges: pl.DataFrame, engagements: pl.DataFrame, groups: Groups, totals: pl.Series
+) -> pl.DataFrame:
+    """Nodes with what edges and engagements say of them; `totals` are the engagements of each node's group."""
+    found = found.with_columns(
+        (found["n_engagements"] / totals).alias("share"),
         (found["total_tokens"] / found["n_visits"]).alias("tokens_per_visit"),
     )
     starts = edges.filter(pl.col("from_name").is_null()).select("group", pl.col("to_name").alias("name"), n_starts="n")
     ends = edges.filter(pl.col("to_name").is_null()).select("group", pl.col("from_name").alias("name"), n_ends="n")
-    dropped = visits.engagements.select(
+    dropped = engagements.select(
         groups.column(groups.of), pl.col("dropped_at").cast(pl.String).alias("name")
     ).filter(pl.col("name").is_not_null()).group_by("group", "name").agg(n_dropped=pl.len().cast(pl.Int64))  # fmt: skip
     for part in (starts, ends, dropped):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import polars as pl
@@ -24,6 +26,27 @@ class Moves:
     rows: pl.DataFrame
     names: list[str]
     """What codes stand for: those of the visits, and of steps whose record was lost."""
+
+
+class LaterMoves:
+    """Moves that are looked up only when somebody asks for engagements behind an edge."""
+
+    def __init__(self, find: Callable[[], Moves]) -> None:
+        self._find = find
+
+    @cached_property
+    def _moves(self) -> Moves:
+        return self._find()
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """As of `Moves`."""
+        return self._moves.rows
+
+    @property
+    def names(self) -> list[str]:
+        """As of `Moves`."""
+        return self._moves.names
 
 
 def checked_relation(relation: str) -> None:

@@ -392,8 +392,70 @@ def test_spark_answers_to_the_last_digit(spark: Any, tmp_path: Path) -> None:
     steps, engagements = frames_of(mixed())
     steps.with_row_index("seq").with_columns(pl.col("seq").cast(pl.Int64)).write_parquet(tmp_path / "steps.parquet")
     frame = spark.read.parquet(str(tmp_path / "steps.parquet")).repartition(2)
-    for answer in ANSWERS[:3]:
-        assert answer((frame, engagements)).equals(answer((steps, engagements)))
+    assert variants((frame, engagements)).frame().equals(variants((steps, engagements)).frame())
+    steps, engagements = frames_of(in_order())
+    steps.with_row_index("seq").with_columns(pl.col("seq").cast(pl.Int64)).write_parquet(tmp_path / "plain.parquet")
+    frame = spark.read.parquet(str(tmp_path / "plain.parquet")).repartition(2)
+    assert_counted_alike((frame, engagements), (steps, engagements))
+
+
+def in_order(given: list[Case] | None = None) -> list[Case]:
+    """Cases with turns, ties, clocks set back and unknown times, in which each step was caused by the one before."""
+    waits = [Step("A", us=None, tokens=2), Step("B", gap=0, tokens=3), Step("A", turn=2, gap=90_000, us=7)]
+    back = [Step("ü", gap=-500), Step("name", gap=1, us=40_001), Step("A", us=3)]
+    made = given or [
+        Case(waits),
+        Case(waits[:2], "paused"),
+        Case(back, "abandoned"),
+        chain("AABAB"),
+        chain("", "paused"),
+    ]
+    for case in made:
+        for place, step in enumerate(case.steps):
+            step.attempt, step.triggers = 1, [f"s{place - 1}"] if place else []
+    return made
+
+
+def assert_counted_alike(by_engine: Any, by_polars: Any, **options: Any) -> None:
+    """The engine counts by itself, reads no row one by one, and tells the same to the last digit."""
+    expected = directly_follows(by_polars, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftnb.analytics._flows.gathered", None)
+        found = directly_follows(by_engine, **options)
+    assert found.frame().equals(expected.frame())
+    assert found.nodes().equals(expected.nodes())
+    for a, b in found.frame().select("from_name", "to_name").iter_rows():
+        assert found.engagements(a, b).equals(expected.engagements(a, b))
+        break
+
+
+@given(given_cases=cases(max_size=12).map(lambda found: in_order([*found, chain("AB")])), sequence=st.booleans())
+@settings(max_examples=10)
+def test_duckdb_counts_what_polars_counts(
+    tmp_path_factory: pytest.TempPathFactory, given_cases: list[Case], sequence: bool
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    file = tmp_path_factory.mktemp("flows") / "steps.parquet"
+    steps, engagements = frames_of(given_cases)
+    steps.with_row_index("seq").write_parquet(file)
+    relation = duckdb.connect().sql(f"SELECT * FROM read_parquet('{file}')")
+    asked = {"relation": "sequence"} if sequence else {}
+    assert_counted_alike((relation, engagements), (steps, engagements), **asked)
+
+
+@given(given_cases=cases(causes=True))
+@settings(max_examples=8)
+def test_what_duckdb_cannot_count_is_looked_at_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, given_cases: list[Case]
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    file = tmp_path_factory.mktemp("flows") / "steps.parquet"
+    steps, engagements = frames_of(given_cases)
+    steps.with_row_index("seq").write_parquet(file)
+    relation = duckdb.connect().sql(f"SELECT * FROM read_parquet('{file}')")
+    found, expected = directly_follows((relation, engagements)), directly_follows((steps, engagements))
+    assert found.frame().equals(expected.frame())
+    assert found.nodes().equals(expected.nodes())
 
 
 def test_a_folder_read_by_an_engine(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""The ordered funnel of six steps within two minutes, from Parquet, against others in the same run.
+"""The ordered funnel of six steps within two minutes, from Parquet and from SQLite, against others in the same run.
 
-    python tests/benchmarks/bench_funnel.py [quick] [--peers PYTHON]
+    python tests/benchmarks/bench_funnel.py [quick] [no-peers]
 
-`quick` takes 200,000 events; else 1 and 10 million. With `--peers`, an interpreter that has chdb, retentioneering and
-flowtraicer, these run too, each in a process of its own: they cannot share an environment with this library.
-Each is run warm; the median of three is printed, and its ratio to ours.
+`quick` takes 200,000 events; else 1 and 10 million. Runs of ours, of hand-written polars and of hand-written SQL take
+turns in one process; ratios are medians of ratios within a round. Memory is that of a process of its own. Peers are
+installed on demand, each into an environment of its own under build/bench-envs; what cannot be had is said.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.benchmarks._envs import answer_of
+from tests.benchmarks._tools import Line, Times, interleaved, ratio, show
+
 ORDER = ["greet", "qualify", "search", "refine", "compare", "confirm"]
 NAMES = np.array([*ORDER, "escalate", "tool"])
 WINDOW_US = 120_000_000
+REACH = {1_000_000: 0.3, 10_000_000: 1.5}
+"""Seconds of ours, by events."""
 
 
 def generate(n: int, folder: Path) -> int:
@@ -105,14 +110,14 @@ def in_duckdb(folder: Path) -> list[int]:
 
 
 CHDB = """
-import chdb, json, sys, time
+import chdb, json, time
 names = {order!r}
 conditions = ", ".join(f"name = '{{n}}'" for n in names)
 clock = "toUInt64(toUnixTimestamp64Micro(started_at))"
 sql = (f"SELECT level, count() FROM (SELECT engagement_id, windowFunnel({window})({{clock}}, "
        f"{{conditions}}) AS level FROM file('{folder}/steps.parquet', Parquet) GROUP BY engagement_id) GROUP BY level")
 times = []
-for _ in range(3):
+for _ in range(4):
     begun = time.perf_counter(); found = str(chdb.query(sql, "CSV")); times.append(time.perf_counter() - begun)
 levels = dict(tuple(map(int, line.split(","))) for line in found.split())
 print(json.dumps([sorted(times)[1], [sum(n for l, n in levels.items() if l > k) for k in range(len(names))]]))
@@ -121,80 +126,182 @@ RETENTIONEERING = """
 import json, os, time
 os.environ["RETENTIONEERING_NO_TRACK"] = "1"
 import pandas as pd
-begun = time.perf_counter()
-frame = pd.read_parquet('{folder}/steps.parquet', columns=["engagement_id", "name", "started_at"])
-frame.columns = ["user_id", "event", "timestamp"]
 from retentioneering.eventstream import Eventstream
-stream = Eventstream(frame)
-result = getattr(stream, "funnel_data", stream.funnel)(steps={order!r})
-print(json.dumps([time.perf_counter() - begun, []]))
+times = []
+for _ in range(3):
+    begun = time.perf_counter()
+    frame = pd.read_parquet('{folder}/steps.parquet', columns=["engagement_id", "name", "started_at"])
+    frame.columns = ["user_id", "event", "timestamp"]
+    stream = Eventstream(frame)
+    result = getattr(stream, "funnel_data", stream.funnel)(steps={order!r})
+    times.append(time.perf_counter() - begun)
+print(json.dumps([sorted(times)[1], []]))
 """
 FLOWTRAICER = """
-import json, tempfile, time
+import json, sys, tempfile, time
 from ft.analytics import funnel
 from ft.recorder import Recorder
 from ft.store.sqlite import SQLiteStore
-import sqlite3
 store = SQLiteStore(tempfile.mkdtemp() + "/f.db")
+store._conn.execute("PRAGMA synchronous=OFF")
 recorder = Recorder(store)
-for i in range(1400):
+for line in open({path!r}, encoding="utf-8"):
     e = recorder.start_engagement("w")
-    for name in ({order!r} + ["tool"])[: 1 + i % 7]:
+    for name in line.split():
         recorder.end_step(recorder.start_step(e, name))
     recorder.end_engagement(e)
 begun = time.perf_counter(); found = funnel(store, {order!r})
-print(json.dumps([(time.perf_counter() - begun) / 5600 * {n}, [s.reached for s in found.steps]]))
+print(json.dumps([time.perf_counter() - begun, [s.reached for s in found.steps]]))
 """
 
 
-def peer(python: str, program: str, **values: Any) -> tuple[float, list[int]] | str:
-    """Seconds and counts of a program in another environment; a word when it fails."""
-    import json
+def seconds(run: Callable[[Path], Any], folder: Path) -> Callable[[], float]:
+    """How long it takes, measured when called."""
 
-    run = subprocess.run(
-        [python, "-c", program.format(order=ORDER, window=WINDOW_US, **values)], capture_output=True, text=True
-    )
-    if run.returncode:
-        return f"failed: {run.stderr.strip().splitlines()[-1][:80] if run.stderr.strip() else run.returncode}"
-    seconds, counts = json.loads(run.stdout.strip().splitlines()[-1])
-    return seconds, counts
-
-
-def median_of(run: Callable[[Path], list[int]], folder: Path) -> tuple[float, list[int]]:
-    times = []
-    counts = run(folder)
-    for _ in range(3):
+    def measured() -> float:
         begun = time.perf_counter()
-        counts = run(folder)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times), counts
+        run(folder)
+        return time.perf_counter() - begun
+
+    return measured
+
+
+def peak_mb(folder: Path) -> float:
+    """Memory that a process of its own comes to, which does nothing but ours."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--memory", str(folder)], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def against_others(folder: Path, asked: int, rounds: int) -> tuple[list[Line], Times]:
+    """The lines on ours and on what else runs in this process."""
+    runs = {"ours": ours, "polars": by_hand, "duckdb": in_duckdb}
+    counts = {name: run(folder) for name, run in runs.items()}
+    assert counts["ours"] == counts["polars"] == counts["duckdb"], counts
+    times = interleaved({name: seconds(run, folder) for name, run in runs.items()}, rounds)
+    mine = statistics.median(times["ours"])
+    reach, lead = REACH.get(asked), ratio(times, "duckdb", "ours")
+    over = ratio(times, "ours", "polars")
+    by_hands = statistics.median(times["polars"])
+    lines = [
+        Line(
+            "ordered funnel, 6 steps, window", f"< {reach} s" if reach else "", f"{mine:.3f} s", reach and mine < reach
+        ),
+        Line("over polars by hand, counts only", "<= 2 x", f"{over:.2f} x ({by_hands:.3f} s)", over <= 2),
+        Line("DuckDB SQL by hand, counts only", "> 1 x", f"{lead:.1f} x ours", lead > 1),
+        Line("peak memory", "< 2,000 MB", f"{(peak := peak_mb(folder)):,.0f} MB", peak < 2000),
+    ]
+    return lines, times
+
+
+def against_peers(folder: Path, mine: float, counts: list[int], *, quick: bool) -> list[Line]:
+    """The lines on other libraries."""
+    lines = []
+    for name, label, program, reach in (
+        ("chdb", "chDB (ClickHouse) windowFunnel", CHDB, 1),
+        ("retentioneering", "retentioneering, no window, with loading", RETENTIONEERING, 5),
+    ):
+        answer = answer_of(name, program.format(order=ORDER, window=WINDOW_US, folder=folder))
+        if isinstance(answer, str):
+            lines.append(Line(label, f">= {reach} x", answer))
+            continue
+        took, found = answer
+        off = sum(abs(a - b) for a, b in zip(found, counts, strict=True)) if found else 0
+        text = f"{took / mine:.1f} x ours ({took:.2f} s)" + (f", counts off by {off}" if off else "")
+        lines.append(Line(label, f">= {reach} x", text, took / mine >= reach))
+    return lines + largest_of_flowtraicer(folder, quick=quick)
+
+
+def largest_of_flowtraicer(folder: Path, *, quick: bool) -> list[Line]:
+    """flowtraicer's funnel at the largest size that it finishes; ours (mode visited, as theirs) on the same steps."""
+    from ftnb.analytics import funnel
+
+    label, last = "flowtraicer's funnel", Line("flowtraicer's funnel", ">= 300 x", "cannot be had here")
+    for size in (20_000,) if quick else (50_000, 200_000, 1_000_000):
+        steps = pl.read_parquet(folder / "steps.parquet", n_rows=size)
+        lines = steps.group_by("engagement_id", maintain_order=True).agg("name")["name"].list.join(" ")
+        with tempfile.TemporaryDirectory() as made:
+            (Path(made) / "paths.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            answer = answer_of("flowtraicer", FLOWTRAICER.format(order=ORDER, path=f"{made}/paths.txt"), 1200)
+            if isinstance(answer, str):
+                print(f"flowtraicer, {size:,} steps: {answer}")
+                break
+            steps.write_parquet(Path(made) / "steps.parquet")
+            found = funnel(made, ORDER)
+            times = sorted(seconds(lambda path: funnel(path, ORDER), Path(made))() for _ in range(5))
+        assert [step.reached for step in found.steps] == answer[1]
+        faster = answer[0] / times[2]
+        text = f"{faster:,.0f} x ours ({answer[0]:.1f} s against {times[2]:.3f} s)"
+        last = Line(f"{label}, {steps.height:,} steps", ">= 300 x", text, None if quick else faster >= 300)
+    return [last]
+
+
+def from_sqlite(n_records: int) -> list[Line]:
+    """The same question to a store: the first time, and again after it has grown."""
+    import ftnb
+    from ftnb.recorder import Recorder
+    from ftnb.store.sqlite import SQLiteStore
+
+    with tempfile.TemporaryDirectory() as made:
+        store = SQLiteStore(f"{made}/t.db")
+        recorder = Recorder(store)
+        dice = np.random.default_rng(7)
+
+        def grow(n: int) -> int:
+            count = 0
+            while count < n:
+                engagement = recorder.start_engagement("w")
+                length = int(dice.geometric(1 / 7))
+                for name in [*ORDER, "tool"][:length]:
+                    recorder.end_step(recorder.start_step(engagement, name), duration_ms=5.0)
+                recorder.end_engagement(engagement)
+                count += 2 * min(length, 7) + 2
+                if count % 50_000 < 20:
+                    recorder.flush(60)
+            recorder.flush(60)
+            return count
+
+        total = grow(n_records)
+        traces = ftnb.open(store)
+
+        def asked() -> float:
+            begun = time.perf_counter()
+            traces.funnel(ORDER, mode="ordered", within="2m")
+            return time.perf_counter() - begun
+
+        first = asked()
+        again = []
+        for _ in range(5):
+            grow(200)
+            again.append(asked())
+        recorder.close()
+    later = statistics.median(again)
+    n = f"{total:,} records"
+    return [
+        Line(f"from SQLite, {n}: first call", "< 3 s", f"{first:.2f} s", None if total < 900_000 else first < 3),
+        Line("again after new records", "< 0.3 s", f"{later:.3f} s", None if total < 900_000 else later < 0.3),
+    ]
 
 
 def main(arguments: list[str]) -> None:
-    sizes = [200_000] if "quick" in arguments else [1_000_000, 10_000_000]
-    python = arguments[arguments.index("--peers") + 1] if "--peers" in arguments else None
-    for size in sizes:
+    """Print a table for each size."""
+    if "--memory" in arguments:
+        ours(Path(arguments[arguments.index("--memory") + 1]))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    quick = "quick" in arguments
+    for size in [200_000] if quick else [1_000_000, 10_000_000]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             n = generate(size, folder)
-            mine, counts = median_of(ours, folder)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            print(f"\n{n:,} events  {'seconds':>10} {'to ours':>8}   reached   (peak so far {peak:,} MB)")
-            print(f"{'ftnb':<28} {mine:>8.3f} {1:>8.2f}   {counts}")
-            for label, run in (("polars by hand, counts only", by_hand), ("DuckDB SQL, counts only", in_duckdb)):
-                took, found = median_of(run, folder)
-                print(f"{label:<28} {took:>8.3f} {took / mine:>8.2f}   {found if found != counts else 'equal'}")
-            for label, program in (
-                ("chDB windowFunnel", CHDB),
-                ("retentioneering, no window", RETENTIONEERING),
-                ("flowtraicer, extrapolated", FLOWTRAICER),
-            ):
-                answer = peer(python, program, folder=folder, n=n) if python else "not asked for (--peers)"
-                if isinstance(answer, str):
-                    print(f"{label:<28} {answer}")
-                else:
-                    took, found = answer
-                    print(f"{label:<28} {took:>8.3f} {took / mine:>8.2f}   {found if found != counts else 'equal'}")
+            lines, times = against_others(folder, size, 3 if size > 1_000_000 else 9)
+            mine = statistics.median(times["ours"])
+            if "no-peers" not in arguments and size <= 1_000_000:
+                lines += against_peers(folder, mine, ours(folder), quick=quick)
+        if size <= 1_000_000:
+            lines += from_sqlite(size)
+        show(f"Funnel of {n:,} events in Parquet, warm", lines)
 
 
 if __name__ == "__main__":

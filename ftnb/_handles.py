@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from .audit._redact import Redacted
     from .debug import Replay
     from .debug._inspect import StateDiff
     from .debug._look import Look
@@ -139,6 +140,23 @@ class EngagementHandle(_Forwarding):
 
         where = None if step is None else step.id if isinstance(step, StepHandle) else self.step(step).id
         return annotate(self._store, self.load().id, label, value, by=by, note=note, step_id=where)
+
+    # --- proofs ---
+
+    @property
+    def audit_state(self) -> str:
+        """How far it is proved, without checking it: sealed, unsealed, gap or redacted; "no proofs" where the store
+        gives none. `tr.audit.verify()` checks."""
+        from .audit._state import state_of
+
+        return state_of(self._store, self.load().id)
+
+    def redact(self, **what: Any) -> Redacted:
+        """Take content out of it, for good: `eng.redact(fields=["email"], reason="…", by="…")`, `pattern=r"…"` or
+        `all=True`; see `ftnb.audit.Trail.redact`."""
+        from .audit._redact import redact
+
+        return redact(getattr(self._store, "whole", self._store), [self.load().id], **what)
 
     # --- debugging ---
 

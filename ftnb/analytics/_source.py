@@ -90,7 +90,7 @@ def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 def asked(where: Mapping[str, Any] | None, branches: bool) -> Mapping[str, Any] | None:
-    """`where`, which also takes replays and forks when `branches`. Raises InvalidArgumentError for what is no mapping."""
+    """`where`, which also takes replays and forks when `branches`. Raises InvalidArgumentError."""
     where = checked_where(where)
     return WithBranches(where or {}) if branches else where
 

@@ -71,6 +71,7 @@ class NextRun:
     def view(self, **options: Any) -> EngagementView:
         """A view that waits for the run, or shows it."""
         from .._handles import EngagementHandle
+        from ..debug._told import Told
         from ..widget.view import EngagementView
 
         def resolve(value: Any) -> Any:
@@ -79,7 +80,8 @@ class NextRun:
         def annotate(*given: Any, **more: Any) -> Any:
             return self._handle(EngagementHandle).annotate(*given, **more)
 
-        return EngagementView(None, resolve=resolve, annotate=annotate, follow=self.follow, **options)
+        told = Told(lambda: self._handle(EngagementHandle))
+        return EngagementView(None, resolve=resolve, annotate=annotate, follow=self.follow, debugging=told, **options)
 
     def _handle(self, kind: Any) -> Any:
         return kind(self._store, self.engagement_id or "")

@@ -29,7 +29,7 @@ class Answers:
     """Takes the messages of one view's browser side."""
 
     def __init__(self, view: EngagementView, resolve: Resolve | None, annotate: Annotate | None) -> None:
-        self._view, self._resolve, self._annotate = view, resolve, annotate
+        self._view, self.resolve, self.annotate = view, resolve, annotate
 
     def take(self, _: Any, content: Any, buffers: Any) -> None:
         """One message; what is not understood is ignored."""
@@ -44,8 +44,9 @@ class Answers:
             self._reply(content, "answer", "value", self._greet)
         elif op == "fetch":
             self._reply(content, "value", "preview", self._value)
-        elif op in ("detail", "search", "annotate"):
-            does = {"detail": self._detail, "search": self._search, "annotate": self._judge}
+        elif op in ("detail", "search", "annotate", "inspect", "family"):
+            does = {"detail": self._detail, "search": self._search, "annotate": self._judge, "inspect": self._inspect,
+                    "family": self._family}  # fmt: skip
             self._reply(content, "answer", "value", does[op])
 
     def read(self, asked: dict[str, Any]) -> Any:
@@ -89,7 +90,7 @@ class Answers:
         step = self._view.find(str(asked.get("step")))
         if part in ("state", "update"):
             ref = step.state_ref if part == "state" else step.update_ref
-            return preview_ref(ref, resolve=self._resolve, limit=_WHOLE_BYTES)
+            return preview_ref(ref, resolve=self.resolve, limit=_WHOLE_BYTES)
         if part == "extraction" and step.extraction:
             return preview(step.extraction.values, limit=_WHOLE_BYTES)
         if part == "event":
@@ -99,14 +100,23 @@ class Answers:
     def _detail(self, asked: dict[str, Any]) -> Any:
         engagement = self._view.engagement
         step = self._view.find(str(asked.get("step")))
-        return step_detail(step, times_of(engagement).start, self._resolve, PREVIEW_BYTES)
+        return step_detail(step, times_of(engagement).start, self.resolve, PREVIEW_BYTES)
 
     def _search(self, asked: dict[str, Any]) -> list[str]:
         text = str(asked.get("text") or "")[:_MAX_TEXT]
-        return [step.id for step in self._view.engagement.steps if contains(step, text, self._resolve)]
+        return [step.id for step in self._view.engagement.steps if contains(step, text, self.resolve)]
+
+    def _inspect(self, asked: dict[str, Any]) -> Any:
+        return self._view.insight(self._view.find(str(asked.get("step"))).id, str(asked.get("what")))
+
+    def _family(self, asked: dict[str, Any]) -> Any:
+        wanted = asked.get("show")
+        if wanted is not None:
+            self._view.show_relative(str(wanted))
+        return self._view.relatives()
 
     def _judge(self, asked: dict[str, Any]) -> bool:
-        if self._annotate is None:
+        if self.annotate is None:
             raise InvalidArgumentError(
                 "this view was made from a tree and not from a store: nothing can be put on record"
             )
@@ -115,7 +125,7 @@ class Answers:
             raise InvalidArgumentError("a judgement is a label and a value")
         if step is not None:
             step = self._view.find(str(step)).id
-        made = self._annotate(label[:_MAX_TEXT], value, note=str(note)[:_MAX_TEXT] if note else None, step=step)
+        made = self.annotate(label[:_MAX_TEXT], value, note=str(note)[:_MAX_TEXT] if note else None, step=step)
         if isinstance(made, Annotation):
             self._view.add_annotation(made)
         return True

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.errors import FtnbError
 from .columns import json_default
-from .protocol import ComparisonPayload, EngagementPayload, ProcessMapPayload
+from .protocol import ComparisonPayload, EngagementPayload, ProcessMapPayload, Saved
 
 BUNDLE = Path(__file__).parent / "static" / "runtime.js"
 _POLICY = (
@@ -65,9 +65,13 @@ def many_page(payload: ComparisonPayload | ProcessMapPayload, title: str) -> str
     return _document(title, [payload], body_class="view")
 
 
-def engagement_page(payload: EngagementPayload) -> str:
-    """A whole HTML document with nothing in it but the interactive view of one engagement."""
-    return _document(str(payload["engagement"]["name"]), [payload], body_class="view")
+def engagement_page(payload: EngagementPayload, saved: Saved | None = None) -> str:
+    """A whole HTML document with nothing in it but the interactive view of one engagement.
+
+    `saved` is what its inspector knows beside the payload, as there is no kernel to ask.
+    """
+    whole: Any = payload if saved is None else {**payload, "saved": saved}
+    return _document(str(payload["engagement"]["name"]), [whole], body_class="view")
 
 
 def write_page(path: str | PathLike[str], title: str, fragments: Iterable[Fragment]) -> Path:

@@ -15,6 +15,8 @@ StepStatusName = Literal["running", "completed", "failed", "skipped", "waiting",
 EngagementStatusName = Literal["active", "paused", "completed", "failed", "abandoned"]
 ColumnType = Literal["f8", "f4", "i4", "u4", "u2", "u1"]
 PairKind = Literal["same", "changed", "only_a", "only_b"]
+InsightKind = Literal["why", "changes", "source"]
+BranchKind = Literal["run", "replay", "fork"]
 DetailPart = Literal["state", "update", "event", "extraction", "metadata"]
 
 
@@ -428,6 +430,112 @@ class AnnotateMessage(TypedDict):
     value: bool | float | str
     note: str | None
     seq: int
+
+
+class CauseRow(TypedDict):
+    """`cause` led to `step` (names; ids where they are steps), and how. `depth` 0 is about the step that was asked for,
+    1 about what led to it. `said` is what the router said; `wrote` what the cause changed, in words."""
+
+    step_id: str
+    step: str
+    cause_id: str | None
+    cause: str
+    kind: str
+    router: str | None
+    said: Preview | None
+    text: str
+    wrote: list[str]
+    depth: int
+
+
+class WhyDetail(TypedDict):
+    """Why a step ran: what led to it, and what came before that, nearest first; `n_more` were left out."""
+
+    title: str
+    causes: list[CauseRow]
+    before: list[CauseRow]
+    n_more: int
+
+
+class ChangeRow(TypedDict):
+    """One operation of a patch: add, remove or replace, at a JSON pointer."""
+
+    op: str
+    path: str
+    where: str
+    before: Preview | None
+    after: Preview | None
+
+
+class ChangesDetail(TypedDict):
+    """What a step changed in the state, with the graph's reducers applied. Of the keys `unknown` that is not known."""
+
+    title: str
+    changes: list[ChangeRow]
+    n_more: int
+    unknown: list[str]
+
+
+class CodeDetail(TypedDict):
+    """The code of a node or router as it was; `changed` and `diff` tell of today's, null where there is none here."""
+
+    node: str
+    qualname: str
+    text: str
+    place: str
+    sha256: str
+    version: str
+    changed: bool | None
+    diff: str | None
+    routers: list[CodeDetail]
+
+
+class InspectMessage(TypedDict):
+    """Browser to kernel: why did this step (id) run, what did it change, or what was its code?"""
+
+    op: Literal["inspect"]
+    step: str
+    what: InsightKind
+    seq: int
+
+
+class Relative(TypedDict):
+    """An engagement that this one was made from, or that was made from it. `depth` counts from the eldest; `at` is the
+    step at which it branched off."""
+
+    id: str
+    name: str
+    kind: BranchKind
+    status: EngagementStatusName
+    started_at: str
+    n_steps: int
+    total_tokens: int
+    at: str | None
+    depth: int
+
+
+class FamilyMessage(TypedDict):
+    """Browser to kernel: which engagements belong together with this one? With `show` (an id), show that one."""
+
+    op: Literal["family"]
+    show: str | None
+    seq: int
+
+
+class SavedInsight(TypedDict):
+    """What a page without a kernel answers; `error` says why there is no value."""
+
+    step: str
+    what: InsightKind
+    value: Any
+    error: str | None
+
+
+class Saved(TypedDict):
+    """What a saved page carries in place of a kernel."""
+
+    insights: list[SavedInsight] | None
+    family: list[Relative]
 
 
 class AnswerMessage(TypedDict):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anywidget
 import traitlets
@@ -29,13 +29,24 @@ from .news import Follow, News
 from .payload import engagement_payload
 from .picture import static_html, summary_line
 from .preview import PREVIEW_BYTES, Resolve
-from .protocol import EngagementPayload, PatchMessage
+from .protocol import EngagementPayload, PatchMessage, Relative, Saved
 from .times import times_of
 
 if TYPE_CHECKING:
     import polars as pl
 
 _FRAME_HEIGHT = 560
+class Debugging(Protocol):
+    """What a view asks of the store behind a run (`ftnb.debug`)."""
+
+    @property
+    def engagement_id(self) -> str: ...
+    def insight(self, step_id: str, what: str) -> Any: ...
+    def relatives(self) -> list[Relative]: ...
+    def saved(self) -> Saved: ...
+    def other(self, engagement_id: str) -> EngagementView: ...
+
+
 _NO_STATE = {"tab": None, "filter": None, "found": None, "time_ms": None, "graph": None, "timeline": None}
 _WAITING = "Waiting for a run to begin."
 
@@ -86,12 +97,14 @@ class EngagementView(anywidget.AnyWidget):
         resolve: Resolve | None = None,
         annotate: Annotate | None = None,
         follow: Follow | None = None,
+        debugging: Debugging | None = None,
         **kwargs: Any,
     ) -> None:
         """`resolve` turns a value held by reference into the plain value (see `payload.engagement_payload`).
 
         `annotate(label, value, note=…, step=…)` puts a judgement on record; without it the view offers none. With
-        `follow` the view goes on with the run. No engagement is one that has not begun: the view waits for it.
+        `follow` the view goes on with the run. `debugging` tells why a step ran, and of
+        the run's branches. No engagement is one that has not begun: the view waits for it.
         """
         self._engagement = engagement
         self._resolve = resolve
@@ -101,7 +114,8 @@ class EngagementView(anywidget.AnyWidget):
         self._unfollow: Callable[[], None] | None = None
         self._is_over = False
         self._answers = Answers(self, resolve, annotate)
-        abilities = ["annotate"] if annotate else []
+        self._debugging = debugging
+        abilities = ["annotate"] * bool(annotate) + ["inspect", "family"] * bool(debugging)
         super().__init__(_runtime=runtime(), _state=_NO_STATE, _can=abilities, _payload={"version": 0}, **kwargs)
         self.on_msg(self._answers.take)
         if follow is not None:
@@ -215,6 +229,38 @@ class EngagementView(anywidget.AnyWidget):
             self._unfollow = None
         super().close()
 
+    # --- what debugging tells ---
+
+    def insight(self, step_id: str, what: str) -> Any:
+        """Why a step ran, what it changed, or its code, as the inspector shows it. Raises InvalidArgumentError."""
+        if self._debugging is None:
+            raise InvalidArgumentError("this view was made from a tree and not from a store: it cannot be asked")
+        return self._debugging.insight(step_id, what)
+
+    def relatives(self) -> list[Relative]:
+        """The engagements that this one was forked from, and those that were made from these; itself among them."""
+        return [] if self._debugging is None else self._debugging.relatives()
+
+    def show_relative(self, engagement_id: str) -> None:
+        """Show another member of the family in place of this one. Raises InvalidArgumentError for any other."""
+        if engagement_id not in {one["id"] for one in self.relatives()} or self._debugging is None:
+            raise InvalidArgumentError(f"{engagement_id!r} does not belong to this engagement's family")
+        if self._unfollow is not None:
+            self._unfollow()
+            self._unfollow = None
+        other = self._debugging.other(engagement_id)
+        self._debugging, self._resolve = other._debugging, other._resolve
+        self._answers.resolve, self._answers.annotate = other._answers.resolve, other._answers.annotate
+        with self._lock:
+            self._is_over = True
+            self.selection = ()
+            self._set_state(filter=None, found=None, time_ms=None, graph=None, timeline=None)
+        self._hear(News(other.engagement, None, None))
+        other.close()
+
+    def _saved(self) -> Saved | None:
+        return None if self._debugging is None else self._debugging.saved()
+
     # --- files ---
 
     def to_html(
@@ -225,7 +271,7 @@ class EngagementView(anywidget.AnyWidget):
         Each recorded value is cut to `preview_bytes` and says so; None keeps all of them whole.
         """
         payload = engagement_payload(self.engagement, resolve=self._resolve, preview_bytes=preview_bytes)
-        document = engagement_page(payload)
+        document = engagement_page(payload, self._saved())
         if path is None:
             return document
         target = Path(path)
@@ -258,7 +304,7 @@ class EngagementView(anywidget.AnyWidget):
     def static(self, *, height: int = _FRAME_HEIGHT) -> StaticView:
         """The interactive view in a frame of `height` px that needs no kernel: it stays in a saved notebook."""
         payload = engagement_payload(self.engagement, resolve=self._resolve)
-        return StaticView(frame(engagement_page(payload), height=height), summary_line(payload))
+        return StaticView(frame(engagement_page(payload, self._saved()), height=height), summary_line(payload))
 
     # --- display ---
 

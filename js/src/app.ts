@@ -2,6 +2,7 @@
 
 import { Dock } from "./dock";
 import { h } from "./dom";
+import { Family } from "./family";
 import { pick } from "./filter";
 import graphCss from "./graph/graph.css";
 import { GraphView } from "./graph/view";
@@ -28,6 +29,7 @@ export class App {
   readonly dock: Dock;
   readonly panel: PanelView;
   readonly head: Head;
+  readonly family: Family;
   readonly search: SearchBar;
   readonly help = new Help();
   private readonly notice: Notice;
@@ -65,12 +67,13 @@ export class App {
     }, signal);
     this.dock = new Dock(this.timeline, { onTime: (ms, settled) => this.onTime(ms, settled) }, signal);
     this.panel = new PanelView(host, { onStep: (step) => this.choose(step, false), onHome: () => this.set([]), onHover, onSay: (text) => this.say(text) });
+    this.family = new Family(host, (text) => this.say(text));
     this.head = new Head({
       onFailure: () => this.goTo(this.run.firstFailing()),
       onHome: () => this.set([]),
       onSearch: () => this.search.open(),
       onHelp: () => this.help.toggle(),
-    });
+    }, this.family.element);
     this.search = new SearchBar({
       onFilter: (filter) => this.setFilter(filter),
       onMove: (by) => this.nextMatch(by),
@@ -183,6 +186,7 @@ export class App {
     const { name, status } = payload.engagement;
     this.root.setAttribute("aria-label", `Engagement ${name}, ${status}`);
     this.head.show(this.run);
+    this.family.show(payload.engagement.id, status);
     this.graph.show(this.run);
     this.dock.show(this.run);
     this.restore();

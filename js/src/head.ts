@@ -15,7 +15,8 @@ export interface HeadEvents {
 export class Head {
   readonly element = h("div", { class: "ftnb-head" });
 
-  constructor(private readonly events: HeadEvents) {}
+  /** `family` stands beside the name. */
+  constructor(private readonly events: HeadEvents, private readonly family: HTMLElement | null = null) {}
 
   show(run: Run): void {
     const { engagement, steps } = run.payload;
@@ -26,6 +27,7 @@ export class Head {
     this.element.replaceChildren(
       h("span", { class: "ftnb-name", text: engagement.name, title: `${engagement.name}\n${engagement.id}` }),
       chip,
+      ...(this.family ? [this.family] : []),
       h(
         "span",
         { class: "ftnb-facts" },

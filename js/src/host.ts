@@ -8,9 +8,14 @@ import type {
   DetailPart,
   EngagementPayload,
   FetchMessage,
+  FamilyMessage,
   HelloMessage,
+  InsightKind,
+  InspectMessage,
   PatchMessage,
   Preview,
+  Relative,
+  Saved,
   SearchMessage,
   SelectMessage,
   StateMessage,
@@ -56,6 +61,12 @@ export interface Host {
   search: ((text: string) => Promise<string[]>) | null;
   /** The details of a step, where they were left out of the payload. */
   detail: ((step: string) => Promise<StepDetail>) | null;
+  /** Why a step (id) ran, what it changed, or its code: `WhyDetail`, `ChangesDetail`, `CodeDetail`. */
+  inspect: ((step: string, what: InsightKind) => Promise<unknown>) | null;
+  /** The engagements that belong together with this one; none where it is alone. */
+  family: (() => Promise<Relative[]>) | null;
+  /** Show another of them in this view. */
+  showRelative: ((id: string) => Promise<unknown>) | null;
   /** Put a judgement on record. */
   annotate: ((judgement: Judgement) => Promise<void>) | null;
 }
@@ -80,6 +91,7 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
   const payload = () => asPayload(model.get("_payload"));
   const state = () => ({ ...NO_STATE, ...(model.get("_state") as Partial<ViewState> | null) });
   const hello = () => calls.send({ op: "hello", patches: payload()?.seq ?? -1, seq: calls.next() } satisfies HelloMessage);
+  const can = (what: string) => ((model.get("_can") as string[] | null) ?? []).includes(what);
   let gone = false;
   listen("msg:custom", (message: ValueMessage | AnswerMessage | PatchMessage) => {
     if (gone) {
@@ -132,7 +144,10 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
       calls.ask<Preview>((seq) => ({ op: "fetch", part, step, event, seq }) satisfies FetchMessage),
     search: (text) => calls.ask<string[]>((seq) => ({ op: "search", text, seq }) satisfies SearchMessage),
     detail: (step) => calls.ask<StepDetail>((seq) => ({ op: "detail", step, seq }) satisfies DetailMessage),
-    annotate: !((model.get("_can") as string[] | null) ?? []).includes("annotate") ? null : (judgement) =>
+    inspect: !can("inspect") ? null : (step, what) => calls.ask<unknown>((seq) => ({ op: "inspect", step, what, seq }) satisfies InspectMessage),
+    family: !can("family") ? null : () => calls.ask<Relative[]>((seq) => ({ op: "family", show: null, seq }) satisfies FamilyMessage),
+    showRelative: !can("family") ? null : (id) => calls.ask<unknown>((seq) => ({ op: "family", show: id, seq }) satisfies FamilyMessage),
+    annotate: !can("annotate") ? null : (judgement) =>
       calls.ask<void>((seq) => ({ op: "annotate", ...judgement, seq }) satisfies AnnotateMessage),
   };
 }
@@ -197,7 +212,9 @@ class Echoes {
 }
 
 /** A host in a saved file: nobody answers. */
-export function staticHost(payload: EngagementPayload): Host {
+export function staticHost(payload: EngagementPayload & { saved?: Saved }): Host {
+  const { saved } = payload;
+  const known = new Map((saved?.insights ?? []).map((one) => [`${one.what} ${one.step}`, one]));
   let selection: string[] = [];
   let state = NO_STATE;
   return {
@@ -215,6 +232,13 @@ export function staticHost(payload: EngagementPayload): Host {
     fetch: null,
     search: null,
     detail: null,
+    inspect: known.size === 0 ? null : (step, what) => {
+      const one = known.get(`${what} ${step}`);
+      if (one?.value != null) return Promise.resolve(one.value);
+      return Promise.reject(new Error(one?.error ?? "it was left out of this page"));
+    },
+    family: saved?.family.length ? () => Promise.resolve(saved.family) : null,
+    showRelative: null,
     annotate: null,
   };
 }

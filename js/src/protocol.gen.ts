@@ -12,6 +12,10 @@ export type ColumnType = "f8" | "f4" | "i4" | "u4" | "u2" | "u1";
 
 export type PairKind = "same" | "changed" | "only_a" | "only_b";
 
+export type InsightKind = "why" | "changes" | "source";
+
+export type BranchKind = "run" | "replay" | "fork";
+
 export type DetailPart = "state" | "update" | "event" | "extraction" | "metadata";
 
 /** A value, possibly with parts left out. `value` is canonical JSON. What was left out stands in it as a marker `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved. */
@@ -374,6 +378,100 @@ export interface AnnotateMessage {
   value: boolean | number | string;
   note: string | null;
   seq: number;
+}
+
+/** `cause` led to `step` (names; ids where they are steps), and how. `depth` 0 is about the step that was asked for, 1 about what led to it. `said` is what the router said; `wrote` what the cause changed, in words. */
+export interface CauseRow {
+  step_id: string;
+  step: string;
+  cause_id: string | null;
+  cause: string;
+  kind: string;
+  router: string | null;
+  said: Preview | null;
+  text: string;
+  wrote: Array<string>;
+  depth: number;
+}
+
+/** Why a step ran: what led to it, and what came before that, nearest first; `n_more` were left out. */
+export interface WhyDetail {
+  title: string;
+  causes: Array<CauseRow>;
+  before: Array<CauseRow>;
+  n_more: number;
+}
+
+/** One operation of a patch: add, remove or replace, at a JSON pointer. */
+export interface ChangeRow {
+  op: string;
+  path: string;
+  where: string;
+  before: Preview | null;
+  after: Preview | null;
+}
+
+/** What a step changed in the state, with the graph's reducers applied. Of the keys `unknown` that is not known. */
+export interface ChangesDetail {
+  title: string;
+  changes: Array<ChangeRow>;
+  n_more: number;
+  unknown: Array<string>;
+}
+
+/** The code of a node or router as it was; `changed` and `diff` tell of today's, null where there is none here. */
+export interface CodeDetail {
+  node: string;
+  qualname: string;
+  text: string;
+  place: string;
+  sha256: string;
+  version: string;
+  changed: boolean | null;
+  diff: string | null;
+  routers: Array<CodeDetail>;
+}
+
+/** Browser to kernel: why did this step (id) run, what did it change, or what was its code? */
+export interface InspectMessage {
+  op: "inspect";
+  step: string;
+  what: "why" | "changes" | "source";
+  seq: number;
+}
+
+/** An engagement that this one was made from, or that was made from it. `depth` counts from the eldest; `at` is the step at which it branched off. */
+export interface Relative {
+  id: string;
+  name: string;
+  kind: "run" | "replay" | "fork";
+  status: "active" | "paused" | "completed" | "failed" | "abandoned";
+  started_at: string;
+  n_steps: number;
+  total_tokens: number;
+  at: string | null;
+  depth: number;
+}
+
+/** Browser to kernel: which engagements belong together with this one? With `show` (an id), show that one. */
+export interface FamilyMessage {
+  op: "family";
+  show: string | null;
+  seq: number;
+}
+
+/** What a page without a kernel answers; `error` says why there is no value. */
+export interface SavedInsight {
+  step: string;
+  what: "why" | "changes" | "source";
+  value: unknown;
+  error: string | null;
+}
+
+/** What a saved page carries in place of a kernel. */
+export interface Saved {
+  insights: Array<SavedInsight> | null;
+  family: Array<Relative>;
 }
 
 /** Kernel to browser: the answer to the message with the same `seq`; `error` says why there is none. */

@@ -6,6 +6,7 @@ import type { EventDetail, Preview, StepDetail } from "../protocol.gen";
 import { copyButton } from "./copy";
 import { type Difference, differences, jsonPatch } from "./diff";
 import { type Context, errorElement, eventElement, note, relations, stepChips, valueOf, visitsElement } from "./facts";
+import { changesBox, sourceTab, whyTab } from "./insight";
 import { judgeElement } from "./judge";
 import { isObject, markerOf } from "./markers";
 import { asChat, type ChatItem } from "./messages";
@@ -23,11 +24,13 @@ const NO_DETAIL: StepDetail = { state: null, update: null, extraction: null, eve
 
 export const TABS: readonly Tab[] = [
   { id: "summary", title: "Summary", n: () => null, build: summary },
+  { id: "why", title: "Why", n: ({ host }) => (host.inspect ? null : 0), build: whyTab },
   { id: "io", title: "In / out", n: (_, d) => (d?.state || d?.update ? null : 0), build: inputOutput },
-  { id: "diff", title: "Diff", n: (_, d) => (d?.state && d.update ? null : 0), build: stateDiff },
+  { id: "diff", title: "Diff", n: ({ host }, d) => (host.inspect || (d?.state && d.update) ? null : 0), build: stateDiff },
   { id: "messages", title: "Messages", n: (_, d) => (d ? conversations(d).length && null : 0), build: messages },
   { id: "events", title: "Events", n: (_, d) => d?.events.length ?? 0, build: events },
   { id: "tools", title: "Tools", n: (_, d) => (d ? toolCalls(d).length || (d.tools_available.length ? null : 0) : 0), build: tools },
+  { id: "source", title: "Source", n: ({ host }) => (host.inspect && host.fetch ? null : 0), build: sourceTab },
   { id: "extraction", title: "Extraction", n: (_, d) => (d?.extraction ? null : 0), build: extraction },
   { id: "raw", title: "Raw", n: (_, d) => (d ? null : 0), build: raw },
 ];
@@ -94,26 +97,44 @@ function inputOutput(context: Context, detail: StepDetail): Child[] {
 
 // ---------------------------------------------------------------- diff
 
+/** `effect`: with the graph's reducers applied, which only the kernel can tell. */
+type Against = "effect" | "returned" | "next";
+
 function stateDiff(context: Context, detail: StepDetail): Child[] {
   const box = h("div");
-  const { run, index } = context;
+  const { run, index, host } = context;
   const next = (run.effectsOf[index] ?? []).map((one) => one.target).find((one) => run.payload.details[one]?.state);
-  const draw = (toNext: boolean, before: Preview | null, after: Preview | null) => {
-    if (!before || !after) return;
-    const found = differences(before.value, after.value, !toNext);
-    const choose = (label: string, on: boolean) => button(label, () => draw(on, detail.state, on ? (run.payload.details[next ?? -1]?.state ?? null) : detail.update), { class: "ftnb-button", attrs: { "aria-pressed": String(on === toNext) } });
-    const choice = next !== undefined && h("div", { class: "ftnb-choice", attrs: { role: "group", "aria-label": "Compared with" } }, choose("what it returned", false), choose(`what ${run.title(next)} saw`, true));
-    const isPartial = before.cut || after.cut;
-    const { fetch } = context.host;
-    const whole = fetch && isPartial && button("Load both whole", () => {
-      const other = toNext ? fetch("state", run.step(next ?? -1).id, null) : fetch("update", idOf(context), null);
-      void Promise.all([fetch("state", idOf(context), null), other]).then(([a, b]) => draw(toNext, a, b), (error: unknown) => context.onSay(String(error)));
-    }, { class: "ftnb-link" });
-    const partly = isPartial && h("div", { class: "ftnb-note" }, h("span", { class: "ftnb-cut", text: "Parts of these values are not loaded; what is beyond them is not compared." }), " ", whole);
-    box.replaceChildren(...[choice, partly, diffElement(found, context)].filter((one): one is HTMLElement => Boolean(one)));
+  const seen = next === undefined ? null : (run.payload.details[next]?.state ?? null);
+  const ways: Array<[Against, string, Preview | null]> = [
+    ["effect", "what it changed", null],
+    ["returned", "what it returned", detail.update],
+    ["next", next === undefined ? "" : `what ${run.title(next)} saw`, seen],
+  ];
+  const possible = ways.filter(([against, , after]) => (against === "effect" ? host.inspect : detail.state && after));
+  const show = (against: Against) => {
+    const choices = possible.map(([one, label]) => button(label, () => show(one), { class: "ftnb-button", attrs: { "aria-pressed": String(one === against) } }));
+    const choice = possible.length > 1 && h("div", { class: "ftnb-choice", attrs: { role: "group", "aria-label": "Compared with" } }, ...choices);
+    const after = ways.find(([one]) => one === against)?.[2] ?? null;
+    const shown = against === "effect" ? changesBox(context) : compared(context, against === "next" ? (next ?? null) : null, detail.state, after);
+    box.replaceChildren(...[choice, shown].filter((one): one is HTMLElement => Boolean(one)));
   };
-  draw(false, detail.state, detail.update);
+  if (possible[0]) show(possible[0][0]);
   return [box];
+}
+
+/** The step's input against what it returned or, with `next`, against the input of that step. */
+function compared(context: Context, next: number | null, before: Preview | null, after: Preview | null): HTMLElement {
+  const box = h("div");
+  if (!before || !after) return box;
+  const isPartial = before.cut || after.cut;
+  const { fetch } = context.host;
+  const whole = fetch && isPartial && button("Load both whole", () => {
+    const other = next !== null ? fetch("state", context.run.step(next).id, null) : fetch("update", idOf(context), null);
+    void Promise.all([fetch("state", idOf(context), null), other]).then(([a, b]) => box.replaceWith(compared(context, next, a, b)), (error: unknown) => context.onSay(String(error)));
+  }, { class: "ftnb-link" });
+  const partly = isPartial && h("div", { class: "ftnb-note" }, h("span", { class: "ftnb-cut", text: "Parts of these values are not loaded; what is beyond them is not compared." }), " ", whole);
+  box.replaceChildren(...[partly, diffElement(differences(before.value, after.value, next === null), context)].filter((one): one is HTMLElement => Boolean(one)));
+  return box;
 }
 
 const SIGNS: Record<string, [string, string]> = {

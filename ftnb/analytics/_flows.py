@@ -55,9 +55,9 @@ class DirectlyFollows(Result):
         that made it, `share` of the group's engagements, `probability` that this move is the one that follows
         `from_name`, `q1_ms median_ms q3_ms` from the start of the one step to the start of the next with waits for a
         human taken out (null: not known), `wait_ms` waited for a human in all of these moves, `total_tokens` of the
-        steps that these moves leave (a step that led to several counts in each). With prices also `cost` of these steps,
-        work that a pause discarded included (null: not known of any call; 0: there was none), and `n_unpriced` calls
-        that are not in it.
+        steps that these moves leave (a step that led to several counts in each). With prices also `cost` of these
+        steps, work that a pause discarded included (null: not known of any call; 0: there was none), and `n_unpriced`
+        calls that are not in it.
         """
         return self._edges
 

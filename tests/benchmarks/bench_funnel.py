@@ -209,7 +209,7 @@ def against_peers(folder: Path, mine: float, counts: list[int], *, quick: bool) 
         took, found = answer
         off = sum(abs(a - b) for a, b in zip(found, counts, strict=True)) if found else 0
         text = f"{took / mine:.1f} x ours ({took:.2f} s)" + (f", counts off by {off}" if off else "")
-        lines.append(Line(label, f">= {reach} x", text, took / mine >= reach))
+        lines.append(Line(label, f">= {reach} x", text, None if quick else took / mine >= reach))
     return lines + largest_of_flowtraicer(folder, quick=quick)
 
 

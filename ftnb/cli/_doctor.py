@@ -12,7 +12,7 @@ import click
 
 from ..core._version import __version__
 from ..core.errors import FtnbError
-from ._out import DEFAULT_STORE, SAYS_NO, clean, json_option, print_json, store_argument
+from ._out import DEFAULT_STORE, SAYS_NO, clean, examples, json_option, print_json, store_argument
 
 _CORE = ("pydantic", "polars", "pandas", "pyarrow", "narwhals", "plotly", "anywidget", "ipywidgets", "orjson")
 _OPTIONAL = {
@@ -23,21 +23,26 @@ _OPTIONAL = {
 }  # fmt: skip
 
 
-@click.command("doctor", epilog="\b\nExamples\n  ftnb doctor\n  ftnb doctor postgresql://db/traces --json")
+@click.command(
+    "doctor",
+    epilog=examples(
+        "ftnb doctor",
+        "ftnb doctor postgresql://db/traces --json",
+    ),
+)
 @store_argument
 @json_option
 def doctor_command(store: str | None, as_json: bool) -> None:
     """Say what is installed, what can be recorded, and whether a store is reached. Exit code 3: something is wrong."""
-    found = {
+    checks = [one for one in (_widget(), *_langgraph(), _store(store)) if one is not None]
+    found: dict[str, Any] = {
         "ftnb": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "executable": sys.executable,
         "packages": {name: _version(name) for name in (*_CORE, *_OPTIONAL)},
-        "checks": [_widget(), *_langgraph(), _store(store)],
+        "checks": checks,
     }
-    checks: list[dict[str, Any]] = [one for one in found["checks"] if one is not None]  # type: ignore[union-attr]
-    found["checks"] = checks
     if as_json:
         print_json(found)
     else:

@@ -7,11 +7,15 @@ from typing import Any
 import click
 
 from ..core.errors import VerificationError
-from ._out import SAYS_NO, clean, json_option, opened, print_json, print_table, store_argument, told
+from ._out import SAYS_NO, clean, examples, json_option, opened, print_json, print_table, store_argument, told
 
 
 @click.command(
-    "verify", epilog="\b\nExamples\n  ftnb verify share/ --key vkey.txt\n  ftnb verify traces.db --since kept-head.txt"
+    "verify",
+    epilog=examples(
+        "ftnb verify share/ --key vkey.txt",
+        "ftnb verify traces.db --since kept-head.txt",
+    ),
 )
 @click.argument("path")
 @click.option("--key", help="The verifier key of whoever recorded, or a file with it.")
@@ -41,7 +45,11 @@ def _findings(report: Any) -> list[dict[str, str]]:
 
 
 @click.command(
-    "purge", epilog="\b\nExamples\n  ftnb purge traces.db --max-age 90d --dry-run\n  ftnb purge traces.db --max-age 90d"
+    "purge",
+    epilog=examples(
+        "ftnb purge traces.db --max-age 90d --dry-run",
+        "ftnb purge traces.db --max-age 90d",
+    ),
 )
 @store_argument
 @click.option("--max-age", required=True, help="How long an engagement is kept after its end, as 90d.")

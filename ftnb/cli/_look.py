@@ -8,13 +8,17 @@ from typing import Any
 
 import click
 
-from ._out import clean, duration, json_option, opened, print_json, print_table, store_argument, told
+from ._out import clean, duration, examples, json_option, opened, print_json, print_table, store_argument, told
 
 _STATUSES = ("active", "paused", "completed", "failed", "abandoned")
 
 
 @click.command(
-    "ls", epilog="\b\nExamples\n  ftnb ls traces.db -n 50\n  ftnb ls --where user_id=u-42 --json | jq '.[].id'"
+    "ls",
+    epilog=examples(
+        "ftnb ls traces.db -n 50",
+        "ftnb ls --where user_id=u-42 --json | jq '.[].id'",
+    ),
 )
 @store_argument
 @click.option("-n", "limit", default=20, show_default=True, type=click.IntRange(1), help="How many, the newest first.")
@@ -68,7 +72,11 @@ def _pair(text: str) -> tuple[str, Any]:
 
 @click.command(
     "show",
-    epilog="\b\nExamples\n  ftnb show 01a2052fa4 traces.db\n  ftnb show 01a2052fa4 --step search\n  ftnb show 01a2052fa4 --html run.html",
+    epilog=examples(
+        "ftnb show 01a2052fa4 traces.db",
+        "ftnb show 01a2052fa4 --step search",
+        "ftnb show 01a2052fa4 --html run.html",
+    ),
 )
 @click.argument("engagement")
 @store_argument
@@ -148,7 +156,10 @@ def _show_step(step: Any, as_json: bool) -> None:
 
 @click.command(
     "funnel",
-    epilog="\b\nExamples\n  ftnb funnel intake search submitted --store traces.db\n  ftnb funnel intake submitted --mode ordered --by cohort --json",
+    epilog=examples(
+        "ftnb funnel intake search submitted --store traces.db",
+        "ftnb funnel intake submitted --mode ordered --by cohort --json",
+    ),
 )
 @click.argument("steps", nargs=-1, required=True)
 @click.option("--store", "-s", envvar="FTNB_STORE", help="A path or URL; default: $FTNB_STORE, or traces.db.")
@@ -168,7 +179,7 @@ def funnel_command(
     if as_json:
         print_json(frame.to_dicts())
         return
-    wanted = [by] if by in frame.columns else ["group"] if "group" in frame.columns else []
+    wanted: list[str] = [one for one in (by, "group") if one is not None and one in frame.columns][:1]
     wanted += [
         one
         for one in ("name", "reached", "step_conversion_rate", "overall_conversion_rate", "dropped")

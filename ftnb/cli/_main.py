@@ -59,7 +59,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             near = get_close_matches(args[0], _HOME, n=1)
             if near:
-                error.message += f" Did you mean {near[0]!r}?"
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from error
             raise
 
 

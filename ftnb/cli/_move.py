@@ -7,14 +7,17 @@ from typing import Any
 
 import click
 
-from ._out import clean, json_option, opened, print_json, print_table, progress, told
+from ._out import clean, examples, json_option, opened, print_json, print_table, progress, told
 
 _BY_SUFFIX = {".parquet": "parquet", ".html": "html", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "events"}
 
 
 @click.command(
     "export",
-    epilog="\b\nExamples\n  ftnb export share/ --store traces.db        a Parquet folder, which can be verified\n  ftnb export run.html -e 01a2052fa4          one engagement as a page",
+    epilog=examples(
+        "ftnb export share/ --store traces.db        a Parquet folder, which can be verified",
+        "ftnb export run.html -e 01a2052fa4          one engagement as a page",
+    ),
 )
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--store", "-s", envvar="FTNB_STORE", help="A path or URL; default: $FTNB_STORE, or traces.db.")
@@ -58,7 +61,10 @@ def _write_page(tr: Any, target: Path, engagement: tuple[str, ...]) -> None:
 
 @click.command(
     "import",
-    epilog="\b\nExamples\n  ftnb import spans.jsonl --into traces.db\n  ftnb import checkpoints.sqlite --into traces.db --json",
+    epilog=examples(
+        "ftnb import spans.jsonl --into traces.db",
+        "ftnb import checkpoints.sqlite --into traces.db --json",
+    ),
 )
 @click.argument("source")
 @click.option("--into", required=True, help="The store to write to; made when it is not there.")
@@ -82,7 +88,11 @@ def import_command(source: str, into: str, format_: str | None, lenient: bool, a
 
 @click.command(
     "copy",
-    epilog="\b\nExamples\n  ftnb copy traces.db archive.db\n  ftnb copy traces.db redis://localhost/0#prod\n  ftnb copy postgresql://db/traces share/",
+    epilog=examples(
+        "ftnb copy traces.db archive.db",
+        "ftnb copy traces.db redis://localhost/0#prod",
+        "ftnb copy postgresql://db/traces share/",
+    ),
 )
 @click.argument("source")
 @click.argument("target")

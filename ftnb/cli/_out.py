@@ -52,6 +52,11 @@ def store_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return text(command)
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["\b", "Examples", *(f"  {line}" for line in lines)])
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -12,14 +12,23 @@ from typing import Any
 import click
 
 from ..core.errors import MissingPackageError
-from ._out import opened, store_argument, told
+from ._out import examples, opened, store_argument, told
 
 _NOTEBOOK = "ftnb-start.ipynb"
+_AGENT = """from ftnb.examples.house_search import build_graph, make_users, run_one
+
+app = build_graph()
+user = make_users(1, seed=3)[0]
+result = run_one(app, user)"""
 
 
 @click.command(
     "serve",
-    epilog="\b\nExamples\n  ftnb serve traces.db\n  ftnb serve postgresql://db/traces --port 8500\n  ssh -L 8400:localhost:8400 machine ftnb serve traces.db",
+    epilog=examples(
+        "ftnb serve traces.db",
+        "ftnb serve postgresql://db/traces --port 8500",
+        "ssh -L 8400:localhost:8400 machine ftnb serve traces.db",
+    ),
 )
 @store_argument
 @click.option(
@@ -87,11 +96,11 @@ def _notebook() -> str:
     cells = [
         ("markdown", "# What did the agent do?\n\nOne line records every LangGraph run of this notebook."),
         ("code", "%load_ext ftnb"),
-        ("code", "from ftnb.examples.house_search import build_graph, make_users, run_one\n\napp = build_graph()\nuser = make_users(1, seed=3)[0]\nresult = run_one(app, user)"),
+        ("code", _AGENT),
         ("code", "import ftnb\n\nftnb.last()"),
         ("code", "tr = ftnb.open(\"traces.db\")\ntr.steps()"),
     ]  # fmt: skip
-    made = [
+    made: list[dict[str, Any]] = [
         {"cell_type": kind, "id": f"cell-{n}", "metadata": {}, "source": text}
         | ({"execution_count": None, "outputs": []} if kind == "code" else {})
         for n, (kind, text) in enumerate(cells)
@@ -102,7 +111,10 @@ def _notebook() -> str:
 
 @click.command(
     "completion",
-    epilog="\b\nExamples\n  ftnb completion bash >> ~/.bashrc\n  ftnb completion fish > ~/.config/fish/completions/ftnb.fish",
+    epilog=examples(
+        "ftnb completion bash >> ~/.bashrc",
+        "ftnb completion fish > ~/.config/fish/completions/ftnb.fish",
+    ),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> None:

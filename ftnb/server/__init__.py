@@ -1,4 +1,4 @@
-"""The viewer as a web application: lists, runs and live views of one store, read only (`pip install 'ftnb[server]'`)."""
+"""The viewer as a web application: one store, live and read only (`pip install 'ftnb[server]'`)."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ def behind(guard: Guard) -> dict[str, Any]:
     class GuardedHttp(H11Protocol):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.app = guard.around(self.app)  # type: ignore[assignment,arg-type]
+            self.app = guard.around(self.app)
 
     class GuardedWebSocket(WebSocketsSansIOProtocol):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.app = guard.around(self.app)  # type: ignore[assignment,arg-type]
+            self.app = guard.around(self.app)
 
     return {"http": GuardedHttp, "ws": GuardedWebSocket}

@@ -208,7 +208,8 @@ def _name(host: str | None) -> str:
     """The host without its port, in small letters."""
     text = (host or "").lower()
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        name, closed, rest = text[1:].partition("]")
+        return name if closed and (not rest or rest.startswith(":")) else text
     return text.rpartition(":")[0] if text.count(":") == 1 else text
 
 

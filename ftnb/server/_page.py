@@ -51,8 +51,10 @@ def login_page(*, tried: bool) -> str:
     """What a browser without a session sees."""
     bad = '<p class="bad" role="alert">That is not the token, or the link was used before.</p>' if tried else ""
     return (
-        f'<!DOCTYPE html><html lang="en">{_HEAD}{_STYLE}<body><main class="login"><h1>This viewer asks for its token</h1>'
-        f"{bad}<p>Open the link that the server printed when it began (it works once), or paste the token from there.</p>"
+        f'<!DOCTYPE html><html lang="en">{_HEAD}{_STYLE}<body>'
+        '<main class="login"><h1>This viewer asks for its token</h1>'
+        f"{bad}<p>Open the link that the server printed when it began (it works once), or paste the token from there."
+        "</p>"
         '<form method="post" action="login"><input name="token" type="password" aria-label="Token" autocomplete="off" '
         "autofocus required><button>Open</button></form></main></body></html>"
     )
@@ -60,7 +62,8 @@ def login_page(*, tried: bool) -> str:
 
 def moved_page() -> str:
     """Leads on to the viewer."""
-    return f'<!DOCTYPE html><html lang="en">{_HEAD}<meta http-equiv="refresh" content="0;url=./"></head><body></body></html>'
+    refresh = '<meta http-equiv="refresh" content="0;url=./">'
+    return f'<!DOCTYPE html><html lang="en">{_HEAD}{refresh}</head><body></body></html>'
 
 
 App = Callable[[Any, Any, Any], Awaitable[None]]

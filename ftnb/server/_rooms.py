@@ -36,7 +36,7 @@ class RunRoom:
         log = store if isinstance(store, LogStore) else None
         self._log = log
         self._resolve = None if log is None else Resolver(lambda blob_id: log.blob(engagement_id, blob_id))
-        self._answers = Answers(self, self._resolve, None)
+        self._answers = Answers(self, self._resolve, None)  # type: ignore[arg-type]  # it reads `engagement` and `find`
 
     def open(self) -> None:
         """Read the run, if it was not yet. Raises UnknownEngagementError."""

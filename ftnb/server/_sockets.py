@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..core._plain_json import encode
@@ -35,7 +36,7 @@ async def stream_records(socket: WebSocket, store: Store) -> None:
         while (await socket.receive())["type"] != "websocket.disconnect":
             pass
 
-    await _first_of(socket, send(), receive())
+    await _first_of(socket, send, receive)
 
 
 class LiveSocket:
@@ -51,9 +52,10 @@ class LiveSocket:
         """Serve the page until it goes."""
         await self._socket.accept()
         try:
-            await _first_of(self._socket, self._send(), self._receive())
+            await _first_of(self._socket, self._send, self._receive)
         finally:
-            await asyncio.shield(asyncio.to_thread(self._leave))
+            with anyio.CancelScope(shield=True):
+                await asyncio.to_thread(self._leave)
 
     def _leave(self) -> None:
         if self._activity is not None:
@@ -140,20 +142,21 @@ def _read(text: str | None) -> dict[str, Any] | None:
     return asked if isinstance(asked, dict) else None
 
 
-async def _first_of(socket: WebSocket, *jobs: Coroutine[Any, Any, None]) -> None:
+async def _first_of(socket: WebSocket, *jobs: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run until one of `jobs` ends, then end the others and the socket."""
-    tasks = [asyncio.ensure_future(job) for job in jobs]
+    async with anyio.create_task_group() as group:
+
+        async def run(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+            try:
+                await job()
+            except (WebSocketDisconnect, TimeoutError, OSError):
+                pass  # it is gone, or takes nothing
+            group.cancel_scope.cancel()
+
+        for job in jobs:
+            group.start_soon(run, job)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect | TimeoutError | OSError):
-            raise result
-    close: Callable[[], Coroutine[Any, Any, None]] = socket.close
-    try:
-        await asyncio.wait_for(close(), 1.0)
-    except (RuntimeError, OSError, TimeoutError, WebSocketDisconnect):
+        with anyio.move_on_after(1.0):
+            await socket.close()
+    except (RuntimeError, OSError, WebSocketDisconnect):
         pass  # it is gone already

@@ -24,7 +24,7 @@ class Viewer:
         """Messages that it never got, because it was too slow."""
 
     def post(self, text: str) -> None:
-        """Have `text` sent. Where too much waits already, all of it is dropped and counted: the whole is sent instead."""
+        """Have `text` sent. Where too much waits, it is dropped and counted: the whole is sent instead."""
         with self._lock:
             if len(self._waiting) >= MAX_WAITING or self._size + len(text) > MAX_WAITING_BYTES:
                 n = len(self._waiting) + 1

@@ -171,7 +171,8 @@ class _BlobRows:
     def __init__(self, table: pa.Table) -> None:
         self._table = table
         self._place: dict[str, tuple[int, int]] = {}
-        for number, owner in enumerate(table["engagement_id"].to_pylist()):
+        owners: Any = table["engagement_id"].to_pylist()
+        for number, owner in enumerate(owners):
             first, n = self._place.get(owner, (number, 0))
             self._place[owner] = (first, n + 1)
 

@@ -50,6 +50,7 @@ export class ListView {
   private readonly onward = button("Older", () => this.turn(1), { class: "ftnb-button" });
   private readonly where = h("span", { class: "ftnb-server-where" });
   private readonly table: HTMLElement;
+  private readonly pages: HTMLElement;
   private rows = new Map<string, Row & { got: number }>();
   private shown: Summary[] = [];
   private offset = 0;
@@ -59,11 +60,11 @@ export class ListView {
   private loaded = false;
 
   constructor(private readonly onProblem: (status: number) => void) {
-    const titles = ["", "engagement", "metadata", "began", "took", "steps", "tokens"];
+    const titles = ["", "engagement", "about", "began", "took", "steps", "tokens"];
     const header = h("tr", {}, ...titles.map((title) => h("th", { text: title, attrs: { scope: "col" } })));
     this.table = h("div", { class: "ftnb-list" }, h("table", { attrs: { "aria-label": "Engagements, newest first" } }, h("thead", {}, header), this.live, this.body));
-    const pages = h("nav", { class: "ftnb-server-pages", attrs: { "aria-label": "Pages" } }, this.back, this.where, this.onward);
-    this.element.append(h("div", { class: "ftnb-server-filters" }, this.text, this.status), this.note, this.notice.element, this.table, pages);
+    this.pages = h("nav", { class: "ftnb-server-pages", attrs: { "aria-label": "Pages" } }, this.back, this.where, this.onward);
+    this.element.append(h("div", { class: "ftnb-server-filters" }, this.text, this.status), this.note, this.notice.element, this.table, this.pages);
     this.text.addEventListener("input", () => {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.first(), TYPING_MS);
@@ -139,6 +140,7 @@ export class ListView {
     if (n) this.notice.clear();
     else if (this.isFiltered) this.notice.wait("Nothing fits", "No engagement has this text and status.");
     else this.notice.wait("No engagement yet", "Engagements are listed here as soon as they begin.");
+    this.pages.hidden = this.offset === 0 && !this.hasMore;
     this.back.disabled = this.offset === 0;
     this.onward.disabled = !this.hasMore;
     this.where.textContent = this.shown.length ? `${count(this.offset + 1)} – ${count(this.offset + this.shown.length)}` : "";

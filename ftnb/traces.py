@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .analytics._engines import Engine
     from .audit import Trail
+    from .audit._redact import Redacted
     from .browse import Found
     from .frames import Frames
     from .interop._report import Report
@@ -270,6 +271,14 @@ class Traces(Questions):
         from .retention import Retention
 
         return Retention(self.store, max_age, **policy)
+
+    def redact(self, **what: Any) -> Redacted:
+        """Take content out of all of these engagements, for good: `tr.redact(pattern=r"…", reason="…", by="…")`; the
+        options are those of `ftnb.audit.Trail.redact`."""
+        from .audit._redact import redact
+
+        ids = [one.id for one in self.store.list_engagements()]
+        return redact(getattr(self.store, "whole", self.store), ids, **what)
 
     # --- sharing ---
 

@@ -110,7 +110,9 @@ def _postgres_thread(connection: Any, thread: str, source: Source) -> list[Check
             if value is not None:
                 values[channel] = value
         one = source.guarded(
-            None, key, lambda: _made(ns, key, parent, {**held, "channel_values": values}, metadata)  # noqa: B023
+            None,
+            key,
+            lambda: _made(ns, key, parent, {**held, "channel_values": values}, metadata),  # noqa: B023
         )
         if one is not None:
             found.append(one)

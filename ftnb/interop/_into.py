@@ -77,7 +77,9 @@ def write_spans(spans: Iterable[Span], sink: Sink, report: Report, format: str) 
         ours = next((str(s.ours["engagement_id"]) for s in members if s.ours.get("engagement_id")), None)
         where = ("ours", ours) if ours else ("conversation", told) if told is not None else ("trace", trace)
         talks.setdefault(where, []).append(trace)
-    for (kind, name), names in sorted(talks.items(), key=lambda one: min(s.start_us for t in one[1] for s in traces[t])):
+    for (kind, name), names in sorted(
+        talks.items(), key=lambda one: min(s.start_us for t in one[1] for s in traces[t])
+    ):
         engagement_id = name if kind == "ours" else trace_id(name) if kind == "trace" else stable_id(format, kind, name)
         names.sort(key=lambda trace: min(span.start_us for span in traces[trace]))
         for trace in names:

@@ -59,7 +59,9 @@ def spans(
 
 
 def _trace(engagement_id: str, turn: int) -> str:
-    is_hex = len(engagement_id) == 32 and all(c in "0123456789abcdef" for c in engagement_id) and engagement_id.strip("0")
+    is_hex = (
+        len(engagement_id) == 32 and all(c in "0123456789abcdef" for c in engagement_id) and engagement_id.strip("0")
+    )
     return engagement_id if is_hex and turn == 1 else stable_id("trace", engagement_id, turn)
 
 
@@ -67,7 +69,9 @@ def _span_id(*parts: object) -> str:
     return stable_id("span", *parts)[:16]
 
 
-def _root(eng: Engagement, trace: str, turn: int, steps: list[Step], *, is_last: bool, convention: Convention) -> OutSpan:
+def _root(
+    eng: Engagement, trace: str, turn: int, steps: list[Step], *, is_last: bool, convention: Convention
+) -> OutSpan:
     start = min([to_us(one.started_at) for one in steps] or [to_us(eng.started_at)])
     ends = [to_us(one.ended_at) for one in steps if one.ended_at is not None]
     end = max([start, *ends])
@@ -85,7 +89,11 @@ def _root(eng: Engagement, trace: str, turn: int, steps: list[Step], *, is_last:
     if is_last and eng.dropped_at is not None:
         said["ftnb.dropped_at"] = eng.dropped_at
     if convention != "openinference":
-        said |= {"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.name": eng.name, "gen_ai.conversation.id": eng.id}
+        said |= {
+            "gen_ai.operation.name": "invoke_workflow",
+            "gen_ai.workflow.name": eng.name,
+            "gen_ai.conversation.id": eng.id,
+        }
     if convention != "genai":
         said |= {"openinference.span.kind": "CHAIN", "session.id": eng.id, "metadata": _json(eng.metadata)}
         if eng.metadata.get("user_id") is not None:
@@ -198,7 +206,9 @@ def _parts(one: Any) -> Any:
         if isinstance(call, dict):
             function = call["function"] if isinstance(call.get("function"), dict) else call
             arguments = function.get("arguments", function.get("args"))
-            parts.append({"type": "tool_call", "id": call.get("id"), "name": function.get("name"), "arguments": arguments})
+            parts.append(
+                {"type": "tool_call", "id": call.get("id"), "name": function.get("name"), "arguments": arguments}
+            )
     shown = {"role": role, "parts": parts}
     if one.get("finish_reason"):
         shown["finish_reason"] = one["finish_reason"]

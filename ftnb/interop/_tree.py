@@ -282,7 +282,8 @@ class _Writing:
         if status is StepStatus.RUNNING:
             return
         end, error = node.end_us, None if status is StepStatus.WAITING else span.error
-        took = ours.get("duration_us", end - span.start_us if span.end_us is not None else None)
+        took = end - span.start_us if span.end_us is not None else None
+        took = ours.get("duration_us") if ours.get("step_id") else took
         self._add(end, 2, lambda s: build.step_ended(
             s, end, step_id, name, status, duration_us=took if isinstance(took, int) else None, error=error,
             error_type=None if error is None else span.error_type, update=reading.output,
@@ -316,7 +317,7 @@ class _Writing:
         ttft = None if reading.ttft_s is None else round(reading.ttft_s * 1e6)
         event_id = str(span.ours.get("event_id") or span.id)
         options: dict[str, Any] = {
-            "payload": payload, "duration_us": span.ours.get("duration_us", took), "ttft_us": ttft,
+            "payload": payload, "duration_us": span.ours.get("duration_us") if span.ours.get("event_id") else took, "ttft_us": ttft,
             "model": reading.model, "tokens": reading.tokens, "error": span.error, "error_type": span.error_type,
             "subtype": span.ours.get("subtype", subtype), "event_id": event_id,
         }  # fmt: skip

@@ -41,7 +41,10 @@ def otlp(store: LogStore, path: Path, convention: Convention, only: str | None =
     is_lines = path.suffix in (".jsonl", ".ndjson")
     about = {"attributes": [_attribute("service.name", "ftnb")]}
     scope = {"name": "ftnb", "version": __version__}
-    head = b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"scope":%b,"spans":[' % (orjson.dumps(about), orjson.dumps(scope))
+    head = b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"scope":%b,"spans":[' % (
+        orjson.dumps(about),
+        orjson.dumps(scope),
+    )
     tail = b"]}]}]}\n"
     with writing(path) as file:
         is_first = True

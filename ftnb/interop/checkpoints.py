@@ -22,7 +22,18 @@ from ._into import Sink
 from ._source import Source
 from ._usage import tokens_of
 
-_HIDDEN = ("langgraph_", "thread_id", "checkpoint_", "source", "step", "parents", "writes", "__", "run_", "assistant_id")
+_HIDDEN = (
+    "langgraph_",
+    "thread_id",
+    "checkpoint_",
+    "source",
+    "step",
+    "parents",
+    "writes",
+    "__",
+    "run_",
+    "assistant_id",
+)
 
 
 def load(source: Source, sink: Sink) -> None:
@@ -79,7 +90,14 @@ class _Thread:
             paused = [task for task in checkpoint.tasks if task.is_paused]
             if paused and checkpoint.ns == "" and any(task.is_resumed for task in paused):
                 done = [task for task in checkpoint.tasks if not task.is_paused]
-                yield key, [*waiting, *((checkpoint, one, after) for one in done), *((checkpoint, one, None) for one in paused)]
+                yield (
+                    key,
+                    [
+                        *waiting,
+                        *((checkpoint, one, after) for one in done),
+                        *((checkpoint, one, None) for one in paused),
+                    ],
+                )
                 waiting, key = [(checkpoint, one, after) for one in paused if after is not None], f"{checkpoint.id}+"
                 continue
             for task in checkpoint.tasks:
@@ -156,7 +174,11 @@ class _Thread:
             elif message.get("role") == "tool":
                 call = _call(message.get("tool_call_id"), checkpoint.values)
                 name = str(message.get("name") or call.get("name") or "tool")
-                payload = {"args": call.get("args"), "result": message.get("content"), "call_id": message.get("tool_call_id")}
+                payload = {
+                    "args": call.get("args"),
+                    "result": message.get("content"),
+                    "call_id": message.get("tool_call_id"),
+                }
                 failed = str(message.get("content")) if message.get("status") == "error" else None
                 self._report.add("guessed", "(message of a tool)", "a tool_call")
                 yield build.event(

@@ -147,7 +147,9 @@ class _Mixed:
 _MIXED = _Mixed()
 
 
-def _keep_labels(labels: dict[str, dict[str, Any]], case: str, row: Mapping[str, Any], names: Mapping[str, str]) -> None:
+def _keep_labels(
+    labels: dict[str, dict[str, Any]], case: str, row: Mapping[str, Any], names: Mapping[str, str]
+) -> None:
     """A column that says the same in every row of a case says it about the case."""
     mine = set(names.values())
     kept = labels.get(case)
@@ -163,9 +165,13 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, bool)) else str(value)[:_MAX_LABEL]
 
 
-def _say(source: Source, labels: dict[str, dict[str, Any]], names: Mapping[str, str], row: Mapping[str, Any], n: int) -> None:
+def _say(
+    source: Source, labels: dict[str, dict[str, Any]], names: Mapping[str, str], row: Mapping[str, Any], n: int
+) -> None:
     for what, name in names.items():
-        source.report.add("mapped", name, {"case": "engagements", "activity": "steps.name"}.get(what, f"steps.{what}"), n)
+        source.report.add(
+            "mapped", name, {"case": "engagements", "activity": "steps.name"}.get(what, f"steps.{what}"), n
+        )
     for name in row:
         if name in names.values():
             continue

@@ -78,7 +78,9 @@ def _sort(line: int | None, value: Any, traces: dict[str, Any], found: list[Any]
 
 def _top(key: str, about: dict[str, Any], members: list[Span], source: Source) -> Span | None:
     for name in (name for name, held in about.items() if held not in (None, [], {}, "")):
-        source.report.add("mapped" if name in _TRACE else "left out", f"trace.{name}", _TRACE.get(name, "no place for it here"))
+        source.report.add(
+            "mapped" if name in _TRACE else "left out", f"trace.{name}", _TRACE.get(name, "no place for it here")
+        )
     told = micros_of(about.get("timestamp"))
     starts, ends = [one.start_us for one in members], [one.end_us or one.start_us for one in members]
     if told is None and not starts:

@@ -30,7 +30,9 @@ _TALKS = ("session_id", "conversation_id", "thread_id")
 def spans(source: Source) -> Iterator[Span]:
     """The runs of a file; runs inside `child_runs` too."""
     place = 0
-    for line, value in source.objects(*([] if source.first_byte() == b"[" or source.is_lines() else [("runs", "*"), ()])):
+    for line, value in source.objects(
+        *([] if source.first_byte() == b"[" or source.is_lines() else [("runs", "*"), ()])
+    ):
         if isinstance(value, dict) and "runs" in value and "run_type" not in value:
             continue
         todo = [value]
@@ -74,7 +76,9 @@ def _span(value: Any, source: Source) -> Span:
     )  # fmt: skip
 
 
-def _reading(run: Mapping[str, Any], name: str, extra: Mapping[str, Any], about: Mapping[str, Any], start: int) -> Reading:
+def _reading(
+    run: Mapping[str, Any], name: str, extra: Mapping[str, Any], about: Mapping[str, Any], start: int
+) -> Reading:
     kind: Kind = _KINDS.get(str(run["run_type"]), "chain")
     given, made = run.get("inputs"), run.get("outputs")
     if kind in ("llm", "embedding"):
@@ -117,7 +121,13 @@ def answer(made: Any) -> tuple[dict[str, Any] | None, Any]:
     if not isinstance(made, dict):
         return (None if made is None else {"role": "assistant", "content": made}), None
     usage = made.get("usage_metadata") or made.get("usage")
-    found = made.get("generations") or made.get("choices") or made.get("message") or made.get("messages") or made.get("output")
+    found = (
+        made.get("generations")
+        or made.get("choices")
+        or made.get("message")
+        or made.get("messages")
+        or made.get("output")
+    )
     while isinstance(found, list) and found:
         found = found[0]
     if isinstance(found, dict):
@@ -133,9 +143,22 @@ def message(one: Any) -> Any:
     """A chat message of LangChain's JSON, or of OpenAI's, as `{"role", "content", …}`."""
     if not isinstance(one, dict):
         return {"role": "user", "content": one}
-    inner = one["kwargs"] if isinstance(one.get("kwargs"), dict) else one.get("data") if isinstance(one.get("data"), dict) else one
-    kind = one["id"][-1] if isinstance(one.get("id"), list) and one["id"] else inner.get("role") or inner.get("type") or one.get("type")
-    shown: dict[str, Any] = {"role": _ROLES.get(str(kind), str(kind or "assistant")), "content": inner.get("content", inner.get("text", ""))}
+    inner = (
+        one["kwargs"]
+        if isinstance(one.get("kwargs"), dict)
+        else one.get("data")
+        if isinstance(one.get("data"), dict)
+        else one
+    )
+    kind = (
+        one["id"][-1]
+        if isinstance(one.get("id"), list) and one["id"]
+        else inner.get("role") or inner.get("type") or one.get("type")
+    )
+    shown: dict[str, Any] = {
+        "role": _ROLES.get(str(kind), str(kind or "assistant")),
+        "content": inner.get("content", inner.get("text", "")),
+    }
     for key in ("tool_calls", "name", "tool_call_id"):
         if inner.get(key):
             shown[key] = inner[key]

@@ -39,7 +39,9 @@ def load(source: Source, sink: Sink) -> None:
 def _conversations(source: Source) -> Iterator[tuple[int | None, Any]]:
     loose: list[Any] = []
     first: int | None = None
-    for line, value in source.objects(("messages", "*"), ("conversations", "*")) if _is_rows(source) else _whole(source):
+    for line, value in (
+        source.objects(("messages", "*"), ("conversations", "*")) if _is_rows(source) else _whole(source)
+    ):
         if isinstance(value, dict) and "role" in value and "messages" not in value:
             loose.append(value)
             first = line if first is None else first
@@ -92,9 +94,13 @@ def _conversation(value: Any, line: int | None, source: Source, sink: Sink) -> N
             report.add("left out", name, "no place for it here")
     told = next((text_of(value[name], name) for name in _IDS if isinstance(value.get(name), (str, int))), None)
     # Without an id, what a conversation says and where it stands names it.
-    engagement_id = told if told is not None and len(told) >= 6 else stable_id("messages", told, dumps(labels), dumps(value[key]))
+    engagement_id = (
+        told if told is not None and len(told) >= 6 else stable_id("messages", told, dumps(labels), dumps(value[key]))
+    )
     if talk.is_timeless:
-        report.add("guessed", "(time)", "no times in the file: seconds since 1970 give the order, durations are unknown")
+        report.add(
+            "guessed", "(time)", "no times in the file: seconds since 1970 give the order, durations are unknown"
+        )
     for n, turn in enumerate(talk.turns):
         found = sink.turn(engagement_id, f"turn {n}")
         if found is not None:
@@ -168,7 +174,9 @@ class _Talk:
         self._before.append(message)
         for key in (key for key in given if given[key] is not None):
             is_kept = key in message or key in ("function_call", "usage", "model", "from", "value", *_TIMES)
-            self._report.add("mapped" if is_kept else "left out", f"message.{key}", "" if is_kept else "no place for it here")
+            self._report.add(
+                "mapped" if is_kept else "left out", f"message.{key}", "" if is_kept else "no place for it here"
+            )
 
     def _time(self, given: dict[str, Any]) -> None:
         told = next((given[key] for key in _TIMES if given.get(key) is not None), None)

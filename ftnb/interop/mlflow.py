@@ -51,7 +51,9 @@ def _trace(value: Any, source: Source) -> tuple[dict[str, Any], list[Any]]:
         raise BadItem("it has no list data.spans")
     for key in info:
         used = key in ("trace_id", "request_id", "trace_metadata", "tags", "request_metadata", "state", "status")
-        source.report.add("mapped" if used else "left out", f"info.{key}", "metadata" if used else "the spans say it, or no place")
+        source.report.add(
+            "mapped" if used else "left out", f"info.{key}", "metadata" if used else "the spans say it, or no place"
+        )
     return info, listed
 
 
@@ -109,7 +111,11 @@ def _reading(name: str, a: Mapping[str, Any]) -> Reading:
             many = many[0]
         response, usage = langsmith.answer(made)
         model = a.get("mlflow.llm.model") or a.get("model") or (given.get("model") if isinstance(given, dict) else None)
-        parameters = {key: held for key, held in given.items() if key not in ("messages", "model", "input")} if isinstance(given, dict) else {}
+        parameters = (
+            {key: held for key, held in given.items() if key not in ("messages", "model", "input")}
+            if isinstance(given, dict)
+            else {}
+        )
         return Reading(
             kind, name, model=None if model is None else str(model), provider=text_of(a.get("mlflow.llm.provider"), "provider"),
             tokens=tokens_of(a.get("mlflow.chat.tokenUsage") or usage), parameters=parameters,

@@ -26,7 +26,19 @@ _ERROR = (2, "2", "STATUS_CODE_ERROR", "ERROR")
 _MAX_DEPTH = 50
 _IS_HEX = re.compile("[0-9a-fA-F]+").fullmatch
 _PREFIX = "ftnb."
-_TEXTS = ("engagement_id", "step_id", "event_id", "name", "status", "step_status", "kind", "subtype", "ns", "dropped_at", "error_text")
+_TEXTS = (
+    "engagement_id",
+    "step_id",
+    "event_id",
+    "name",
+    "status",
+    "step_status",
+    "kind",
+    "subtype",
+    "ns",
+    "dropped_at",
+    "error_text",
+)
 
 
 def spans(source: Source) -> Iterator[Span]:

@@ -54,9 +54,9 @@ def _json(text: bytes, path: Path) -> Format:
         return "ndjson"
     if "run_type" in keys:
         return "langsmith"
-    if "observations" in keys or {"traceId", "type"} <= keys and keys & {"parentObservationId", "observationType"}:
+    if "observations" in keys or ({"traceId", "type"} <= keys and keys & {"parentObservationId", "observationType"}):
         return "langfuse"
-    if "spans" in keys and keys & {"info", "trace_info"} or {"trace_id", "span_id", "parent_span_id"} <= keys:
+    if ("spans" in keys and keys & {"info", "trace_info"}) or {"trace_id", "span_id", "parent_span_id"} <= keys:
         return "mlflow"
     if keys & {"context.span_id", "span_kind"} and keys & {"context.span_id", "context"}:
         return "phoenix"

@@ -31,7 +31,9 @@ def traces() -> Traces:
     recorder.record_event(
         plan, EventKind.LLM_CALL, "gpt", payload=payload, duration_ms=12.5, tokens=usage, model="gpt", ttft_ms=3.0
     )
-    recorder.record_event(plan, EventKind.TOOL_CALL, "search", payload={"args": {"q": "x"}, "result": [1]}, duration_ms=1.0)
+    recorder.record_event(
+        plan, EventKind.TOOL_CALL, "search", payload={"args": {"q": "x"}, "result": [1]}, duration_ms=1.0
+    )
     recorder.record_event(plan, EventKind.LOG, "note", payload={"a": 1})
     recorder.end_step(plan, StepStatus.COMPLETED, duration_ms=20.0, update={"plan": "buy"})
     ask = recorder.start_step(eng, "ask", triggers=[plan])
@@ -88,7 +90,9 @@ def test_tokens_are_counted_once_by_those_who_do_not_know_ours(traces: Traces, t
         span["attributes"] = [one for one in span["attributes"] if not one["key"].startswith("ftnb.")]
     path.write_text(json.dumps(document))
     row = ftnb.read(path).events().filter(kind="llm_call").to_dicts()[0]
-    counts = [row[f"{key}_tokens"] for key in ("prompt", "completion", "total", "cache_read", "cache_write", "reasoning")]
+    counts = [
+        row[f"{key}_tokens"] for key in ("prompt", "completion", "total", "cache_read", "cache_write", "reasoning")
+    ]
     assert counts == [100, 20, 120, 60, 10, 15]
 
 

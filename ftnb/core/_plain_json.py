@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json
 
 _HOW: dict[str, Any] = {"bytes_mode": "base64", "inf_nan_mode": "null"}
 
@@ -16,14 +15,15 @@ def encode(value: Any) -> bytes:
     try:
         return to_json(value, fallback=repr, **_HOW)
     except (PydanticSerializationError, UnicodeError):  # bytes inside a model, or half a surrogate pair
-        plain = to_jsonable_python(_without_models(value), fallback=repr, **_HOW)
-        return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode()
+        return to_json(_plain(value), fallback=repr, **_HOW)
 
 
-def _without_models(value: Any) -> Any:
-    """Models would have their own say on bytes."""
+def _plain(value: Any) -> Any:
+    """Without models, which have their own say on bytes, and without text that is none."""
     if isinstance(value, BaseModel):
-        return value.model_dump()
+        return _plain(value.model_dump())
     if isinstance(value, dict):
-        return {key: _without_models(item) for key, item in value.items()}
-    return [_without_models(item) for item in value] if isinstance(value, list | tuple) else value
+        return {_plain(key if isinstance(key, str) else repr(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

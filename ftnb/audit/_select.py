@@ -105,7 +105,8 @@ def _select_one(
         return True
     if separator and kind == "step":
         return _select_step(rest, selection, rows)
-    return any([_select_path(item, row, body, selection, blobs) for row, body in bodies])
+    found = [_select_path(item, row, body, selection, blobs) for row, body in bodies]
+    return any(found)
 
 
 def _select_step(step: str, selection: Selection, rows: Sequence[Row]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from ._report import Report
 
 if TYPE_CHECKING:
     from ._keys import Audit
+    from ._redact import Redacted
     from ._select import Item
 
 _NO_HEAD = "the store's own log is empty: nothing is sealed before a first turn ends"
@@ -93,6 +94,25 @@ class Trail:
         if not getattr(self._store, "read_only", False):
             self._store.seal("export", engagement_id=wanted)
         return export(self._store, wanted, path, withhold, self.vkey)
+
+    def redact(self, engagement_ids: str | Iterable[str] | None = None, **what: Any) -> Redacted:
+        """Take content out of engagements (None: of all), for good, with every proof intact.
+
+        One of `fields=[…]` (as `withhold` of `export`), `pattern=r"…"` and `all=True` says what. What a pattern finds
+        is masked: readers see a copy with `[redacted]` in its place; fields are shown as withheld. In profile `hash` a
+        body goes as a whole. `reason=` and `by=` are on record in the store's own log; the pattern itself is not.
+
+        Raises InvalidArgumentError where a legal hold is on an engagement, unless `override="…"` says why it does not
+        count; UnknownEngagementError; StoreError where nothing can be taken out.
+        """
+        from ._redact import redact
+
+        if engagement_ids is None:
+            ids = [one.id for one in self._store.list_engagements()]
+        else:
+            given = [engagement_ids] if isinstance(engagement_ids, str) else engagement_ids
+            ids = [self._store.get_engagement(str(one)).id for one in given]
+        return redact(self._store, ids, **what)
 
     def consistency(self, since: str | PathLike[str] | Head) -> Consistency:
         """The proof that the log continues `since`, a head that was kept, for somebody who has the two heads alone.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from ..audit._holds import holds_of
 from ..core.ids import from_us
 from ..store.base import EngagementSummary, Store
 
@@ -86,19 +86,6 @@ def _moment(micros: int) -> datetime:
         return from_us(micros)
     except OverflowError:  # a damaged row; it must not make anything old
         return datetime.max.replace(tzinfo=UTC)
-
-
-def holds_of(entries: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Why each held engagement is held, from the store's own log."""
-    held: dict[str, dict[str, str]] = defaultdict(dict)
-    for entry in entries:
-        if entry["type"] == "hold":
-            for engagement_id in entry["engagements"]:
-                held[engagement_id][entry["hold"]] = str(entry["reason"])
-        elif entry["type"] == "release":
-            for reasons in held.values():
-                reasons.pop(entry["hold"], None)
-    return {key: list(reasons.values()) for key, reasons in held.items() if reasons}
 
 
 def all_held_since(store: Any, log_size: int) -> set[str]:

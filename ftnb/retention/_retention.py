@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..audit._holds import holds_of
 from ..core.errors import InvalidArgumentError, StoreError, UnknownEngagementError
 from ..core.ids import new_id
 from ._apply import Receipts, applied
-from ._look import holds_of, look, matching
+from ._look import look, matching
 from ._plan import Plan, Window, planned
 from ._policy import RetentionWarning, aware
 

@@ -21,7 +21,7 @@ from .leaf import INDEX, Row, Tree
 ENTRY_TAG = b"ftnb/1e"
 SEAL_EVERY = 1_000
 """Records of one stream after which it is sealed although its turn goes on."""
-_SEALING = frozenset({"engagement_ended", "annotation_recorded", "gap"})
+_SEALING = frozenset({"engagement_ended", "annotation_recorded", "content_masked", "gap"})
 _TYPE, _STATUS, _STREAM, _N = INDEX["type"], INDEX["status"], INDEX["stream_id"], INDEX["n"]
 
 

@@ -23,6 +23,8 @@ from . import _barrier
 from ._entries import Entry, EntryRow, LogHead, Signer, receipt, seal, seals_of
 from ._forks import acquire_all, release
 from ._live import Feed, Subscription
+from ._masked import TYPE as MASKED
+from ._masked import Masks, masks_in, masks_of, overlay, shown
 from ._writer import Batch, LogWriter, StreamHead, clean_id
 from .base import EngagementSummary
 from .blobs import Resolver
@@ -59,6 +61,7 @@ class LogStoreBase(ABC):
         self._feed = self._new_feed()
         self._own_streams: dict[str, Stream] = {}
         self._closed = False
+        self._kept_masks: tuple[int, Masks] | None = None
         self.signer: Signer | None = None
         """Signs the head of the store's own log whenever that grows; None: it stays unsigned."""
         self.profile: Profile = "hash"
@@ -326,8 +329,10 @@ class LogStoreBase(ABC):
         """The engagement's records in order of seq; empty when there are none."""
         _barrier.wait(self.url)
         key = clean_id(engagement_id)
-        resolve = Resolver(lambda blob_id: self._blob(key, blob_id))
-        return [record_or_gap(row, seq, resolve) for seq, row in self._rows(key)]
+        rows = self._rows(key)
+        masks = masks_in(rows)
+        resolve = Resolver(lambda blob_id: self._blob(key, blob_id) or masks.data(blob_id))
+        return [record_or_gap(row, seq, resolve) for seq, row in (masks.rows(rows) if masks else rows)]
 
     def _record(self, row: Row, seq: int) -> BaseRecord:
         return record_or_gap(row, seq, Resolver(lambda blob_id: self._blob(row[0], blob_id)))
@@ -354,7 +359,21 @@ class LogStoreBase(ABC):
             raise InvalidArgumentError(f"no column {unknown[0]!r} in the log; columns: {', '.join(DTYPES)}")
         _barrier.wait(self.url)
         key = None if engagement_id is None else clean_id(engagement_id)
-        return self._scan(columns, types, key, after, containing)
+        masks = self._masks() if "body" in columns and "commitment" not in columns else None
+        if not masks:
+            return self._scan(columns, types, key, after, containing)
+        table = self._scan(list(dict.fromkeys([*columns, "stream_id", "n"])), types, key, after, ())
+        return shown(table, masks, columns, containing)
+
+    def _masks(self) -> Masks:
+        """The masked copies that stand for content which was taken out, of all engagements."""
+        revision = self._revision()[1]  # changes with every redaction; most stores never have one
+        if self._kept_masks is None or self._kept_masks[0] != revision:
+            masks = Masks()
+            if revision:
+                masks = masks_of(self._scan(["body"], (MASKED,), None, 0, ())["body"].to_pylist())
+            self._kept_masks = (revision, masks)
+        return self._kept_masks[1]
 
     def scan_blobs(self) -> pa.Table:
         """The blob table as Arrow, without `dedup`, ordered by engagement and id."""
@@ -381,11 +400,17 @@ class LogStoreBase(ABC):
 
     def blob(self, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
-        return self._blob(clean_id(engagement_id), blob_id)
+        data = self._blob(clean_id(engagement_id), blob_id)
+        return self._masks().data(blob_id) if data is None else data
 
     def blobs_of(self, engagement_id: str) -> dict[str, bytes]:
         """Every blob of an engagement, by id: for whoever reads all of its values."""
-        return self._blobs_of(clean_id(engagement_id))
+        key = clean_id(engagement_id)
+        blobs = self._blobs_of(key)
+        if not self._masks().blobs:
+            return blobs
+        mine = self._scan(["body"], (MASKED,), key, 0, ())
+        return overlay(blobs, masks_of(mine["body"].to_pylist()))
 
     def store_entries(self, *types: str) -> list[dict[str, Any]]:
         """The store's own log: dicts with seq, at, type and what was given, oldest first; `types` keeps only those."""

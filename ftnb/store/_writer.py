@@ -175,7 +175,7 @@ class LogWriter:
         n_bytes = None
         rules = redact.active()
         for key, value in draft.body.items():
-            if key in ("state", "update"):
+            if key in ("state", "update", "masked"):
                 body[key] = value
                 continue
             if rules is None:

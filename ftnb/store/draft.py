@@ -195,6 +195,10 @@ def _gap(r: Any, d: Draft) -> None:
     d.kind, d.body = r.reason, {"count": r.count, "detail": r.detail}
 
 
+def _masked(r: Any, d: Draft) -> None:
+    d.body = {"masked": r.masked}
+
+
 _TO_DRAFT: dict[str, Callable[[Any, Draft], None]] = {
     "engagement_started": _started,
     "step_started": _step_started,
@@ -206,5 +210,6 @@ _TO_DRAFT: dict[str, Callable[[Any, Draft], None]] = {
     "engagement_status_changed": _status,
     "engagement_labelled": _labelled,
     "annotation_recorded": _annotation,
+    "content_masked": _masked,
     "gap": _gap,
 }

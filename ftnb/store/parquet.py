@@ -21,6 +21,8 @@ from ..core.ids import from_us
 from ..core.model import Engagement
 from ._entries import EntryRow, LogHead
 from ._live import Subscription
+from ._masked import TYPE as MASKED
+from ._masked import Masks, masks_in, masks_of, overlay, shown
 from ._parquet_file import (
     BLOBS,
     ENTRIES,
@@ -113,7 +115,15 @@ class ParquetStore:
         rows = self._files[RECORDS].read(["seq", *NAMES], key).sort_by("seq")
         resolve = Resolver(lambda blob_id: self.blob(key, blob_id))
         columns = [column.to_pylist() for column in rows.columns]
-        return [record_or_gap(tuple(row), seq, resolve) for seq, *row in zip(*columns, strict=True)]
+        found = [(seq, tuple(row)) for seq, *row in zip(*columns, strict=True)]
+        masks = masks_in(found)
+        return [record_or_gap(row, seq, resolve) for seq, row in (masks.rows(found) if masks else found)]
+
+    @cached_property
+    def _masks(self) -> Masks:
+        """The masked copies that stand for content which was taken out."""
+        table = self._files[RECORDS].read(["type", "body"])
+        return masks_of(table.filter(pc.equal(table["type"], MASKED))["body"].to_pylist())
 
     @cached_property
     def _ids(self) -> pl.DataFrame:
@@ -165,11 +175,15 @@ class ParquetStore:
             raise InvalidArgumentError(f"no column {unknown[0]!r} in the log; columns: {', '.join(known)}")
         needed = ["seq", *(["type"] if types else []), *(["body"] if containing else [])]
         key = None if engagement_id is None else clean_id(engagement_id)
+        masks = self._masks if "body" in columns and "commitment" not in columns else Masks()
+        needed += ["stream_id", "n"] if masks else []
         table = self._files[RECORDS].read(list(dict.fromkeys([*columns, *needed])), key)
         if after:
             table = table.filter(pc.greater(table["seq"], after))
         if types:
             table = table.filter(pc.is_in(table["type"], pa.array(types, pa.string())))
+        if masks:
+            return shown(table.sort_by("seq"), masks, columns, containing)
         if containing:
             found = [pc.fill_null(pc.match_substring(table["body"], part), False) for part in containing]
             table = table.filter(_any_of(found))
@@ -193,7 +207,9 @@ class ParquetStore:
         key = clean_id(engagement_id)
         if key not in self._blobs:
             table = self._files[BLOBS].read(["blob_id", "data"], key)
-            self._blobs[key] = dict(pl.DataFrame(table).iter_rows())
+            rows = self._files[RECORDS].read(["type", "body"], key)
+            masks = masks_of(rows.filter(pc.equal(rows["type"], MASKED))["body"].to_pylist())
+            self._blobs[key] = overlay(dict(pl.DataFrame(table).iter_rows()), masks)
             while len(self._blobs) > _KEPT_BLOBS:
                 self._blobs.popitem(last=False)
         return self._blobs[key].get(blob_id)

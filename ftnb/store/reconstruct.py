@@ -14,6 +14,7 @@ from ..core.model import Engagement, EngagementStatus, Gap, Step, StepStatus
 from .records import (
     AnnotationRecorded,
     BaseRecord,
+    ContentMasked,
     EngagementEnded,
     EngagementLabelled,
     EngagementStarted,
@@ -195,6 +196,7 @@ _APPLY: dict[type[BaseRecord], Callable[[Folding, Any], None]] = {
     EngagementStatusChanged: Folding.status,
     EngagementEnded: Folding.end,
     AnnotationRecorded: Folding.annotation,
+    ContentMasked: lambda folding, record: None,
     GapRecorded: Folding.gap,
 }
 

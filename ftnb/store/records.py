@@ -146,6 +146,13 @@ class AnnotationRecorded(BaseRecord):
     annotation: Annotation
 
 
+class ContentMasked(BaseRecord):
+    """Content was taken out, and this is what readers see in its place; see `_masked`."""
+
+    type: Literal["content_masked"] = "content_masked"
+    masked: dict[str, Any] = Field(default_factory=dict)
+
+
 class GapRecorded(BaseRecord):
     """Records were dropped here; the loss itself is on record."""
 
@@ -166,6 +173,7 @@ Record = Annotated[
     | EngagementStatusChanged
     | EngagementLabelled
     | AnnotationRecorded
+    | ContentMasked
     | GapRecorded,
     Field(discriminator="type"),
 ]

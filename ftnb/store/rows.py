@@ -16,6 +16,7 @@ from .records import (
     SCHEMA_VERSION,
     AnnotationRecorded,
     BaseRecord,
+    ContentMasked,
     EngagementEnded,
     EngagementLabelled,
     EngagementStarted,
@@ -268,6 +269,7 @@ _TO_RECORD: dict[str, Callable[[_Reader], BaseRecord]] = {
     "engagement_status_changed": lambda g: EngagementStatusChanged(**g.base, status=g["status"]),
     "engagement_labelled": _read_labelled,
     "annotation_recorded": _read_annotation,
+    "content_masked": lambda g: ContentMasked(**g.base, masked=g.body.get("masked", {})),
     "gap": lambda g: GapRecorded(
         **g.base, reason=g["kind"] or "", count=g.value("count", 1), detail=g.value("detail", "")
     ),

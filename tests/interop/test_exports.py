@@ -152,3 +152,46 @@ def test_a_file_is_written_whole_or_not_at_all(traces: Traces, tmp_path: Path) -
     with pytest.raises(StoreError, match="folder"):
         traces.to_ndjson(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_recorded_is_sent_while_it_happens(tmp_path: Path) -> None:
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    import ftnb.otel
+
+    store, exporter = MemoryStore(), InMemorySpanExporter()
+    recorder = Recorder(store)
+    with ftnb.otel.export(store, exporter=exporter) as export:
+        eng = recorder.start_engagement("house")
+        recorder.end_step(recorder.start_step(eng, "plan"), StepStatus.COMPLETED, duration_ms=1.0)
+        recorder.end_engagement(eng, EngagementStatus.COMPLETED)
+        recorder.flush()
+    spans = exporter.get_finished_spans()
+    assert [one.name for one in spans] == ["invoke_workflow house", "plan"]
+    assert spans[1].parent.span_id == spans[0].context.span_id
+    assert export.n_sent == 2
+    path = tmp_path / "spans.jsonl"
+    path.write_text("\n".join(one.to_json(indent=None) for one in spans))
+    assert _shape(ftnb.read(path)) == _shape(Traces(store))
+    recorder.close()
+
+
+def test_a_collector_that_fails_harms_nobody() -> None:
+    import ftnb.otel
+
+    class Broken:
+        def export(self, spans: Any) -> Any:
+            raise OSError("no collector")
+
+        def shutdown(self) -> None:
+            raise OSError("no collector")
+
+    recorder = Recorder(MemoryStore())
+    with ftnb.otel.export(recorder.store, exporter=Broken()) as export:
+        eng = recorder.start_engagement("house")
+        recorder.end_engagement(eng, EngagementStatus.COMPLETED)
+        assert recorder.flush()
+    assert (export.n_sent, export.n_failed) == (0, 1)
+    recorder.close()
+    with pytest.raises(InvalidArgumentError, match="endpoint"):
+        ftnb.otel.export(recorder.store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._anchor import verify_timestamp
 from ._evidence import export_parquet
 from ._keys import Audit
 from ._proof import Consistency, Proof
@@ -20,4 +21,5 @@ __all__ = [
     "engagement_digest",
     "export_parquet",
     "verify",
+    "verify_timestamp",
 ]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import InvalidArgumentError, StoreError, VerificationError
-from . import _note
+from . import _anchor, _note
 from ._check import check
 from ._proof import Consistency, Proof
 from ._prove import Prover
-from ._report import Report
+from ._report import Finding, Report
 
 if TYPE_CHECKING:
     from ._keys import Audit
@@ -94,6 +94,35 @@ class Trail:
         if not getattr(self._store, "read_only", False):
             self._store.seal("export", engagement_id=wanted)
         return export(self._store, wanted, path, withhold, self.vkey)
+
+    def anchor(self, path: str | PathLike[str]) -> Path:
+        """Add the head to a file outside the store, a line at its end, or to `heads.txt` in a folder; the file.
+
+        Raises StoreError.
+        """
+        return _anchor.append(path, self.head().text)
+
+    def verify_anchor(self, path: str | PathLike[str], *, vkey: str | None = None) -> Report:
+        """`verify`, and every head in the anchor file is one that this log continues. See `anchor`.
+
+        Raises StoreError, VerificationError for an anchor that cannot be read or is empty.
+        """
+        notes = _anchor.notes(path)
+        if not notes:
+            raise VerificationError(f"the anchor {str(path)!r}: expected at least one tree head, got none")
+        report = self.verify(vkey=vkey, since=notes[-1])
+        prover = Prover(self._store)
+        for note in notes:
+            kept = _note.parse(note)
+            if kept.size > prover.head.size or prover.consistency(kept.size).root != kept.root:
+                where, expected = f"the head of {kept.size} entries in the anchor", f"root {kept.root.hex()[:16]}…"
+                got = f"a log of {prover.head.size} entries that does not continue it"
+                report.findings.append(Finding("history_changed", where, expected, got))
+        return report
+
+    def timestamp_request(self) -> bytes:
+        """The request of an RFC 3161 time stamp over the head, to be sent to an authority (nothing is sent here)."""
+        return _anchor.timestamp_request(self.head().text)
 
     def redact(self, engagement_ids: str | Iterable[str] | None = None, **what: Any) -> Redacted:
         """Take content out of engagements (None: of all), for good, with every proof intact.

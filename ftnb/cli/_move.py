@@ -9,7 +9,7 @@ import click
 
 from ._out import clean, examples, json_option, opened, print_json, print_table, progress, told
 
-_BY_SUFFIX = {".parquet": "parquet", ".html": "html", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "events"}
+_BY_SUFFIX = {".parquet": "parquet", ".html": "html", ".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "event_log"}
 
 
 @click.command(

@@ -106,7 +106,7 @@ def test_funnel_and_export(traces: Path, tmp_path: Path) -> None:
     assert [row["reached"] for row in rows] == [4, 2]
     ftnb_command("export", tmp_path / "share", "--store", traces)
     assert len(ftnb.open(tmp_path / "share").engagements()) == 4
-    assert "known: html" in ftnb_command("export", tmp_path / "x", "-f", "odd", "--store", traces, code=2).stderr
+    assert "perfetto" in ftnb_command("export", tmp_path / "x", "-f", "odd", "--store", traces, code=2).stderr
 
 
 def test_every_command_has_help_and_completion(traces: Path) -> None:

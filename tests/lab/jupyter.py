@@ -60,8 +60,11 @@ _STAND_STILL = """async view => {
 
 
 @contextlib.contextmanager
-def lab_server(root: Path, home: Path) -> Iterator[str]:
-    """Serve the notebooks in `root`; yields the address. Settings and everything it writes stay in `home`."""
+def lab_server(root: Path, home: Path, *, app: str = "lab") -> Iterator[str]:
+    """Serve the notebooks in `root`; yields the address. Settings and everything it writes stay in `home`.
+
+    `app` is "lab" (JupyterLab) or "notebook" (Notebook 7).
+    """
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(_SETTINGS)
@@ -86,14 +89,14 @@ def lab_server(root: Path, home: Path) -> Iterator[str]:
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}",
         f"--IdentityProvider.token={_TOKEN}",
-        "--LabApp.expose_app_in_browser=True",
+        f"--{'LabApp' if app == 'lab' else 'JupyterNotebookApp'}.expose_app_in_browser=True",
         "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     )
     log_path = home / "server.log"
     with log_path.open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options],
+            [sys.executable, "-m", "jupyter", app, *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -128,14 +131,15 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 class Notebook:
     """An open notebook in a Playwright page."""
 
-    def __init__(self, page: Any, address: str, name: str) -> None:
+    def __init__(self, page: Any, address: str, name: str, *, app: str = "lab") -> None:
         self.page = page
         self.console_errors: list[str] = []
         self.foreign_requests: list[str] = []
         page.on("console", lambda message: message.type == "error" and self.console_errors.append(message.text))
         page.on("pageerror", lambda error: self.console_errors.append(str(error.stack)))
         page.on("request", lambda request: self._note(request.url))
-        page.goto(f"{address}/lab/tree/{name}?reset&token={_TOKEN}", wait_until="domcontentloaded")
+        place = "lab/tree" if app == "lab" else "notebooks"
+        page.goto(f"{address}/{place}/{name}?reset&token={_TOKEN}", wait_until="domcontentloaded")
         # The predicate must not be async: a promise is true at once.
         ready = "() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext"
         page.wait_for_function(ready, timeout=60_000)

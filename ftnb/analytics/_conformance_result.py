@@ -222,12 +222,12 @@ class Conformance(Result):
         parts = [counted(self.n_engagements, "engagement")]
         if self.fitness is not None and self.coverage is not None:
             parts.append(f"{self.fitness:.1%} of moves declared")
-            parts.append(f"{self.coverage:.0%} of declared edges taken")
+            parts.append(f"{self.coverage:.0%} of edges taken")
         if self._versions.height > 1:
-            parts.append(f"{self._versions.height} versions of the graph")
+            parts.append(f"{self._versions.height} versions")
         if self._rules:
             n_broken = int((self._frame["n_broken"] > 0).sum())
-            parts.append(f"{counted(n_broken, 'engagement')} broke a rule")
+            parts.append(f"{n_broken:,} broke a rule")
         return "Conformance: " + ", ".join(parts)
 
     def _table(self) -> pl.DataFrame:

@@ -95,7 +95,7 @@ class Outcomes(Result):
         rate = "unknown" if self.success_rate is None else f"{self.success_rate:.1%}"
         by = f" by {self.by if isinstance(self.by, str) else 'group'}" if self.by is not None else ""
         unknown = self.n_engagements - self.n_known
-        rest = f", {unknown:,} more without it" if unknown else ""
+        rest = f" ({unknown:,} without)" if unknown else ""
         return f"Success by {self.outcome!r}{by}: {rate} of {counted(self.n_known, 'engagement')}{rest}"
 
 

@@ -150,7 +150,8 @@ def _classes(paths: Paths, collapse: Collapse) -> tuple[pl.Series, list[list[int
 
 def _tokens(paths: Paths) -> pl.Series:
     """Tokens of each engagement, over all its steps, also those inside subgraphs."""
-    spent = paths.given.tables.steps.group_by("engagement_id").agg(pl.col("total_tokens").cast(pl.Int64).sum().alias("tokens"))
+    tokens = pl.col("total_tokens").cast(pl.Int64).sum().alias("tokens")
+    spent = paths.given.tables.steps.group_by("engagement_id").agg(tokens)
     every = paths.visits.engagements.select("engagement_id")
     return every.join(spent, on="engagement_id", how="left", maintain_order="left")["tokens"].fill_null(0)
 

@@ -27,8 +27,9 @@ _V1: dict[str | None, list[str | None]] = {
     "search": ["rank"], "rank": ["refine", "book_viewing", None], "refine": ["search"],
     "book_viewing": ["submitted", None], "submitted": [None],
 }  # fmt: skip
-_V2: dict[str | None, list[str | None]] = {**_V1, "book_viewing": ["consent", None], "consent": ["submitted", None], "compare": ["rank"],
-       "rank": ["refine", "book_viewing", "compare", None]}  # fmt: skip
+_V2: dict[str | None, list[str | None]] = {
+    **_V1, "book_viewing": ["consent", None], "consent": ["submitted", None], "compare": ["rank"],
+    "rank": ["refine", "book_viewing", "compare", None]}  # fmt: skip
 _LEAVE = {"v1": {"greet": 0.06, "qualify": 0.2, "rank": 0.24}, "v2": {"greet": 0.06, "qualify": 0.1, "rank": 0.27}}
 _MODEL = {"v1": "lodge-small-2", "v2": "lodge-large-2"}
 _TOKENS = {"greet": (110, 22), "qualify": (190, 30), "refine": (230, 26), "rank": (420, 240), "book_viewing": (260, 18),
@@ -77,9 +78,7 @@ def _engagement(index: int, n: int, version: str, graph: Topology, dice: random.
     metadata: dict[str, str | int] = {"user_id": user, "version": version, "channel": channel}
     if dice.random() < 0.4:
         metadata["reward"] = int(dice.random() < (0.9 if converted else 0.15))
-    yield build.engagement_started(
-        stream, at, "house_search", metadata=metadata, topology=graph, goal_nodes=GOAL_NODES
-    )
+    yield build.engagement_started(stream, at, "house_search", metadata=metadata, topology=graph, goal_nodes=GOAL_NODES)
     before: str | None = None
     for name in path:
         step_id = new_id()

@@ -28,7 +28,7 @@ def conformance_figure(
     """Boxes and arrows from the frames of `analytics.Conformance`; `places` as for `flow_map_figure`.
 
     What is declared and was taken is grey and as wide as it was often; declared and never taken, dotted; taken and not
-    declared, vermilion and dashed.
+    declared, vermilion and dashed; vermilion and whole where only some graphs have it.
     """
     figure = go.Figure()
     figure.update_layout(template=template(theme), title={"text": plain(title)}, showlegend=True)
@@ -41,12 +41,14 @@ def conformance_figure(
     for place, row in enumerate(rows):
         points = places["edges"][(row["from_name"], row["to_name"])]
         width = _MIN_WIDTH + (_MAX_WIDTH - _MIN_WIDTH) * row["n"] / most
-        colour = VERMILION if row["state"] == "undeclared" else GREY
+        colour = VERMILION if row["n_undeclared"] else GREY
+        partly = row["state"] == "taken" and row["n_undeclared"] > 0
+        name = "taken, in part where it is not declared" if partly else row["state"]
         xs, ys = [x for x, _ in points], [y for _, y in points]
         figure.add_trace(
             go.Scatter(
-                x=xs, y=ys, mode="lines+markers", hoverinfo="skip", opacity=0.8, name=row["state"],
-                legendgroup=row["state"], showlegend=row["state"] not in seen,
+                x=xs, y=ys, mode="lines+markers", hoverinfo="skip", opacity=0.8, name=name,
+                legendgroup=name, showlegend=name not in seen,
                 line={"width": width, "color": colour, "shape": "spline", "smoothing": 0.9,
                       "dash": _DASH[row["state"]]},
                 marker={
@@ -55,13 +57,13 @@ def conformance_figure(
                 },
             )
         )  # fmt: skip
-        seen.add(row["state"])
+        seen.add(name)
         middles.append((*_middle(points), _edge_text(row), ["edge", place]))
     dot = {"size": 9, "color": PAPER[theme], "line": {"width": 1, "color": GREY}}
     _add_points(figure, middles, dot)
     if len(rows) <= _MAX_COUNTED:
         for (x, y, _, _), row in zip(middles, rows, strict=True):
-            red = row["state"] == "undeclared"
+            red = row["n_undeclared"] > 0
             font = {"size": 10, "color": VERMILION if red else INK[theme]}
             figure.add_annotation(x=x, y=y, text=f"{row['n']:,}", showarrow=False, yshift=11, font=font)
     _add_boxes(figure, nodes, places, theme)

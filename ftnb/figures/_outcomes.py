@@ -51,9 +51,13 @@ def outcomes_figure(
     )  # fmt: skip
     if rate is not None:
         line = {"color": GREY, "width": 1, "dash": "dot"}
-        figure.add_vline(x=rate, line=line, annotation={"text": f"all: {percent(rate)}", "font": {"size": 11}})
+        figure.add_vline(
+            x=rate,
+            line=line,
+            annotation={"text": f"all: {percent(rate)}", "font": {"size": 11}, "y": 0, "yanchor": "bottom"},
+        )
     figure.update_yaxes(**axis([_label(row) for row in rows]), autorange="reversed", range=[len(rows) - 0.4, -0.7])
-    figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.05], title={"text": "success rate"})
+    figure.update_xaxes(tickformat=".0%", range=[-0.08, 1.08], title={"text": "success rate"})
     return figure
 
 

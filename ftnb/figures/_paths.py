@@ -40,7 +40,8 @@ def variants_figure(frame: pl.DataFrame, *, title: str = "Variants", theme: Them
             go.Bar(
                 orientation="h", name=short(name), x=[0.94] * len(places), base=[x for x, _, _ in places],
                 y=[y for _, y, _ in places], width=0.8, **options,
-                hovertemplate="%{customdata}<extra></extra>", marker={"color": palette[name], "pattern": patterns[name]},
+                hovertemplate="%{customdata}<extra></extra>",
+                marker={"color": palette[name], "pattern": patterns[name]},
                 text=[short(name, room)] * len(places), textposition="inside", insidetextanchor="middle",
                 textfont={"size": 11, "color": on(palette[name])}, constraintext="inside", textangle=0,
             )

@@ -1,4 +1,4 @@
-"""Conformance to declared graphs: against a plain reference, against pm4py, and the cases that are easy to get wrong."""
+"""Conformance to declared graphs: against a plain reference, against pm4py, and cases that are easy to get wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def graph(declared: dict[str | None, list[str | None]], anywhere: str = "") -> T
     names = dict.fromkeys(name for a, targets in declared.items() for name in (a, *targets) if name is not None)
     return Topology(
         nodes=[NodeDef(name=name, is_global=name == anywhere) for name in names],
-        edges=[EdgeDef(source=a, target=b) for a, bs in declared.items() for b in bs if a is not None and b is not None],
+        edges=[
+            EdgeDef(source=a, target=b) for a, bs in declared.items() for b in bs if a is not None and b is not None
+        ],
         entry=[b for b in declared.get(None, []) if b is not None],
         finish=[a for a, bs in declared.items() if None in bs and a is not None],
     )
@@ -63,7 +65,10 @@ pairs = st.tuples(st.none() | st.sampled_from(NAMES), st.none() | st.sampled_fro
 
 
 @settings(max_examples=25, deadline=None)
-@given(cases().map(lambda found: [whole(case) for case in found]), st.lists(pairs.filter(lambda pair: pair != (None, None)), min_size=1, max_size=12))
+@given(
+    cases().map(lambda found: [whole(case) for case in found]),
+    st.lists(pairs.filter(lambda pair: pair != (None, None)), min_size=1, max_size=12),
+)
 def test_moves_equal_the_plain_reference(given_cases: list[Case], declared: list[tuple[Any, Any]]) -> None:
     found = conformance(frames_of(given_cases), topology=declared)
     known = set(declared)
@@ -219,7 +224,9 @@ def test_the_map_tells_what_is_not_declared() -> None:
     assert {node["name"]: node["declared"] for node in payload["nodes"] if node["name"]} == {
         "A": True, "B": True, "X": False,
     }  # fmt: skip
-    by_ends = {(payload["nodes"][e["source"]]["name"], payload["nodes"][e["target"]]["name"]): e for e in payload["edges"]}
+    by_ends = {
+        (payload["nodes"][e["source"]]["name"], payload["nodes"][e["target"]]["name"]): e for e in payload["edges"]
+    }
     assert not by_ends["A", "X"]["declared"]
     assert by_ends["A", "B"]["declared"]
     assert by_ends["A", "B"]["numbers"][0]["n"] == 0

@@ -27,7 +27,8 @@ def chain(path: str, status: str = "completed", version: str | None = None) -> C
 def with_reward(given_cases: list[Case], rewards: list[Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
     steps, engagements = frames_of(given_cases)
     values = pl.Series("reward", [rewards[i % len(rewards)] for i in range(len(given_cases))], pl.Float64)
-    return steps, engagements.with_columns(values, pl.Series("total_tokens", [sum(s.tokens for s in c.steps) for c in given_cases], pl.Int64))  # fmt: skip
+    tokens = [sum(step.tokens for step in case.steps) for case in given_cases]
+    return steps, engagements.with_columns(values, pl.Series("total_tokens", tokens, pl.Int64))
 
 
 @settings(max_examples=40, deadline=None)

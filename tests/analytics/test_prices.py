@@ -100,7 +100,10 @@ def test_files(tmp_path: Path) -> None:
         (7, "prices is a CSV or TOML file"),
         ("nowhere.csv", "no price file at nowhere.csv; .*to_csv"),
         (
-            {"a": {"prompt": 1, "completion": 1, "currency": "USD"}, "b": {"prompt": 1, "completion": 1, "currency": "EUR"}},
+            {
+                "a": {"prompt": 1, "completion": 1, "currency": "USD"},
+                "b": {"prompt": 1, "completion": 1, "currency": "EUR"},
+            },
             "one currency, as costs are summed; found EUR, USD",
         ),
     ],

@@ -130,9 +130,7 @@ def plainly(one: Any, case: Case) -> tuple[bool, list[str | None], bool]:
             breaks.append(id_of(k))
         if isinstance(one, NeverAfter) and before:
             breaks.append(id_of(k))
-        if isinstance(one, Within) and (
-            not before or max(at(visits[k]) - at(visits[before[-1]]), 0) > one.within_us
-        ):
+        if isinstance(one, Within) and (not before or max(at(visits[k]) - at(visits[before[-1]]), 0) > one.within_us):
             breaks.append(id_of(k))
         if isinstance(one, FollowedBy):
             limit = one.within_us

@@ -56,7 +56,6 @@ def test_groups_are_told_apart() -> None:
 
 
 def test_every_result_with_engagements_behind_its_marks_can_be_clicked() -> None:
-    steps, engagements = SOURCE
     events = pl.DataFrame({"engagement_id": ["e1"], "step_id": ["s0"], "kind": "llm_call", "model": "m",
                            "prompt_tokens": [1], "completion_tokens": [1]})  # fmt: skip
     assert costs((*SOURCE, events), prices={"m": (1, 1)}).widget().click(0, 0)["engagement_id"].to_list() == ["e1"]

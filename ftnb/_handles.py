@@ -263,8 +263,8 @@ class EngagementHandle(_Forwarding):
         where the same is asked again; else models are called, and tools that are marked safe.
 
         `options`: `graph`, `use` ("recorded", "live", "refuse"), `model` (another chat model, or its name),
-        `safe_tools` (names, tools, or "all"), `allow_masked` (go on with text in which secrets were masked), `config`
-        and `context` as LangGraph takes them.
+        `safe_tools` (names, tools, or "all"), `allow_live` (see `StepHandle.replay`), `allow_masked` (go on with text
+        in which secrets were masked), `config` and `context` as LangGraph takes them.
 
         The branch comes back: an engagement whose `parent_id` is this one, failed where the agent raised, and paused
         where it asks what nobody answered (`resume` goes on). Raises ReplayError, InvalidArgumentError.
@@ -461,7 +461,11 @@ class StepHandle(_Forwarding):
         record. A tool is called only when it is marked safe (`ftnb.safe`, or `safe_tools=[…]`).
 
         `options`: `model` (another chat model, or its name), `times` (repetitions, as rows of `.frame()`), `use`,
-        `safe_tools`, `graph`, `config`, `context`, `allow_masked` (run with text in which secrets were masked).
+        Calls that a node makes through a provider's own SDK cannot be answered from the record: they end the replay,
+        unless `allow_live=["openai"]` names provider or model.
+
+        `safe_tools`, `allow_live`, `graph`, `config`, `context`, `allow_masked` (run with text in which secrets were
+        masked).
 
         Each repetition is recorded as a branch. Raises ReplayError, which says what is missing, InvalidArgumentError.
         """

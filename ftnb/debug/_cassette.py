@@ -85,6 +85,8 @@ class Cassette:
     use: Use = "recorded"
     safe_tools: frozenset[str] = frozenset()
     all_safe: bool = False
+    allow_live: frozenset[str] = frozenset()
+    """Providers and models whose SDK may be called, although its answers are not given from the record."""
     model: Any = None
     """A chat model, or the name of one, in the place of each that is called."""
     assumes: bool = False
@@ -156,6 +158,20 @@ class Cassette:
             f", and it is not marked safe to be called again: say ftnb.safe({name}), or pass safe_tools=[{name!r}]"
         )  # fmt: skip
         raise self._refuse(kind, name, node, why, hint)
+
+    def ask_raw(self, provider: str, model: str | None, node: str) -> None:
+        """A call through a provider's own SDK. Its answer is an object of the SDK's, which the record does not hold.
+
+        Raises ReplayError unless it may be made.
+        """
+        name = model or provider
+        allowed = self.use == "live" or (self.use != "refuse" and bool(self.allow_live & {provider, name}))
+        if allowed and not self.assumes and not self.refused:
+            self._note(Served("llm", name, "live", node))
+            return
+        why = f"it is called through the SDK of {provider}, whose answers cannot be given from the record"
+        hint = f"; to call it, pass allow_live=[{provider!r}] or use='live'" if self.use == "recorded" else ""
+        raise self._refuse("llm", name, node, why, hint)
 
     def n_by_how(self) -> dict[str, int]:
         """How many calls were answered from the record, made again, or refused."""

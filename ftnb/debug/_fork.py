@@ -38,6 +38,7 @@ class Forking:
         use: Use = "recorded",
         model: Any = None,
         safe_tools: Sequence[Any] | str = (),
+        allow_live: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
         context: Any = None,
         allow_masked: bool = False,
@@ -60,7 +61,7 @@ class Forking:
         self._prepare(state)
         self.run = Run(self.graph, self.saver, self._thread_id, configured(self.recorded, config), context)
         self.run.answers = {} if use == "live" else answers_of(self.recorded, self.task, self.again)
-        self.cassette = cassette_of(self.recorded, use, safe_tools, model)
+        self.cassette = cassette_of(self.recorded, use, safe_tools, model, allow_live)
 
     # --- the checkpoints that it goes on from ---
 
@@ -364,16 +365,21 @@ def _ended(made: Branch, forking: Forking) -> Branch:
     return made
 
 
-def cassette_of(recorded: Recorded, use: Use, safe_tools: Sequence[Any] | str, model: Any = None) -> Cassette:
+def cassette_of(
+    recorded: Recorded, use: Use, safe_tools: Sequence[Any] | str, model: Any = None, allow_live: Sequence[str] = ()
+) -> Cassette:
     """The recorded calls of an engagement. Raises InvalidArgumentError."""
     if use not in USES:
         raise InvalidArgumentError(f"use={use!r} is unknown; known: {', '.join(USES)}")
+    if isinstance(allow_live, str) or not all(isinstance(one, str) for one in allow_live):
+        raise InvalidArgumentError(f"allow_live takes a list of providers or models, as ['openai']; got {allow_live!r}")
+    live = frozenset(allow_live)
     if isinstance(safe_tools, str):
         if safe_tools != "all":
             raise InvalidArgumentError(f"safe_tools takes a list of tools or their names, or 'all'; got {safe_tools!r}")
-        return Cassette(recorded, use, all_safe=True, model=model)
+        return Cassette(recorded, use, all_safe=True, allow_live=live, model=model)
     names = frozenset(one if isinstance(one, str) else _name_of(one) for one in safe_tools)
-    return Cassette(recorded, use, names, model=model)
+    return Cassette(recorded, use, names, allow_live=live, model=model)
 
 
 def _name_of(tool: Any) -> str:

@@ -44,6 +44,7 @@ class Replaying:
         model: Any = None,
         times: int = 1,
         safe_tools: Sequence[Any] | str = (),
+        allow_live: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
         context: Any = None,
         allow_masked: bool = False,
@@ -63,7 +64,7 @@ class Replaying:
         self._allow_masked = allow_masked
         self.changes: dict[str, Any] = {}
         self._config, self._context = configured(self.recorded, config), context
-        self._cassette: Callable[[], Cassette] = lambda: cassette_of(self.recorded, use, safe_tools, model)
+        self._cassette: Callable[[], Cassette] = lambda: cassette_of(self.recorded, use, safe_tools, model, allow_live)
         self._cassette()
         self._edit = edit
         self._function = function_of(self.root, self.recorded, self.task) if self.task.is_called else None

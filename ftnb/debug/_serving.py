@@ -24,6 +24,8 @@ from . import _restore
 from ._cassette import Cassette, Entry
 
 CASSETTE: ContextVar[Cassette | None] = ContextVar("ftnb_cassette", default=None)
+_ALLOWED: ContextVar[bool] = ContextVar("ftnb_model_allowed", default=False)
+"""The workflow's own model is being called by what runs here: its SDK is not asked about once more."""
 _lock = threading.Lock()
 _users = 0
 _wrapped: list[tuple[type, str, Any]] = []
@@ -61,6 +63,7 @@ class _Answers:
         """See `calls.Answers`."""
         entry = self._cassette.ask_model(messages, parameters, node_here())
         if entry is None:
+            _ALLOWED.set(True)
             return None
         _raise_recorded(entry)
         call = entry.call
@@ -68,6 +71,11 @@ class _Answers:
         response = (self._cassette.recorded.value(call.payload) or {}).get("response") or {}
         tokens = TokenUsage(prompt=prompt, completion=completion, total=total)
         return response, tokens, call.model or call.name
+
+    def raw(self, provider: str, model: str | None) -> None:
+        """See `calls.Answers`."""
+        if not _ALLOWED.get():
+            self._cassette.ask_raw(provider, model, node_here())
 
     def tool(self, tool: Any, name: str, arguments: Any) -> tuple[Any] | None:
         """See `calls.Answers`."""

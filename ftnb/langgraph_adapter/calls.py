@@ -30,6 +30,9 @@ class Answers(Protocol):
     def tool(self, tool: Any, name: str, arguments: Any) -> tuple[Any] | None:
         """The recorded result, in a tuple; None: the tool is to be called."""
 
+    def raw(self, provider: str, model: str | None) -> None:
+        """A call leaves for a provider through its SDK, and nobody above it has been asked. Raises where it may not."""
+
 
 ANSWERS: ContextVar[Answers | None] = ContextVar("ftnb_answers", default=None)
 

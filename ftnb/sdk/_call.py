@@ -13,7 +13,7 @@ from typing import Any
 from ..core._call_scope import CALL, CallScope, outer, softer
 from ..core.freeze import freeze
 from ..langgraph_adapter import _events as events
-from ..langgraph_adapter import _place, _scope
+from ..langgraph_adapter import _place, _scope, calls
 from ..langgraph_adapter._llm import Answer, Seen, completed
 from ..langgraph_adapter._scope import Alone
 from . import _wire
@@ -109,6 +109,12 @@ class Call(CallScope, Seen):
         start = (events.LLM_START, self.perf, self, key, self.api.name, self, _NOTHING, None, into)
         target.submit(target.translate, start)
         return True
+
+    def ensure_allowed(self) -> None:
+        """While a replay runs, it says whether a call may be made that its record cannot answer. Raises ReplayError."""
+        answers = calls.ANSWERS.get()
+        if answers is not None and self.above is None:
+            answers.raw(self.provider, self.model)
 
     def add(self, chunk: Any) -> None:
         """A part of a stream arrived."""

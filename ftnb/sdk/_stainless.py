@@ -68,6 +68,7 @@ def _request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[Any], A
                 return original(self, *args, **kwargs)
             token = CALL.set(call)
             try:
+                call.ensure_allowed()
                 result = original(self, *args, **kwargs)
             except BaseException as error:
                 call.failed(error)
@@ -90,6 +91,7 @@ def _async_request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[A
                 return await original(self, *args, **kwargs)
             token = CALL.set(call)
             try:
+                call.ensure_allowed()
                 result = await original(self, *args, **kwargs)
             except BaseException as error:
                 call.failed(error)

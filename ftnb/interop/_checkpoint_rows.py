@@ -17,8 +17,19 @@ from ._database import open_database, rows
 from ._forms import BadItem, micros_of
 from ._source import Source
 
-_OWN = ("__start__", "__input__", "__interrupt__", "__resume__", "__error__", "__no_writes__", "__pregel_tasks",
-        "__return__", "__previous__", "__scheduled__", "__end__")  # fmt: skip
+_OWN = (
+    "__start__",
+    "__input__",
+    "__interrupt__",
+    "__resume__",
+    "__error__",
+    "__no_writes__",
+    "__pregel_tasks",
+    "__return__",
+    "__previous__",
+    "__scheduled__",
+    "__end__",
+)
 _INNER = ("branch:to:", "__pregel", "start:", "join:")
 _NULL_TASK = "00000000-0000-0000-0000-000000000000"
 
@@ -67,9 +78,10 @@ def _sqlite(source: Source) -> Iterator[tuple[str, list[Checkpoint]]]:
                 " WHERE thread_id = ? ORDER BY checkpoint_id"
             )
             found = [
-                one for row in rows(connection, source, query, (thread,))
+                one
+                for row in rows(connection, source, query, (thread,))
                 if (one := source.guarded(None, row[:3], lambda row=row: _checkpoint(*row))) is not None  # type: ignore[misc]
-            ]  # fmt: skip
+            ]
             query = (
                 f"SELECT checkpoint_ns, checkpoint_id, task_id, {path}, channel, type, value FROM writes"
                 " WHERE thread_id = ? ORDER BY checkpoint_ns, checkpoint_id, task_id, idx"
@@ -138,10 +150,15 @@ def _made(ns: Any, key: Any, parent: Any, held: Any, about: Any) -> Checkpoint:
     values = held.get("channel_values")
     seen = held.get("versions_seen")
     return Checkpoint(
-        str(ns or ""), str(key), None if parent in (None, "") else str(parent), at, str(about.get("source") or ""), about,
+        str(ns or ""),
+        str(key),
+        None if parent in (None, "") else str(parent),
+        at,
+        str(about.get("source") or ""),
+        about,
         {k: v for k, v in (values if isinstance(values, dict) else {}).items() if not _is_inner(k)},
         seen if isinstance(seen, dict) else {},
-    )  # fmt: skip
+    )
 
 
 def _is_inner(channel: Any) -> bool:

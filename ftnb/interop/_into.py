@@ -25,7 +25,7 @@ class Sink:
         self._streams = dict(zip(table["stream_id"].to_pylist(), table["size"].to_pylist(), strict=True))
         self._turns: dict[str, int] = {}
         for key, turn in zip(table["engagement_id"].to_pylist(), table["turn"].to_pylist(), strict=True):
-            self._turns[key] = max(turn, self._turns.get(key, 0))
+            self._turns[str(key)] = max(int(turn or 0), self._turns.get(str(key), 0))
         self._waiting: list[Draft] = []
         self.engagements: set[str] = set()
 

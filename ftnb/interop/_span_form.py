@@ -32,15 +32,18 @@ class OutSpan:
     error_type: str | None = None
 
 
-def spans(
-    eng: Engagement, convention: Convention, resolve: Callable[[Any], Any], report: Report
-) -> Iterator[OutSpan]:  # fmt: skip
+def spans(eng: Engagement, convention: Convention, resolve: Callable[[Any], Any], report: Report) -> Iterator[OutSpan]:
     """The engagement, a trace for each of its turns."""
     turns: dict[int, list[Step]] = {}
     for step in eng.steps:
         turns.setdefault(step.turn, []).append(step)
-    for lost, held in (("topology", eng.topology.nodes), ("annotations", eng.annotations), ("gaps", eng.gaps),
-                       ("intent_switches", eng.intent_switches), ("goal_nodes", eng.goal_nodes)):  # fmt: skip
+    for lost, held in (
+        ("topology", eng.topology.nodes),
+        ("annotations", eng.annotations),
+        ("gaps", eng.gaps),
+        ("intent_switches", eng.intent_switches),
+        ("goal_nodes", eng.goal_nodes),
+    ):
         if held:
             report.add("left out", f"engagement.{lost}", "no span says it", len(held))
     n = 0
@@ -84,8 +87,11 @@ def _root(
     if turn == 1:
         start = min(start, to_us(eng.started_at))
     said: dict[str, Any] = {
-        "ftnb.engagement_id": eng.id, "ftnb.name": eng.name, "ftnb.status": status, "ftnb.metadata": _json(eng.metadata),
-    }  # fmt: skip
+        "ftnb.engagement_id": eng.id,
+        "ftnb.name": eng.name,
+        "ftnb.status": status,
+        "ftnb.metadata": _json(eng.metadata),
+    }
     if is_last and eng.dropped_at is not None:
         said["ftnb.dropped_at"] = eng.dropped_at
     if convention != "openinference":
@@ -100,18 +106,32 @@ def _root(
             said["user.id"] = str(eng.metadata["user_id"])
     is_running = is_last and eng.status.value == "active"
     error = (error or "failed") if status == "failed" else error
-    return OutSpan(trace, _span_id(eng.id, "turn", turn), None, f"invoke_workflow {eng.name}", start,
-                   None if is_running else end, said, error)  # fmt: skip
+    return OutSpan(
+        trace,
+        _span_id(eng.id, "turn", turn),
+        None,
+        f"invoke_workflow {eng.name}",
+        start,
+        None if is_running else end,
+        said,
+        error,
+    )
 
 
 def _step(
     step: Step, trace: str, parent: str, n: int, convention: Convention, resolve: Callable[[Any], Any]
-) -> OutSpan:  # fmt: skip
+) -> OutSpan:
     said: dict[str, Any] = {
-        "ftnb.step_id": step.id, "ftnb.name": step.name, "ftnb.step_status": step.status.value, "ftnb.n": n,
-        "ftnb.visit": step.visit, "ftnb.attempt": step.attempt, "ftnb.ns": step.ns, "ftnb.triggers": _json(step.triggers),
+        "ftnb.step_id": step.id,
+        "ftnb.name": step.name,
+        "ftnb.step_status": step.status.value,
+        "ftnb.n": n,
+        "ftnb.visit": step.visit,
+        "ftnb.attempt": step.attempt,
+        "ftnb.ns": step.ns,
+        "ftnb.triggers": _json(step.triggers),
         "ftnb.is_global": step.is_global,
-    }  # fmt: skip
+    }
     if step.routes:
         said["ftnb.routes"] = _json(step.routes)
     if step.tools_available:
@@ -131,8 +151,17 @@ def _step(
         said |= {"openinference.span.kind": "CHAIN", "graph.node.id": step.name, "graph.node.name": step.name}
     end = None if step.status is StepStatus.RUNNING else to_us(step.ended_at or step.started_at)
     error = (step.error or "failed") if step.status is StepStatus.FAILED else None
-    return OutSpan(trace, _span_id(step.engagement_id, step.id), parent, step.name, to_us(step.started_at), end, said,
-                   error, step.error_type)  # fmt: skip
+    return OutSpan(
+        trace,
+        _span_id(step.engagement_id, step.id),
+        parent,
+        step.name,
+        to_us(step.started_at),
+        end,
+        said,
+        error,
+        step.error_type,
+    )
 
 
 _OPERATIONS = {EventKind.LLM_CALL: "chat", EventKind.TOOL_CALL: "execute_tool"}
@@ -142,11 +171,18 @@ _KINDS = {EventKind.LLM_CALL: "LLM", EventKind.TOOL_CALL: "TOOL"}
 def _event(engagement_id: str, step: Step, event: StepEvent, trace: str, n: int, convention: Convention) -> OutSpan:
     start, took = to_us(event.ts), micros(event.duration_ms)
     said: dict[str, Any] = {
-        "ftnb.event_id": event.id, "ftnb.name": event.name, "ftnb.kind": event.kind.value, "ftnb.n": n,
+        "ftnb.event_id": event.id,
+        "ftnb.name": event.name,
+        "ftnb.kind": event.kind.value,
+        "ftnb.n": n,
         "ftnb.payload": _json(event.payload),
-    }  # fmt: skip
-    for key, value in (("subtype", event.subtype), ("duration_us", took), ("ttft_us", micros(event.ttft_ms)),
-                       ("error_text", event.error)):  # fmt: skip
+    }
+    for key, value in (
+        ("subtype", event.subtype),
+        ("duration_us", took),
+        ("ttft_us", micros(event.ttft_ms)),
+        ("error_text", event.error),
+    ):
         if value is not None:
             said[f"ftnb.{key}"] = value
     name = event.name
@@ -159,8 +195,17 @@ def _event(engagement_id: str, step: Step, event: StepEvent, trace: str, n: int,
     tokens = tokens_of(event.tokens)
     if tokens is not None:
         said["ftnb.tokens"] = _json(list(tokens))
-    return OutSpan(trace, _span_id(engagement_id, step.id, event.id, n), _span_id(engagement_id, step.id), name, start,
-                   start + (took or 0), said, event.error, event.error_type)  # fmt: skip
+    return OutSpan(
+        trace,
+        _span_id(engagement_id, step.id, event.id, n),
+        _span_id(engagement_id, step.id),
+        name,
+        start,
+        start + (took or 0),
+        said,
+        event.error,
+        event.error_type,
+    )
 
 
 def _genai(event: StepEvent) -> dict[str, Any]:
@@ -186,8 +231,13 @@ def _genai(event: StepEvent) -> dict[str, Any]:
         said["gen_ai.response.time_to_first_chunk"] = event.ttft_ms / 1000
     if event.tokens is not None:
         t = event.tokens
-        counts = (("input_tokens", t.prompt), ("output_tokens", t.completion), ("cache_read.input_tokens", t.cache_read),
-                  ("cache_creation.input_tokens", t.cache_write), ("reasoning.output_tokens", t.reasoning))  # fmt: skip
+        counts = (
+            ("input_tokens", t.prompt),
+            ("output_tokens", t.completion),
+            ("cache_read.input_tokens", t.cache_read),
+            ("cache_creation.input_tokens", t.cache_write),
+            ("reasoning.output_tokens", t.reasoning),
+        )
         said |= {f"gen_ai.usage.{key}": count for key, count in counts if count or "." not in key}
     return said
 
@@ -238,9 +288,14 @@ def _openinference(event: StepEvent) -> dict[str, Any]:
         said["llm.invocation_parameters"] = _json(payload["parameters"])
     if event.tokens is not None:
         t = event.tokens
-        counts = (("prompt", t.prompt), ("completion", t.completion), ("total", t.total),
-                  ("prompt_details.cache_read", t.cache_read), ("prompt_details.cache_write", t.cache_write),
-                  ("completion_details.reasoning", t.reasoning))  # fmt: skip
+        counts = (
+            ("prompt", t.prompt),
+            ("completion", t.completion),
+            ("total", t.total),
+            ("prompt_details.cache_read", t.cache_read),
+            ("prompt_details.cache_write", t.cache_write),
+            ("completion_details.reasoning", t.reasoning),
+        )
         said |= {f"llm.token_count.{key}": count for key, count in counts if count or "." not in key}
     return said
 
@@ -249,8 +304,10 @@ def _flat(prefix: str, one: Any) -> dict[str, Any]:
     if not isinstance(one, dict):
         return {f"{prefix}.role": "user", f"{prefix}.content": str(one)}
     content = one.get("content")
-    said = {f"{prefix}.role": str(one.get("role", "user")),
-            f"{prefix}.content": content if isinstance(content, str) else _json(content)}  # fmt: skip
+    said = {
+        f"{prefix}.role": str(one.get("role", "user")),
+        f"{prefix}.content": content if isinstance(content, str) else _json(content),
+    }
     if one.get("tool_call_id"):
         said[f"{prefix}.tool_call_id"] = str(one["tool_call_id"])
     for n, call in enumerate(one.get("tool_calls") or ()):

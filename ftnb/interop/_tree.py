@@ -83,7 +83,7 @@ def turn_of(spans: list[Span], report: Report) -> Turn:
 def _outcome(span: Span, writing: _Writing) -> tuple[EngagementStatus, str | None]:
     told = span.ours.get("status")
     if told in EngagementStatus.__members__.values():
-        return EngagementStatus(told), span.error
+        return EngagementStatus(str(told)), span.error
     if span.error_type in _PAUSES or writing.is_paused:
         return EngagementStatus.PAUSED, None
     if span.error is not None:
@@ -208,8 +208,12 @@ class _Writing:
 
     def _repeats(self, child: Node, node: Node, own_name: str) -> bool:
         """Whether a chain only repeats the span of the engagement around it."""
-        return bool(own_name) and child.span.reading.kind == "chain" and child.span.reading.name == own_name \
-            and not child.span.ours  # fmt: skip
+        return (
+            bool(own_name)
+            and child.span.reading.kind == "chain"
+            and child.span.reading.name == own_name
+            and not child.span.ours
+        )
 
     def _is_same_call(self, one: Node, call: Node) -> bool:
         """Whether a call of a model inside a call of a model is the same, told by a layer below."""
@@ -267,11 +271,15 @@ class _Writing:
         routes = ours.get("routes")
         options: dict[str, Any] = {
             "tools": ours.get("tools") if isinstance(ours.get("tools"), list) else reading.tools,
-            "is_global": bool(ours.get("is_global")), "parent_step_id": parent, "ns": str(ours.get("ns", node.ns)),
-            "visit": visit if isinstance(visit, int) else None, "attempt": attempt if isinstance(attempt, int) else 1,
-            "triggers": node.triggers, "state": reading.input,
+            "is_global": bool(ours.get("is_global")),
+            "parent_step_id": parent,
+            "ns": str(ours.get("ns", node.ns)),
+            "visit": visit if isinstance(visit, int) else None,
+            "attempt": attempt if isinstance(attempt, int) else 1,
+            "triggers": node.triggers,
+            "state": reading.input,
             "routes": routes if isinstance(routes, dict) and all(isinstance(v, str) for v in routes.values()) else None,
-        }  # fmt: skip
+        }
         self._add(span.start_us, 0, lambda s: build.step_started(s, span.start_us, step_id, name, **options))
         extraction = ours.get("extraction")
         if isinstance(extraction, dict) and isinstance(extraction.get("schema_name"), str):
@@ -284,15 +292,26 @@ class _Writing:
         end, error = node.end_us, None if status is StepStatus.WAITING else span.error
         took = end - span.start_us if span.end_us is not None else None
         took = ours.get("duration_us") if ours.get("step_id") else took
-        self._add(end, 2, lambda s: build.step_ended(
-            s, end, step_id, name, status, duration_us=took if isinstance(took, int) else None, error=error,
-            error_type=None if error is None else span.error_type, update=reading.output,
-        ))  # fmt: skip
+        self._add(
+            end,
+            2,
+            lambda s: build.step_ended(
+                s,
+                end,
+                step_id,
+                name,
+                status,
+                duration_us=took if isinstance(took, int) else None,
+                error=error,
+                error_type=None if error is None else span.error_type,
+                update=reading.output,
+            ),
+        )
 
     def _status(self, span: Span) -> StepStatus:
         told = span.ours.get("step_status")
         if told in StepStatus.__members__.values():
-            return StepStatus(told)
+            return StepStatus(str(told))
         if span.error_type in _PAUSES:
             self.is_paused = True
             return StepStatus.WAITING
@@ -309,7 +328,7 @@ class _Writing:
         kind, subtype, payload = _payload(span)
         told = span.ours.get("kind")
         if told in EventKind.__members__.values():
-            kind = EventKind(told)
+            kind = EventKind(str(told))
         if isinstance(span.ours.get("payload"), dict):
             payload = span.ours["payload"]
         name = str(span.ours.get("name") or (reading.model if kind is EventKind.LLM_CALL else None) or reading.name)
@@ -317,10 +336,16 @@ class _Writing:
         ttft = None if reading.ttft_s is None else round(reading.ttft_s * 1e6)
         event_id = str(span.ours.get("event_id") or span.id)
         options: dict[str, Any] = {
-            "payload": payload, "duration_us": span.ours.get("duration_us") if span.ours.get("event_id") else took, "ttft_us": ttft,
-            "model": reading.model, "tokens": reading.tokens, "error": span.error, "error_type": span.error_type,
-            "subtype": span.ours.get("subtype", subtype), "event_id": event_id,
-        }  # fmt: skip
+            "payload": payload,
+            "duration_us": span.ours.get("duration_us") if span.ours.get("event_id") else took,
+            "ttft_us": ttft,
+            "model": reading.model,
+            "tokens": reading.tokens,
+            "error": span.error,
+            "error_type": span.error_type,
+            "subtype": span.ours.get("subtype", subtype),
+            "event_id": event_id,
+        }
         key_at = max(span.start_us, self._floor.get(step_id, 0)) if "n" in span.ours else span.start_us
         self._floor[step_id] = key_at
         self._add(key_at, 1, lambda s: build.event(s, span.start_us, step_id, kind, name, **options))
@@ -332,18 +357,30 @@ class _Writing:
             self._log(log, step_id, stable_id(node.span.trace, node.span.id, n))
 
     def _log(self, log: Any, step_id: str, event_id: str) -> None:
-        self._add(log.at_us, 1, lambda s: build.event(
-            s, log.at_us, step_id, EventKind.LOG, log.name, payload=log.payload, event_id=event_id,
-        ))  # fmt: skip
+        self._add(
+            log.at_us,
+            1,
+            lambda s: build.event(
+                s,
+                log.at_us,
+                step_id,
+                EventKind.LOG,
+                log.name,
+                payload=log.payload,
+                event_id=event_id,
+            ),
+        )
 
 
 def _payload(span: Span) -> tuple[EventKind, str | None, dict[str, Any]]:
     reading = span.reading
     if reading.kind in ("llm", "embedding"):
         payload = {
-            "messages": reading.messages, "parameters": reading.parameters or None, "response": reading.response,
+            "messages": reading.messages,
+            "parameters": reading.parameters or None,
+            "response": reading.response,
             "provider": reading.provider,
-        }  # fmt: skip
+        }
         subtype = "embedding" if reading.kind == "embedding" else None
         return EventKind.LLM_CALL, subtype, {key: value for key, value in payload.items() if value is not None}
     if reading.kind == "tool":

@@ -9,26 +9,47 @@ from . import _span_tokens
 from ._span_tokens import Tokens
 
 _NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "gen_ai.usage.input_tokens": (("input_tokens",), ("prompt_tokens",), ("promptTokenCount",), ("input",), ("promptTokens",)),
+    "gen_ai.usage.input_tokens": (
+        ("input_tokens",),
+        ("prompt_tokens",),
+        ("promptTokenCount",),
+        ("input",),
+        ("promptTokens",),
+    ),
     "gen_ai.usage.output_tokens": (
-        ("output_tokens",), ("completion_tokens",), ("candidatesTokenCount",), ("output",), ("completionTokens",),
+        ("output_tokens",),
+        ("completion_tokens",),
+        ("candidatesTokenCount",),
+        ("output",),
+        ("completionTokens",),
     ),
     "gen_ai.usage.total_tokens": (("total_tokens",), ("totalTokenCount",), ("total",), ("totalTokens",)),
     "gen_ai.usage.cache_read.input_tokens": (
-        ("input_token_details", "cache_read"), ("prompt_tokens_details", "cached_tokens"),
-        ("input_tokens_details", "cached_tokens"), ("cache_read_input_tokens",), ("cachedContentTokenCount",),
-        ("input_cache_read",), ("input_cached_tokens",), ("input_cached",),
+        ("input_token_details", "cache_read"),
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens",),
+        ("cachedContentTokenCount",),
+        ("input_cache_read",),
+        ("input_cached_tokens",),
+        ("input_cached",),
     ),
     "gen_ai.usage.cache_creation.input_tokens": (
-        ("input_token_details", "cache_creation"), ("prompt_tokens_details", "cache_write_tokens"),
-        ("cache_creation_input_tokens",), ("input_cache_creation",),
+        ("input_token_details", "cache_creation"),
+        ("prompt_tokens_details", "cache_write_tokens"),
+        ("cache_creation_input_tokens",),
+        ("input_cache_creation",),
     ),
     "gen_ai.usage.reasoning.output_tokens": (
-        ("output_token_details", "reasoning"), ("completion_tokens_details", "reasoning_tokens"),
-        ("output_tokens_details", "reasoning_tokens"), ("thoughtsTokenCount",), ("output_reasoning",),
-        ("output_reasoning_tokens",), ("reasoning_tokens",),
+        ("output_token_details", "reasoning"),
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("thoughtsTokenCount",),
+        ("output_reasoning",),
+        ("output_reasoning_tokens",),
+        ("reasoning_tokens",),
     ),
-}  # fmt: skip
+}
 
 
 def tokens_of(usage: Any) -> Tokens | None:

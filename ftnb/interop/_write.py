@@ -1,4 +1,4 @@
-"""Exports: OTLP JSON, Chrome traces (Perfetto) and event logs, from a store. Each gives a report of what it left out."""
+"""Exports: OTLP JSON, Chrome traces (Perfetto) and event logs. Each gives a report of what it left out."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from typing import Any
 
 from ..core.errors import NotOurFileError
@@ -41,10 +40,9 @@ def load(source: Source, sink: Sink) -> None:
     n = 0
     source.report.add("guessed", "(time)", "a step lies between its checkpoint and the next one")
     source.report.add("left out", "(calls)", "calls of models and tools that left no message")
-    with closing(threads(source)) as found:
-        for thread, checkpoints in found:
-            n += 1
-            _Thread(thread, checkpoints, source).write(sink)
+    for thread, checkpoints in threads(source):
+        n += 1
+        _Thread(thread, checkpoints, source).write(sink)
     if n == 0:
         raise NotOurFileError(f"{source.where}: the database holds no checkpoints")
 
@@ -164,8 +162,8 @@ class _Thread:
                 model = message.get("model") if isinstance(message.get("model"), str) else None
                 tokens = tokens_of(message.get("usage"))
                 said = {key: value for key, value in message.items() if key not in ("usage", "model", "id")}
-                context = [one for one in _messages(checkpoint.values)]
-                payload = {"messages": context, "response": said} if context else {"response": said}
+                context = _messages(checkpoint.values)
+                payload: dict[str, Any] = {"messages": context, "response": said} if context else {"response": said}
                 self._report.add("guessed", "(message of a model)", "an llm_call; what it was given is the state")
                 yield build.event(
                     stream, at, step_id, EventKind.LLM_CALL, model or "assistant", payload=payload, model=model,

@@ -25,26 +25,65 @@ from ._source import Source
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "case": (
-        "case", "case:concept:name", "case_id", "caseid", "engagement_id", "conversation_id", "session_id", "thread_id",
-        "trace_id", "journey_id", "user_id", "userid", "client_id", "visitor_id",
+        "case",
+        "case:concept:name",
+        "case_id",
+        "caseid",
+        "engagement_id",
+        "conversation_id",
+        "session_id",
+        "thread_id",
+        "trace_id",
+        "journey_id",
+        "user_id",
+        "userid",
+        "client_id",
+        "visitor_id",
     ),
     "activity": (
-        "activity", "concept:name", "event", "event_name", "event_type", "step", "action", "task", "page", "name",
+        "activity",
+        "concept:name",
+        "event",
+        "event_name",
+        "event_type",
+        "step",
+        "action",
+        "task",
+        "page",
+        "name",
     ),
     "time": (
-        "time", "time:timestamp", "timestamp", "event_time", "started_at", "start_time", "start", "start_timestamp",
-        "date", "datetime", "ts", "at", "created_at", "complete_timestamp",
+        "time",
+        "time:timestamp",
+        "timestamp",
+        "event_time",
+        "started_at",
+        "start_time",
+        "start",
+        "start_timestamp",
+        "date",
+        "datetime",
+        "ts",
+        "at",
+        "created_at",
+        "complete_timestamp",
     ),
     "end": ("end", "ended_at", "end_time", "end_timestamp", "time:end", "completed_at"),
     "status": ("status", "lifecycle:transition", "outcome"),
-}  # fmt: skip
+}
 _REQUIRED = ("case", "activity", "time")
 _MAX_CELL = 1_000_000
 _MAX_LABEL = 500
 _DECLARED_RATIO = 2_000
 _FREE = 1 << 30
-_STATUSES = {"failed": StepStatus.FAILED, "error": StepStatus.FAILED, "skipped": StepStatus.SKIPPED,
-             "cancelled": StepStatus.CANCELLED, "waiting": StepStatus.WAITING, "running": StepStatus.RUNNING}  # fmt: skip
+_STATUSES = {
+    "failed": StepStatus.FAILED,
+    "error": StepStatus.FAILED,
+    "skipped": StepStatus.SKIPPED,
+    "cancelled": StepStatus.CANCELLED,
+    "waiting": StepStatus.WAITING,
+    "running": StepStatus.RUNNING,
+}
 
 
 def load(source: Source, sink: Sink, *, columns: Mapping[str, str] | None = None) -> None:
@@ -80,9 +119,12 @@ def _chained(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _drafts(events: list[tuple[int, int, str, int | None, StepStatus]], stream: Stream, labels: dict[str, Any]) -> Iterator[Draft]:  # fmt: skip
+def _drafts(
+    events: list[tuple[int, int, str, int | None, StepStatus]], stream: Stream, labels: dict[str, Any]
+) -> Iterator[Draft]:
     yield build.engagement_started(stream, events[0][0], "events", metadata=labels)
-    last, latest = events[0][0], None
+    last = events[0][0]
+    latest: str | None = None
     for at, place, activity, end, status in events:
         step_id = f"row{place}"
         triggers = [] if latest is None else [latest]
@@ -127,14 +169,14 @@ def _columns(there: list[str], given: Mapping[str, str], source: Source) -> dict
     found = dict(given)
     lower = {name.strip().lower(): name for name in reversed(there)}
     for what, usual in _NAMES.items():
-        name = next((lower[one] for one in usual if one in lower and lower[one] not in found.values()), None)
-        if what not in found and name is not None:
-            found[what] = name
-            source.report.add("guessed", name, f"is the {what}, by its name")
+        seen = next((lower[one] for one in usual if one in lower and lower[one] not in found.values()), None)
+        if what not in found and seen is not None:
+            found[what] = seen
+            source.report.add("guessed", seen, f"is the {what}, by its name")
     missing = [what for what in _REQUIRED if what not in found]
     if missing:
         raise NotOurFileError(
-            f"{source.where}: no column for {' and '.join(missing)} was found among {', '.join(map(repr, there[:12]))}; "
+            f"{source.where}: no column for {' and '.join(missing)} among {', '.join(map(repr, there[:12]))}; "
             'say which with columns={"case": …, "activity": …, "time": …}'
         )
     return found
@@ -244,8 +286,9 @@ def parquet_batches(source: Source) -> Iterator[Any]:
             about = file.metadata
             declared = sum(
                 about.row_group(i).column(j).total_uncompressed_size
-                for i in range(about.num_row_groups) for j in range(about.num_columns)
-            )  # fmt: skip
+                for i in range(about.num_row_groups)
+                for j in range(about.num_columns)
+            )
             if declared > _FREE and declared > size * _DECLARED_RATIO:
                 raise NotOurFileError(
                     f"{source.where}: it declares to unpack {declared >> 20} MB from {size >> 10} kB; it is not read"

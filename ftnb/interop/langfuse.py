@@ -37,15 +37,13 @@ def spans(source: Source) -> Iterator[Span]:
     for line, value in source.objects(*([] if source.first_byte() == b"[" or source.is_lines() else [()])):
         _sort(line, value, traces, found)
     tops: dict[str, list[Span]] = {}
-    place = 0
-    for line, one in found:
-        place += 1
-        span = source.guarded(line, one, lambda one=one: _span(one, source))  # type: ignore[misc]
+    for place, (at, one) in enumerate(found):
+        span = source.guarded(at, one, lambda one=one: _span(one, source))  # type: ignore[misc]
         if span is not None:
             span.place = place
             tops.setdefault(span.trace, []).append(span)
-    for key, (line, about) in traces.items():
-        span = source.guarded(line, about, lambda: _top(key, about, tops.get(key, []), source))  # noqa: B023
+    for key, (begun, about) in traces.items():
+        span = source.guarded(begun, about, lambda: _top(key, about, tops.get(key, []), source))  # noqa: B023
         if span is not None:
             for one in tops.get(key, []):
                 if one.parent is None:

@@ -11,19 +11,46 @@ from ._source import Source
 from ._usage import tokens_of
 
 _KINDS: dict[str, Kind] = {
-    "chain": "chain", "llm": "llm", "tool": "tool", "retriever": "retriever", "embedding": "embedding",
-    "prompt": "other", "parser": "other",
-}  # fmt: skip
+    "chain": "chain",
+    "llm": "llm",
+    "tool": "tool",
+    "retriever": "retriever",
+    "embedding": "embedding",
+    "prompt": "other",
+    "parser": "other",
+}
 _USED = {
-    "id": "events.event_id, steps.step_id", "name": "name", "run_type": "kind", "start_time": "started_at",
-    "end_time": "ended_at", "inputs": "input, payload", "outputs": "output, payload", "error": "error",
-    "extra": "metadata, parameters", "parent_run_id": "steps.parent_step_id", "trace_id": "engagement",
-    "dotted_order": "steps.parent_step_id", "tags": "metadata.tags", "first_token_time": "events.ttft_ms",
-    "prompt_tokens": "events.*_tokens", "completion_tokens": "events.*_tokens", "total_tokens": "events.*_tokens",
-    "status": "status", "session_id": "metadata.project_id", "events": "log events", "serialized": "name",
-}  # fmt: skip
-_ROLES = {"human": "user", "ai": "assistant", "AIMessage": "assistant", "HumanMessage": "user", "SystemMessage": "system",
-          "ToolMessage": "tool", "AIMessageChunk": "assistant"}  # fmt: skip
+    "id": "events.event_id, steps.step_id",
+    "name": "name",
+    "run_type": "kind",
+    "start_time": "started_at",
+    "end_time": "ended_at",
+    "inputs": "input, payload",
+    "outputs": "output, payload",
+    "error": "error",
+    "extra": "metadata, parameters",
+    "parent_run_id": "steps.parent_step_id",
+    "trace_id": "engagement",
+    "dotted_order": "steps.parent_step_id",
+    "tags": "metadata.tags",
+    "first_token_time": "events.ttft_ms",
+    "prompt_tokens": "events.*_tokens",
+    "completion_tokens": "events.*_tokens",
+    "total_tokens": "events.*_tokens",
+    "status": "status",
+    "session_id": "metadata.project_id",
+    "events": "log events",
+    "serialized": "name",
+}
+_ROLES = {
+    "human": "user",
+    "ai": "assistant",
+    "AIMessage": "assistant",
+    "HumanMessage": "user",
+    "SystemMessage": "system",
+    "ToolMessage": "tool",
+    "AIMessageChunk": "assistant",
+}
 _TALKS = ("session_id", "conversation_id", "thread_id")
 
 
@@ -68,12 +95,19 @@ def _span(value: Any, source: Source) -> Span:
     reading = _reading(run, name, extra, about, start)
     talk = next((str(about[one]) for one in _TALKS if about.get(one)), None)
     return Span(
-        text_of(run.get("trace_id"), "trace_id") or top or key, key,
-        text_of(run.get("parent_run_id"), "parent_run_id") or above, start, micros_of(run.get("end_time")), reading,
-        None if error is None else str(error), None if error is None else _type(str(error)), conversation=talk,
-        metadata=_metadata(run, about), logs=_logs(run, start),
+        text_of(run.get("trace_id"), "trace_id") or top or key,
+        key,
+        text_of(run.get("parent_run_id"), "parent_run_id") or above,
+        start,
+        micros_of(run.get("end_time")),
+        reading,
+        None if error is None else str(error),
+        None if error is None else _type(str(error)),
+        conversation=talk,
+        metadata=_metadata(run, about),
+        logs=_logs(run, start),
         is_inner=reading.kind == "chain" and node is not None and node != name,
-    )  # fmt: skip
+    )
 
 
 def _reading(
@@ -90,10 +124,16 @@ def _reading(
         first = micros_of(run.get("first_token_time"))
         model = about.get("ls_model_name") or parameters.get("model") or parameters.get("model_name")
         return Reading(
-            kind, name, model=None if model is None else str(model), provider=about.get("ls_provider"),
-            tokens=tokens_of(told), ttft_s=None if first is None else max(first - start, 0) / 1e6,
-            parameters=parameters, messages=_asked(given), response=response,
-        )  # fmt: skip
+            kind,
+            name,
+            model=None if model is None else str(model),
+            provider=about.get("ls_provider"),
+            tokens=tokens_of(told),
+            ttft_s=None if first is None else max(first - start, 0) / 1e6,
+            parameters=parameters,
+            messages=_asked(given),
+            response=response,
+        )
     if kind == "tool" and isinstance(given, dict) and set(given) == {"input"}:
         given = given["input"]
     if kind in ("tool", "chain") and isinstance(made, dict) and set(made) == {"output"}:
@@ -143,22 +183,10 @@ def message(one: Any) -> Any:
     """A chat message of LangChain's JSON, or of OpenAI's, as `{"role", "content", …}`."""
     if not isinstance(one, dict):
         return {"role": "user", "content": one}
-    inner = (
-        one["kwargs"]
-        if isinstance(one.get("kwargs"), dict)
-        else one.get("data")
-        if isinstance(one.get("data"), dict)
-        else one
-    )
-    kind = (
-        one["id"][-1]
-        if isinstance(one.get("id"), list) and one["id"]
-        else inner.get("role") or inner.get("type") or one.get("type")
-    )
-    shown: dict[str, Any] = {
-        "role": _ROLES.get(str(kind), str(kind or "assistant")),
-        "content": inner.get("content", inner.get("text", "")),
-    }
+    inner = next((one[key] for key in ("kwargs", "data") if isinstance(one.get(key), dict)), one)
+    named = one["id"][-1] if isinstance(one.get("id"), list) and one["id"] else None
+    kind = str(named or inner.get("role") or inner.get("type") or one.get("type") or "assistant")
+    shown: dict[str, Any] = {"role": _ROLES.get(kind, kind), "content": inner.get("content", inner.get("text", ""))}
     for key in ("tool_calls", "name", "tool_call_id"):
         if inner.get(key):
             shown[key] = inner[key]

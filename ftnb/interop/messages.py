@@ -160,10 +160,10 @@ class _Talk:
         role = message["role"]
         self.n += 1
         self._time(given)
-        if role == "user" and self._last_role in ("assistant", "tool", "function", ""):
-            if not self.turns or self.turns[-1].said:
-                self.turns.append(_Turn(self._at))
-        elif not self.turns and role not in ("system", "developer"):
+        is_next = role == "user" and self._last_role in ("assistant", "tool", "function", "")
+        if is_next and (not self.turns or self.turns[-1].said):
+            self.turns.append(_Turn(self._at))
+        elif not is_next and not self.turns and role not in ("system", "developer"):
             self.turns.append(_Turn(self._at))
         if role == "assistant":
             self._assistant(message, given)
@@ -191,7 +191,7 @@ class _Talk:
         calls = [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
         tools = []
         for call in calls:
-            function = call.get("function") if isinstance(call.get("function"), dict) else call
+            function: dict[str, Any] = call["function"] if isinstance(call.get("function"), dict) else call
             name = str(function.get("name") or "tool")
             self._calls[str(call.get("id"))] = _Call(name, loaded(function.get("arguments", function.get("args"))))
             tools.append(name)

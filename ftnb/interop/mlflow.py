@@ -13,16 +13,35 @@ from ._span_messages import loaded
 from ._usage import tokens_of
 
 _KINDS: dict[str, Kind] = {
-    "AGENT": "agent", "CHAIN": "chain", "LLM": "llm", "CHAT_MODEL": "llm", "TOOL": "tool", "RETRIEVER": "retriever",
-    "RERANKER": "reranker", "EMBEDDING": "embedding", "WORKFLOW": "workflow", "TASK": "chain", "PARSER": "other",
-    "GUARDRAIL": "check", "EVALUATOR": "check", "MEMORY": "other", "UNKNOWN": "chain",
-}  # fmt: skip
+    "AGENT": "agent",
+    "CHAIN": "chain",
+    "LLM": "llm",
+    "CHAT_MODEL": "llm",
+    "TOOL": "tool",
+    "RETRIEVER": "retriever",
+    "RERANKER": "reranker",
+    "EMBEDDING": "embedding",
+    "WORKFLOW": "workflow",
+    "TASK": "chain",
+    "PARSER": "other",
+    "GUARDRAIL": "check",
+    "EVALUATOR": "check",
+    "MEMORY": "other",
+    "UNKNOWN": "chain",
+}
 _USED = {
-    "mlflow.spanType": "kind", "mlflow.spanInputs": "input, payload", "mlflow.spanOutputs": "output, payload",
-    "mlflow.chat.tokenUsage": "events.*_tokens", "mlflow.llm.model": "events.model", "mlflow.llm.provider": "payload.provider",
-    "mlflow.chat.tools": "payload.parameters.tools", "mlflow.traceRequestId": "engagement", "model": "events.model",
-    "mlflow.message.format": "(how a value is written)", "mlflow.spanFunctionName": "(name)",
-}  # fmt: skip
+    "mlflow.spanType": "kind",
+    "mlflow.spanInputs": "input, payload",
+    "mlflow.spanOutputs": "output, payload",
+    "mlflow.chat.tokenUsage": "events.*_tokens",
+    "mlflow.llm.model": "events.model",
+    "mlflow.llm.provider": "payload.provider",
+    "mlflow.chat.tools": "payload.parameters.tools",
+    "mlflow.traceRequestId": "engagement",
+    "model": "events.model",
+    "mlflow.message.format": "(how a value is written)",
+    "mlflow.spanFunctionName": "(name)",
+}
 _OWN = "mlflow."
 
 
@@ -34,7 +53,7 @@ def spans(source: Source) -> Iterator[Span]:
         trace = source.guarded(line, value, lambda value=value: _trace(value, source))  # type: ignore[misc]
         for one in trace[1] if trace is not None else ():
             place += 1
-            found = source.guarded(line, one, lambda one=one, trace=trace: _span(one, trace[0], source))  # type: ignore[misc,index]
+            found = source.guarded(line, one, lambda one=one, trace=trace: _span(one, trace[0], source))  # type: ignore[misc]
             if found is not None:
                 found.place = place
                 yield found
@@ -84,13 +103,19 @@ def _span(value: Any, info: Mapping[str, Any], source: Source) -> Span:
     node = (given if isinstance(given, dict) else attributes).get("langgraph_node")
     reading = _reading(name, attributes)
     return Span(
-        trace or "", text_of(item.get("span_id"), "span_id", required=True) or "",
-        text_of(item.get("parent_span_id", item.get("parent_id")), "parent_span_id"), start,
-        micros_of_nanos(item.get("end_time_unix_nano", item.get("end_time_ns", item.get("end_time")))), reading,
-        str(message or told or "failed") if failed else None, error_type if failed else None,
-        conversation=text_of(about.get("mlflow.trace.session"), "session"), metadata=metadata, logs=logs,
+        trace or "",
+        text_of(item.get("span_id"), "span_id", required=True) or "",
+        text_of(item.get("parent_span_id", item.get("parent_id")), "parent_span_id"),
+        start,
+        micros_of_nanos(item.get("end_time_unix_nano", item.get("end_time_ns", item.get("end_time")))),
+        reading,
+        str(message or told or "failed") if failed else None,
+        error_type if failed else None,
+        conversation=text_of(about.get("mlflow.trace.session"), "session"),
+        metadata=metadata,
+        logs=logs,
         is_inner=reading.kind == "chain" and node is not None and node != name,
-    )  # fmt: skip
+    )
 
 
 def loaded_text(held: Any) -> Any:
@@ -117,10 +142,15 @@ def _reading(name: str, a: Mapping[str, Any]) -> Reading:
             else {}
         )
         return Reading(
-            kind, name, model=None if model is None else str(model), provider=text_of(a.get("mlflow.llm.provider"), "provider"),
-            tokens=tokens_of(a.get("mlflow.chat.tokenUsage") or usage), parameters=parameters,
-            messages=None if many is None else [langsmith.message(one) for one in many], response=response,
-        )  # fmt: skip
+            kind,
+            name,
+            model=None if model is None else str(model),
+            provider=text_of(a.get("mlflow.llm.provider"), "provider"),
+            tokens=tokens_of(a.get("mlflow.chat.tokenUsage") or usage),
+            parameters=parameters,
+            messages=None if many is None else [langsmith.message(one) for one in many],
+            response=response,
+        )
     return Reading(kind, name, input=given, output=made)
 
 

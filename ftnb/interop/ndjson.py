@@ -1,7 +1,7 @@
 """The log as JSON lines, and back, exactly: ids, times, references, salts and so the hashes too.
 
-A line is one row of the log, `{"ftnb": 1, "engagement_id": …, "stream_id": …, "n": …, "type": …, "body": {…}}` with what
-is null left out, or one of the values that they refer to, `{"ftnb": 1, "blob_id": …}`.
+A line is one row of the log, `{"ftnb": 1, "engagement_id": …, "stream_id": …, "n": …, "type": …, "body": {…}}` with
+what is null left out, or one of the values that they refer to, `{"ftnb": 1, "blob_id": …}`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def load(source: Source, sink: Sink) -> None:
     streams: dict[str, Stream] = {}
     batch = Batch()
     for line, value in source.json_lines():
-        source.guarded(line, value, lambda v=value: _take(v, streams, batch, sink))  # type: ignore[misc]
+        source.guarded(line, value, lambda v=value, b=batch: _take(v, streams, b, sink))  # type: ignore[misc]
         if len(batch.rows) + len(batch.blobs) >= _BATCH:
             _commit(batch, streams, sink)
             batch = Batch()

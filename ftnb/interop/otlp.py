@@ -19,6 +19,7 @@ from . import _fields, _semconv
 from ._forms import BadItem, Log, Span, mapping, micros_of, micros_of_nanos, text_of
 from ._semconv import Kind
 from ._source import Source
+from ._span_tokens import Tokens
 
 _SPAN = ("resourceSpans", "*", "scopeSpans", "*", "spans", "*")
 _OLD_SPAN = ("resourceSpans", "*", "instrumentationLibrarySpans", "*", "spans", "*")
@@ -43,9 +44,7 @@ _TEXTS = (
 
 def spans(source: Source) -> Iterator[Span]:
     """The spans of an OTLP file."""
-    place = 0
-    for line, value in _objects(source):
-        place += 1
+    for place, (line, value) in enumerate(_objects(source)):
         found = source.guarded(line, value, lambda value=value: span_of(value, source))  # type: ignore[misc]
         if found is not None:
             found.place = place
@@ -168,7 +167,7 @@ def made(
     if ours.get("payload") is not None and reading.ttft_s is None and isinstance(ours.get("ttft_us"), int):
         reading = replace(reading, ttft_s=ours["ttft_us"] / 1e6)
     if isinstance(ours.get("tokens"), list) and len(ours["tokens"]) == 6:
-        reading = replace(reading, tokens=tuple(map(int, ours["tokens"])))
+        reading = replace(reading, tokens=_counts(ours["tokens"]))
     if "state" in ours or "update" in ours:
         reading = replace(reading, input=ours.get("state"), output=ours.get("update"))
     return Span(
@@ -177,6 +176,11 @@ def made(
         logs=[Log(at, log, given) for at, log, given in logs if log != "exception" and not log.startswith("gen_ai.")],
         ours=ours, is_inner=langgraph is not None and reading.kind == "chain" and langgraph != name,
     )  # fmt: skip
+
+
+def _counts(told: list[Any]) -> Tokens:
+    prompt, completion, total, read, write, reasoning = map(int, told)
+    return prompt, completion, total, read, write, reasoning
 
 
 def _kind_of_ours(ours: dict[str, Any]) -> Kind | None:

@@ -12,16 +12,28 @@ from ._source import Source
 from .events import parquet_batches
 from .otlp import made
 
-_COLUMNS = ("context.trace_id", "trace_id", "context.span_id", "span_id", "parent_id", "name", "span_kind", "start_time",
-            "end_time", "status_code", "status_message", "events", "attributes", "context")  # fmt: skip
+_COLUMNS = (
+    "context.trace_id",
+    "trace_id",
+    "context.span_id",
+    "span_id",
+    "parent_id",
+    "name",
+    "span_kind",
+    "start_time",
+    "end_time",
+    "status_code",
+    "status_message",
+    "events",
+    "attributes",
+    "context",
+)
 _ATTRIBUTES = "attributes."
 
 
 def spans(source: Source) -> Iterator[Span]:
     """The spans of a frame or a file."""
-    place = 0
-    for line, row in _rows(source):
-        place += 1
+    for place, (line, row) in enumerate(_rows(source)):
         found = source.guarded(line, row, lambda row=row: _span(row, source))  # type: ignore[misc]
         if found is not None:
             found.place = place
@@ -64,8 +76,12 @@ def _span(row: Any, source: Source) -> Span:
             logs.append((at, str(one.get("name", "event")), _flat(given) if isinstance(given, Mapping) else {}))
     return made(
         source,
-        trace=text_of(row.get("context.trace_id", row.get("trace_id", context.get("trace_id"))), "trace_id", required=True) or "",
-        span=text_of(row.get("context.span_id", row.get("span_id", context.get("span_id"))), "span_id", required=True) or "",
+        trace=text_of(
+            row.get("context.trace_id", row.get("trace_id", context.get("trace_id"))), "trace_id", required=True
+        )
+        or "",
+        span=text_of(row.get("context.span_id", row.get("span_id", context.get("span_id"))), "span_id", required=True)
+        or "",
         parent=text_of(None if _is_empty(row.get("parent_id")) else row.get("parent_id"), "parent_id"),
         name=text_of(row.get("name"), "name") or "(span)",
         start=start,
@@ -74,7 +90,7 @@ def _span(row: Any, source: Source) -> Span:
         failed=str(row.get("status_code")) == "ERROR",
         message=row.get("status_message"),
         logs=logs,
-    )  # fmt: skip
+    )
 
 
 def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:

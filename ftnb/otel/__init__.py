@@ -1,7 +1,8 @@
 """Spans of OpenTelemetry as part of the record: `provider.add_span_processor(ftnb.otel.SpanProcessor())`.
 
 GenAI and OpenInference spans that end inside a recorded step become events of it; a whole trace of another framework
-becomes an engagement with its steps. `ftnb.otel.export(store, endpoint)` sends what is recorded on to a collector. Needs the package opentelemetry-sdk: `pip install 'ftnb[otel]'`.
+becomes an engagement with its steps. `ftnb.otel.export(store, endpoint)` sends what is recorded on to a collector.
+Needs the package opentelemetry-sdk: `pip install 'ftnb[otel]'`.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ class Export:
         table = self._store.scan(["engagement_id", "seq"], types=_ENDS, after=self._after)
         if not len(table):
             return
-        self._after = int(table["seq"].to_pylist()[-1])
-        for engagement_id in dict.fromkeys(table["engagement_id"].to_pylist()):
+        self._after = max(filter(None, table["seq"].to_pylist()), default=self._after)
+        for engagement_id in dict.fromkeys(map(str, table["engagement_id"].to_pylist())):
             eng = self._store.get_engagement(engagement_id)
             found = list(out_spans(self._store, eng, self._attributes, Report("OTLP", "")))
             fresh = [one for one in found if one.end_us is not None and (one.trace, one.id) not in self._sent]

@@ -59,11 +59,30 @@ def _shape(traces: Traces) -> list[Any]:
     for summary in traces.store.list_engagements():
         eng = traces.store.get_engagement(summary.id)
         steps = [
-            (s.id, s.name, s.status, s.visit, s.attempt, s.turn, s.ns, s.parent_step_id, s.triggers, s.routes, s.error,
-             s.error_type, s.duration_ms, s.started_at, s.ended_at, s.tools_available,
-             [(e.id, e.kind, e.name, e.tokens, e.payload, e.model, e.ttft_ms, e.duration_ms, e.error, e.discarded) for e in s.events])
+            (
+                s.id,
+                s.name,
+                s.status,
+                s.visit,
+                s.attempt,
+                s.turn,
+                s.ns,
+                s.parent_step_id,
+                s.triggers,
+                s.routes,
+                s.error,
+                s.error_type,
+                s.duration_ms,
+                s.started_at,
+                s.ended_at,
+                s.tools_available,
+                [
+                    (e.id, e.kind, e.name, e.tokens, e.payload, e.model, e.ttft_ms, e.duration_ms, e.error, e.discarded)
+                    for e in s.events
+                ],
+            )
             for s in eng.steps
-        ]  # fmt: skip
+        ]
         metadata = {key: value for key, value in eng.metadata.items() if key != "trace_id"}
         found.append((eng.id, eng.name, eng.status, eng.dropped_at, eng.n_turns, metadata, eng.total_tokens, steps))
     return found

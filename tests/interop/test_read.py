@@ -43,36 +43,55 @@ _CONVENTIONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] =
     "genai": (
         {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner", "gen_ai.conversation.id": "talk-1"},
         {
-            "gen_ai.operation.name": "chat", "gen_ai.request.model": "m-1", "gen_ai.usage.input_tokens": 10,
-            "gen_ai.usage.output_tokens": 5, "gen_ai.usage.cache_read.input_tokens": 4,
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "m-1",
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.output_tokens": 5,
+            "gen_ai.usage.cache_read.input_tokens": 4,
             "gen_ai.usage.reasoning.output_tokens": 2,
             "gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"hi"}]}]',
             "gen_ai.output.messages": '[{"role":"assistant","parts":[{"type":"text","content":"yo"}]}]',
         },
-        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search", "gen_ai.tool.call.arguments": '{"q":1}'},
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "search",
+            "gen_ai.tool.call.arguments": '{"q":1}',
+        },
     ),
     "legacy": (
         {"traceloop.span.kind": "workflow", "traceloop.entity.name": "planner", "session.id": "talk-1"},
         {
-            "gen_ai.system": "openai", "gen_ai.request.model": "m-1", "gen_ai.usage.prompt_tokens": 10,
-            "gen_ai.usage.completion_tokens": 5, "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "hi",
-            "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": "yo", "llm.request.type": "chat",
-            "gen_ai.usage.cache_read_input_tokens": 4, "llm.usage.reasoning_tokens": 2,
+            "gen_ai.system": "openai",
+            "gen_ai.request.model": "m-1",
+            "gen_ai.usage.prompt_tokens": 10,
+            "gen_ai.usage.completion_tokens": 5,
+            "gen_ai.prompt.0.role": "user",
+            "gen_ai.prompt.0.content": "hi",
+            "gen_ai.completion.0.role": "assistant",
+            "gen_ai.completion.0.content": "yo",
+            "llm.request.type": "chat",
+            "gen_ai.usage.cache_read_input_tokens": 4,
+            "llm.usage.reasoning_tokens": 2,
         },
         {"traceloop.span.kind": "tool", "gen_ai.tool.name": "search", "traceloop.entity.input": '{"q":1}'},
     ),
     "openinference": (
         {"openinference.span.kind": "AGENT", "graph.node.id": "planner", "session.id": "talk-1"},
         {
-            "openinference.span.kind": "LLM", "llm.model_name": "m-1", "llm.token_count.prompt": 10,
-            "llm.token_count.completion": 5, "llm.token_count.prompt_details.cache_read": 4,
-            "llm.token_count.completion_details.reasoning": 2, "llm.input_messages.0.message.role": "user",
-            "llm.input_messages.0.message.content": "hi", "llm.output_messages.0.message.role": "assistant",
+            "openinference.span.kind": "LLM",
+            "llm.model_name": "m-1",
+            "llm.token_count.prompt": 10,
+            "llm.token_count.completion": 5,
+            "llm.token_count.prompt_details.cache_read": 4,
+            "llm.token_count.completion_details.reasoning": 2,
+            "llm.input_messages.0.message.role": "user",
+            "llm.input_messages.0.message.content": "hi",
+            "llm.output_messages.0.message.role": "assistant",
             "llm.output_messages.0.message.content": "yo",
         },
         {"openinference.span.kind": "TOOL", "tool.name": "search", "input.value": '{"q":1}'},
     ),
-}  # fmt: skip
+}
 
 
 def _run(tracer: Any, convention: str, turns: int = 1) -> None:
@@ -153,14 +172,21 @@ def test_phoenix_frames_parquet_and_lines(exported: Any, tmp_path: Path) -> None
         events = [
             {"name": e.name, "timestamp": "2026-01-01T00:00:00Z", "attributes": dict(e.attributes)} for e in span.events
         ]
-        rows.append({
-            "name": span.name, "span_kind": attributes.pop("openinference.span.kind"),
-            "parent_id": None if span.parent is None else f"{span.parent.span_id:016x}",
-            "start_time": pd.Timestamp(span.start_time, tz="UTC"), "end_time": pd.Timestamp(span.end_time, tz="UTC"),
-            "status_code": span.status.status_code.name, "status_message": "", "events": events,
-            "context.span_id": f"{span.context.span_id:016x}", "context.trace_id": f"{span.context.trace_id:032x}",
-            **{f"attributes.{key}": value for key, value in attributes.items()},
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": span.name,
+                "span_kind": attributes.pop("openinference.span.kind"),
+                "parent_id": None if span.parent is None else f"{span.parent.span_id:016x}",
+                "start_time": pd.Timestamp(span.start_time, tz="UTC"),
+                "end_time": pd.Timestamp(span.end_time, tz="UTC"),
+                "status_code": span.status.status_code.name,
+                "status_message": "",
+                "events": events,
+                "context.span_id": f"{span.context.span_id:016x}",
+                "context.trace_id": f"{span.context.trace_id:032x}",
+                **{f"attributes.{key}": value for key, value in attributes.items()},
+            }
+        )
     frame = pd.DataFrame(rows)
     _check(ftnb.read(frame))
     _check(ftnb.read(frame.set_index("context.span_id")))
@@ -199,9 +225,11 @@ def test_checkpoints_of_an_agent_that_nobody_traced(tmp_path: Path) -> None:
     eng = traces.engagement("thread-1")
     steps = [(s.name, s.model.status, s.model.visit, s.model.attempt, s.model.turn) for s in eng.steps]
     assert steps == [
-        ("plan", StepStatus.COMPLETED, 1, 1, 1), ("search", StepStatus.COMPLETED, 1, 1, 1),
-        ("ask", StepStatus.WAITING, 1, 1, 1), ("ask", StepStatus.COMPLETED, 1, 2, 2),
-    ]  # fmt: skip
+        ("plan", StepStatus.COMPLETED, 1, 1, 1),
+        ("search", StepStatus.COMPLETED, 1, 1, 1),
+        ("ask", StepStatus.WAITING, 1, 1, 1),
+        ("ask", StepStatus.COMPLETED, 1, 2, 2),
+    ]
     assert eng.status == "completed"
     assert eng.metadata["user_id"] == "u1"
     call, tool = traces.events(payload=True).to_dicts()
@@ -234,9 +262,11 @@ def test_what_a_checkpoint_names_is_not_called(tmp_path: Path) -> None:
 def test_langsmith_runs(tmp_path: Path) -> None:
     root = RunTree(name="planner", run_type="chain", inputs={"q": 1}, extra={"metadata": {"session_id": "s1", "x": 1}})
     call = root.create_child(
-        "ChatOpenAI", run_type="llm", inputs={"messages": [{"role": "user", "content": "hi"}]},
+        "ChatOpenAI",
+        run_type="llm",
+        inputs={"messages": [{"role": "user", "content": "hi"}]},
         extra={"metadata": {"ls_model_name": "m-1"}},
-    )  # fmt: skip
+    )
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15, "input_token_details": {"cache_read": 4}}
     call.end(outputs={"choices": [{"message": {"role": "assistant", "content": "yo"}}], "usage_metadata": usage})
     root.create_child("search", run_type="tool", inputs={"input": "a"}).end(error="ValueError('boom')")
@@ -290,10 +320,14 @@ def test_chat_messages_in_their_forms(tmp_path: Path) -> None:
 
 
 def test_event_tables(tmp_path: Path) -> None:
-    frame = pl.DataFrame({
-        "session_id": ["aaaaaa", "aaaaaa", "bbbbbb"], "event": ["open", "buy", "open"],
-        "timestamp": [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3)], "country": ["de", "de", "fr"],
-    })  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "session_id": ["aaaaaa", "aaaaaa", "bbbbbb"],
+            "event": ["open", "buy", "open"],
+            "timestamp": [dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2, 3)],
+            "country": ["de", "de", "fr"],
+        }
+    )
     frame.write_csv(tmp_path / "events.csv")
     frame.write_parquet(tmp_path / "events.parquet")
     frame.write_ndjson(tmp_path / "events.ndjson")

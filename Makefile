@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 test-openai-agents check bench seed-suite clean
+.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 test-openai-agents check bench faults seed-suite clean
 
 help:
 	@echo "make demo        300 engagements of an example agent: tables, funnel, and ftnb-demo.html"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-langgraph-1.0  what is captured, with the oldest LangGraph that is supported"
 	@echo "make test-openai-agents  what is captured of the OpenAI Agents SDK, which asks for older packages than the rest"
 	@echo "make check       linters, types, architecture"
+	@echo "make faults      faults and attacks on the audit trail at full length (FTNB_SEED repeats a run)"
 	@echo "make bench       benchmarks, each with its baseline"
 	@echo "make seed-suite  the test suites of flowtraicer, run against ftnb (fetches them)"
 
@@ -86,6 +87,9 @@ $(OPENAI_AGENTS)/.ready: pyproject.toml Makefile $(READY)
 	  $$INSTALL --quiet -r $(OPENAI_AGENTS)/requirements.txt "openai-agents>=0.24" opentelemetry-sdk \
 	    "openinference-instrumentation-openai-agents>=2.6" langgraph pytest pytest-asyncio hypothesis ipython
 	@touch $@
+
+faults: $(READY)
+	FTNB_FAULTS=long $(PY) -m pytest -q -s tests/audit tests/retention tests/faults tests/store/test_erasure.py
 
 bench: $(READY)
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done

@@ -65,7 +65,8 @@ class EngagementHandle(_Forwarding):
         model = self.model
         tokens = f", {model.total_tokens} tokens" if model.total_tokens else ""
         dropped = f", dropped at {model.dropped_at!r}" if model.dropped_at else ""
-        return f"<Engagement {self.id} {model.name!r}: {model.status.value}, {len(model.steps)} steps{tokens}{dropped}>"
+        steps = f"{len(model.steps)} steps{tokens}{dropped}"
+        return f"<Engagement {self.id} {model.name!r}: {model.status.value}, {steps}, {self.audit_state}>"
 
     @property
     def model(self) -> Engagement:
@@ -460,10 +461,10 @@ class StepHandle(_Forwarding):
         the same is asked again (`use="recorded"`); `"live"` calls models anew, `"refuse"` calls nothing that is not on
         record. A tool is called only when it is marked safe (`ftnb.safe`, or `safe_tools=[…]`).
 
-        `options`: `model` (another chat model, or its name), `times` (repetitions, as rows of `.frame()`), `use`,
         Calls that a node makes through a provider's own SDK cannot be answered from the record: they end the replay,
         unless `allow_live=["openai"]` names provider or model.
 
+        `options`: `model` (another chat model, or its name), `times` (repetitions, as rows of `.frame()`), `use`,
         `safe_tools`, `allow_live`, `graph`, `config`, `context`, `allow_masked` (run with text in which secrets were
         masked).
 

@@ -168,7 +168,7 @@ def test_an_engagement_shows_itself(store: SQLiteStore, engagement_id: str) -> N
     bundle: Any = handle._repr_mimebundle_()
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert "text/plain" in data
-    short = f"<Engagement {engagement_id} 'house_search': abandoned, 3 steps, 23 tokens, dropped at 'search'>"
+    short = f"<Engagement {engagement_id} 'house_search': abandoned, 3 steps, 23 tokens, dropped at 'search', sealed>"
     assert repr(handle) == short
 
 

@@ -5,8 +5,8 @@ A file anchor is a text file with one line a head, to which lines are only added
     2026-11-22T21:00:00Z acme/notebook 41 <base64 of the root> <base64 of the signed note>
 
 A time stamp (RFC 3161) is a request over the SHA-256 of the head's text, sent to an authority by whoever may,
-and its answer, which says that the head was there at that time. Both are made and read with the openssl command; nothing
-here reaches out to a network.
+and its answer, which says that the head was there at that time. Both are made and read with the openssl command;
+nothing here reaches out to a network.
 """
 
 from __future__ import annotations

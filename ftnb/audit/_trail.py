@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import InvalidArgumentError, StoreError, VerificationError
 from . import _anchor, _note
 from ._check import check
+from ._panel import panel
 from ._proof import Consistency, Proof
 from ._prove import Prover
 from ._report import Finding, Report
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ._select import Item
 
 _NO_HEAD = "the store's own log is empty: nothing is sealed before a first turn ends"
+
+
+_PROFILES = {"hash": "content is closed a body at a time", "audit": "every field has a commitment of its own"}
 
 
 class Trail:
@@ -45,6 +49,10 @@ class Trail:
         self._store.signer, self._store.profile = audit.signer(), audit.profile
         self._store.append_entry("signer", {"vkey": self._store.signer.vkey, "profile": audit.profile})
         return self
+
+    def stop_signing(self) -> None:
+        """Leave the head unsigned from its next entry on, and record in profile `hash`."""
+        self._store.signer, self._store.profile = None, "hash"
 
     @property
     def vkey(self) -> str | None:
@@ -164,13 +172,17 @@ class Trail:
 
     def _repr_html_(self) -> str:
         head = self.head()
-        rows = [("entries", str(head.size)), ("root hash", head.root), ("signed by", head.signed_by or "nobody")]
-        cells = "".join(f"<tr><th>{name}</th><td><code>{escape(value)}</code></td></tr>" for name, value in rows)
-        kinds: dict[str, int] = {}
-        for entry in self._store.store_entries():
-            kinds[entry["type"]] = kinds.get(entry["type"], 0) + 1
+        kinds = Counter(entry["type"] for entry in self._store.store_entries())
         said = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or _NO_HEAD
-        return f"<table>{cells}<tr><th>holds</th><td>{escape(said)}</td></tr></table>"
+        rows = [
+            ("log", f"{head.size} entries: {said}" if head.size else said),
+            ("root hash", head.root),
+            ("signed by", head.signed_by or "nobody: whoever can write to the store could write it anew"),
+            ("key to give to others", self.vkey or "none in this process"),
+            ("profile", f"{self._store.profile}: " + _PROFILES[self._store.profile]),
+            ("keep outside", "head().save(path), anchor(folder), or this cell"),
+        ]
+        return panel("Audit trail", rows, head.text if head.size else None)
 
 
 class Head:

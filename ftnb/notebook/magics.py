@@ -25,7 +25,10 @@ from .live_display import LiveDisplay
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_USAGE = "%ftnb status | on | off | store PATH | display auto|off | monitor | capture SDK … | uncapture [SDK …]"
+_USAGE = (
+    "%ftnb status | on | off | store PATH | display auto|off | monitor | audit on|off|head|verify"
+    " | capture SDK … | uncapture [SDK …]"
+)
 _TRACE = "%%trace"
 
 
@@ -99,6 +102,7 @@ class Magics:
     def ftnb(self, line: str = "") -> None:
         """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off | monitor.
 
+        audit on | off | head | verify: sign what is recorded, field by field; the head to keep; check everything.
         capture SDK … | uncapture [SDK …]: calls through openai, anthropic, google, litellm, instructor, too.
         """
         verb, _, rest = line.strip().partition(" ")
@@ -115,6 +119,8 @@ class Magics:
             self._shows_runs = rest == "auto"
             what = "the newest run of each cell is shown" if self._shows_runs else "runs are shown on request"
             say(f"ftnb: display {rest}: {what}")
+        elif verb == "audit":
+            _audit(rest)
         elif verb in ("capture", "uncapture"):
             say(self._capturing(verb, rest))
         elif verb == "monitor" and not rest:
@@ -260,6 +266,34 @@ def _pairs(given: list[str], usage: str) -> Mapping[str, str]:
 
 def _unquoted(given: str) -> str:
     return given[1:-1] if len(given) > 1 and given[0] == given[-1] and given[0] in "'\"" else given
+
+
+def _audit(verb: str) -> None:
+    from IPython.display import display
+
+    from ..audit import Audit, Trail
+
+    current = session.current()
+    if current is None:
+        raise UsageError("%ftnb audit: nothing is recorded; say %ftnb on first")
+    try:
+        trail = Trail(current.store)
+        if verb == "on":
+            trail.sign_with(Audit(profile="audit"))
+            say(
+                f"ftnb: the head is signed, each field has a commitment of its own; give others this key:\n{trail.vkey}"
+            )
+        elif verb == "off":
+            trail.stop_signing()
+            say("ftnb: the head is not signed from now on; everything is sealed all the same")
+        elif verb == "head":
+            say(trail.head().text)
+        elif verb == "verify":
+            display(trail.verify())  # type: ignore[no-untyped-call]
+        else:
+            raise UsageError(f"%ftnb audit {verb}: not understood. Usage: %ftnb audit on | off | head | verify")
+    except FtnbError as error:
+        raise UsageError(f"%ftnb audit: {error}") from error
 
 
 def _monitor() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..audit._holds import holds_of
+from ..audit._panel import panel
 from ..core.errors import InvalidArgumentError, StoreError, UnknownEngagementError
 from ..core.ids import new_id
 from ._apply import Receipts, applied
@@ -177,5 +177,4 @@ class Retention:
             ("purged so far", f"{purged} engagements"),
             ("next", ".plan() shows what would go, .apply() does it"),
         ]
-        cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows)
-        return f"<table>{cells}</table>"
+        return panel("Retention", rows)

@@ -9,7 +9,7 @@ transaction after the other, so entries have dense positions from 0 whichever pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple, Protocol
@@ -21,6 +21,8 @@ from .leaf import INDEX, Row, Tree
 ENTRY_TAG = b"ftnb/1e"
 SEAL_EVERY = 1_000
 """Records of one stream after which it is sealed although its turn goes on."""
+SEAL_SECONDS = 60.0
+"""After which a stream that grows is sealed although its turn goes on."""
 _SEALING = frozenset({"engagement_ended", "annotation_recorded", "content_masked", "gap"})
 _TYPE, _STATUS, _STREAM, _N = INDEX["type"], INDEX["status"], INDEX["stream_id"], INDEX["n"]
 
@@ -100,8 +102,8 @@ def seal(head: StreamHead, why: str, counts: tuple[int, int, int] | None = None)
     return Entry("seal", dumps(said), head.engagement_id)
 
 
-def seals_of(batch: Batch) -> list[Entry]:
-    """The seals that a batch calls for: of streams whose turn ended in it, and of those that grew long."""
+def seals_of(batch: Batch, late: Collection[str] = ()) -> list[Entry]:
+    """The seals that a batch calls for: of streams whose turn ended in it, of those that grew long, and of `late`."""
     why: dict[str, str] = {}
     first: dict[str, int] = {}
     for row in batch.rows:
@@ -113,6 +115,8 @@ def seals_of(batch: Batch) -> list[Entry]:
     for head in batch.heads:
         if head.stream_id in first and head.size // SEAL_EVERY > first[head.stream_id] // SEAL_EVERY:
             why.setdefault(head.stream_id, "long")
+        elif head.stream_id in late:
+            why.setdefault(head.stream_id, "late")
     return [seal(head, why[head.stream_id], batch.counts) for head in batch.heads if head.stream_id in why]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
@@ -20,7 +21,7 @@ from ..core.errors import FtnbError, InvalidArgumentError, StoreError, UnknownEn
 from ..core.ids import from_us, new_id
 from ..core.model import Engagement
 from . import _barrier
-from ._entries import Entry, EntryRow, LogHead, Signer, receipt, seal, seals_of
+from ._entries import SEAL_SECONDS, Entry, EntryRow, LogHead, Signer, receipt, seal, seals_of
 from ._forks import acquire_all, release
 from ._live import Feed, Subscription
 from ._masked import TYPE as MASKED
@@ -62,6 +63,8 @@ class LogStoreBase(ABC):
         self._own_streams: dict[str, Stream] = {}
         self._closed = False
         self._kept_masks: tuple[int, Masks] | None = None
+        self._unsealed: dict[str, float] = {}
+        """Since when (monotonic) streams have waited for a seal, as far as this process knows."""
         self.signer: Signer | None = None
         """Signs the head of the store's own log whenever that grows; None: it stays unsigned."""
         self.profile: Profile = "hash"
@@ -221,7 +224,19 @@ class LogStoreBase(ABC):
         self._publish(batch, seqs)
 
     def _seals(self, batch: Batch) -> list[Entry]:
-        return seals_of(batch) if self.has_proofs else []
+        return seals_of(batch, self._long_unsealed(batch)) if self.has_proofs else []
+
+    def _long_unsealed(self, batch: Batch) -> set[str]:
+        """Streams of the batch of which something has waited too long for a seal: a turn that goes on and on."""
+        now, found = time.monotonic(), set[str]()
+        for head in batch.heads:
+            since = self._unsealed.setdefault(head.stream_id, now)
+            if now - since >= SEAL_SECONDS:
+                found.add(head.stream_id)
+                del self._unsealed[head.stream_id]
+        while len(self._unsealed) > _MAX_OWN_STREAMS:
+            self._unsealed.pop(next(iter(self._unsealed)))
+        return found
 
     def abandon(self, batch: Batch) -> None:
         """Give up on a batch that `commit` could not write."""

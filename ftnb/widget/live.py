@@ -78,7 +78,9 @@ def differences(before: Any, after: Any) -> list[Change]:
     """What turns the JSON value `before` into `after`, as changes that `js/src/patch.ts` applies. `seq` is left out."""
     found: list[Change] = []
     # Columns are read as a whole, and marks are either in them or in the lanes: no path leads from one to the other.
-    whole = ("marks", "timeline") if before["marks"] != after["marks"] else ()
+    whole = ["marks", "timeline"] if before["marks"] != after["marks"] else []
+    if before["layout"] != after["layout"]:
+        whole.append("layout")  # the graph knows a layout that it has drawn by the object
     for key, value in after.items():
         if key in whole:
             found.append(Change(path=[key], value=value, n=None))

@@ -1,5 +1,6 @@
-"""The viewer's server: how long a page of the list takes over many engagements, and how long a record is on its way to
-50 viewers. `python tests/benchmarks/bench_server.py [quick]`; the baseline reads the whole list, as a viewer without pages.
+"""The viewer's server: how long a page of the list takes over many engagements, and a record to 50 viewers.
+
+`python tests/benchmarks/bench_server.py [quick]`; the baseline reads the whole list, as a viewer without pages.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ a user after an answer begins the next turn. Logs that have no times are given a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +33,9 @@ _MAX_LABEL = 500
 
 def load(source: Source, sink: Sink) -> None:
     """Every conversation of the file."""
+    seen: Counter[str] = Counter()
     for line, value in _conversations(source):
-        source.guarded(line, value, lambda v=value, n=line: _conversation(v, n, source, sink))  # type: ignore[misc]
+        source.guarded(line, value, lambda v=value: _conversation(v, seen, source, sink))  # type: ignore[misc]
 
 
 def _conversations(source: Source) -> Iterator[tuple[int | None, Any]]:
@@ -67,13 +69,14 @@ def _whole(source: Source) -> Iterator[tuple[int | None, Any]]:
 def _messages_key(value: dict[str, Any]) -> str | None:
     """The key that holds the messages."""
     for key, held in value.items():
-        if isinstance(held, list) and held and all(isinstance(one, dict) for one in held[:3]):
-            if any("role" in one or {"from", "value"} <= one.keys() for one in held[:3]):
-                return key
+        begin = held[:3] if isinstance(held, list) else []
+        are_objects = bool(begin) and all(isinstance(one, dict) for one in begin)
+        if are_objects and any("role" in one or {"from", "value"} <= one.keys() for one in begin):
+            return key
     return None
 
 
-def _conversation(value: Any, line: int | None, source: Source, sink: Sink) -> None:
+def _conversation(value: Any, seen: Counter[str], source: Source, sink: Sink) -> None:
     report = source.report
     if isinstance(value, list):
         value = {"messages": value}
@@ -93,10 +96,11 @@ def _conversation(value: Any, line: int | None, source: Source, sink: Sink) -> N
         else:
             report.add("left out", name, "no place for it here")
     told = next((text_of(value[name], name) for name in _IDS if isinstance(value.get(name), (str, int))), None)
-    # Without an id, what a conversation says and where it stands names it.
-    engagement_id = (
-        told if told is not None and len(told) >= 6 else stable_id("messages", told, dumps(labels), dumps(value[key]))
-    )
+    engagement_id = told if told is not None and len(told) >= 6 else ""
+    if not engagement_id:  # what it says names it, and of equal ones which it is
+        said = stable_id("messages", told, dumps(labels), dumps(value[key]))
+        seen[said] += 1
+        engagement_id = said if seen[said] == 1 else stable_id(said, seen[said])
     if talk.is_timeless:
         report.add(
             "guessed", "(time)", "no times in the file: seconds since 1970 give the order, durations are unknown"
@@ -161,9 +165,9 @@ class _Talk:
         self.n += 1
         self._time(given)
         is_next = role == "user" and self._last_role in ("assistant", "tool", "function", "")
-        if is_next and (not self.turns or self.turns[-1].said):
-            self.turns.append(_Turn(self._at))
-        elif not is_next and not self.turns and role not in ("system", "developer"):
+        if (is_next and (not self.turns or self.turns[-1].said)) or (
+            not is_next and not self.turns and role not in ("system", "developer")
+        ):
             self.turns.append(_Turn(self._at))
         if role == "assistant":
             self._assistant(message, given)

@@ -351,3 +351,12 @@ def test_a_report_is_a_table_and_html(tmp_path: Path) -> None:
     html = report._repr_mimebundle_()["text/html"]
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def test_equal_conversations_are_two_and_stay_two(tmp_path: Path) -> None:
+    line = json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]})
+    (tmp_path / "chat.jsonl").write_text(f"{line}\n{line}\n")
+    for _ in range(2):
+        traces = ftnb.read(tmp_path / "chat.jsonl", into=tmp_path / "store.db")
+        assert traces.engagements().height == 2
+        traces.close()

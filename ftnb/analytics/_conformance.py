@@ -49,7 +49,8 @@ def conformance(
         "A followed by B", "A followed by B within 5m"; `A or B` stands for any of them
 
     Before and after are those of the log; "right after" is what led to it. Retries of a visit are no visits of their
-    own. `source`, `where` and `branches` are as for `funnel`. With frames as source, `topology` may be left out when there are rules: then only these are looked at.
+    own. `source`, `where` and `branches` are as for `funnel`. With frames as source, `topology` may be left out when
+    there are rules: then only these are looked at.
 
     Raises UnknownStepError for a rule about a step that is neither recorded nor declared, and InvalidArgumentError.
     """

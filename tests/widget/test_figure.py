@@ -34,8 +34,11 @@ def test_a_click_selects_what_is_behind_a_bar() -> None:
     assert (view.selected, view.selection) == (None, ())
 
 
-@pytest.mark.parametrize("clicked", [{}, {"curve": 9, "point": 0}, {"curve": 0, "point": 99}, {"curve": "x", "point": {}},
-                                     {"curve": True, "point": 0}, {"curve": 0, "point": [0, 0, 0]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "clicked",
+    [{}, {"curve": 9, "point": 0}, {"curve": 0, "point": 99}, {"curve": "x", "point": {}}, {"curve": True, "point": 0},
+     {"curve": 0, "point": [0, 0, 0]}],
+)  # fmt: skip
 def test_what_is_no_point_selects_nothing(clicked: dict[str, Any]) -> None:
     view = funnel(SOURCE, ["A", "B"]).widget()
     view.click(0, 0)

@@ -62,7 +62,7 @@ def redact(
     what = [name for name, given in (("fields", fields), ("pattern", pattern is not None), ("all", all)) if given]
     if len(what) != 1:
         raise InvalidArgumentError("redact what? Give one of fields=[…], pattern=r'…' and all=True")
-    if not isinstance(reason, str) or not reason:
+    if not reason:
         raise InvalidArgumentError("a redaction needs a reason: whoever finds it later must know why")
     if not hasattr(store, "redact") or getattr(store, "read_only", False):
         raise StoreError(f"{store!r} can only be read, so nothing is taken out of it; redact the store itself")

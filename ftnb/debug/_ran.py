@@ -18,6 +18,7 @@ import orjson
 from ..core.canonical import Json
 from ..core.errors import UnknownEngagementError
 from ..store.base import LogStore
+from ..store.leaf import has_lost_body, is_closed
 from ..store.reconstruct import UNKNOWN_NAME
 from ._values import Values
 
@@ -226,7 +227,7 @@ class Story:
         table = store.scan(columns, types=("step_started", "step_ended"), engagement_id=self.id)
         for step_id, body, salt, commitment in zip(*(table[name].to_pylist() for name in columns), strict=True):
             step = self.by_id.get(step_id)
-            if step is not None and body is None and (salt is not None or commitment is not None):
+            if step is not None and (is_closed(salt, body, commitment) or has_lost_body(salt, body, commitment)):
                 step.withheld = "it was redacted after it was written; its commitment is left"
 
     def _take_calls(self, table: Any) -> None:

@@ -1,4 +1,4 @@
-"""Redaction after the fact: by field, by pattern, or everything; gone, on record, shown as withheld, and still proved."""
+"""Redaction after the fact, by field, by pattern, or of everything: gone, on record, shown as withheld, still proved."""
 
 from __future__ import annotations
 

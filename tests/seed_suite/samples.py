@@ -462,21 +462,6 @@ async def questions(world: World, code: str) -> None:
     assert [step.reached for step in seen["f"].steps] == [2, 2, 2, 1, 1]
 
 
-@about("serve(SQLiteStore(")
-async def viewer(world: World, code: str) -> None:
-    import uvicorn
-    from fastapi.testclient import TestClient
-
-    ran: list[Any] = []
-    world.monkeypatch.setattr(
-        uvicorn, "run", lambda app, **options: ran.append((app, options["host"], options["port"]))
-    )
-    await execute(code, world.names())
-    ((app, *place),) = ran
-    assert place == ["127.0.0.1", 8400]
-    assert TestClient(app).get("/api/engagements").status_code == 200
-
-
 @pytest.mark.asyncio
 @pytest.mark.parametrize("code", samples())
 async def test_sample(code: str, world: World) -> None:

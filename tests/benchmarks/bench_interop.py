@@ -58,7 +58,8 @@ def main(n_spans: int) -> None:
         orjson.loads(path.read_bytes())
         plain = time.perf_counter() - begun
     print(
-        f"{n_spans:,} spans, {size:.0f} MB: {took:.1f} s to {n_steps:,} steps and {n_events:,} events, {peak:.0f} MB at most"
+        f"{n_spans:,} spans, {size:.0f} MB: {took:.1f} s to frames, {peak:.0f} MB at most; "
+        f"{n_steps:,} steps, {n_events:,} events"
     )
     print(f"decoding the JSON alone: {plain:.2f} s; ratio {took / plain:.0f}")
 

@@ -122,8 +122,8 @@ def outcomes(
     `by`: `step` (who came there, and who did not), `path` (the distinct paths; the most frequent 100), anything that
     `by` of a funnel takes (a metadata key, a column, a label, `model`), or None for all. `path=["search", "rank"]`
     keeps engagements that visited these steps in this order. `prices` as for `costs` gives the cost per success.
-    `source`, `where` and `branches` are as for `directly_follows`. Raises InvalidArgumentError, and UnknownStepError for
-    `path`.
+    `source`, `where` and `branches` are as for `directly_follows`. Raises InvalidArgumentError, and
+    UnknownStepError for `path`.
     """
     checked_confidence(confidence)
     if not isinstance(outcome, str):

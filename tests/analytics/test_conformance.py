@@ -53,7 +53,7 @@ def record(
 
 
 def whole(case: Case) -> Case:
-    """The case with retries only right after what they repeat: without causes, others say nothing of what led to what."""
+    """The case with retries only right after what they repeat: others say nothing of what led to what."""
     before = None
     for step in case.steps:
         step.attempt = step.attempt if step.name == before else 1

@@ -76,8 +76,8 @@ def durations(
 
     Human waiting is kept apart: the time between the end of one turn and the start of the next, told of the step that
     the turn ended with. Work of model calls that a pause discarded was work, and counts. Engagements count once they
-    ended, without their waits. `source`, `where`, `by` and `branches` are as for `directly_follows`; `level` also takes steps
-    inside subgraphs unless it is `top`.
+    ended, without their waits. `source`, `where`, `by` and `branches` are as for `directly_follows`; `level` also takes
+    steps inside subgraphs unless it is `top`.
     """
     if of not in get_args(Of):
         raise InvalidArgumentError(f"no durations of {of!r}; known: {', '.join(get_args(Of))}")

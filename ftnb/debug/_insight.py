@@ -103,11 +103,7 @@ def saved_insights(look: Look, engagement: Engagement) -> list[SavedInsight] | N
     """Why each step ran and what it changed, for a page without a kernel; None where that would be too much."""
     if len(engagement.steps) > _SAVED_STEPS:
         return None
-    found = [
-        _saved(look, step.id, what, engagement)
-        for step in engagement.steps
-        for what in _SAVED
-    ]
+    found = [_saved(look, step.id, what, engagement) for step in engagement.steps for what in _SAVED]
     return found if _size(found) <= _SAVED_BYTES else None
 
 

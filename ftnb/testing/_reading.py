@@ -67,7 +67,7 @@ class ReadingTests(StoreCase):
         assert resolve(step.update_ref) == {"messages": ["m" * 900]}
         assert store.scan_blobs().num_rows == 1
         assert store.blob(engagement_id, "nope") is None
-        (blob_id,) = store.scan_blobs()["blob_id"].to_pylist()
+        blob_id = str(store.scan_blobs()["blob_id"][0].as_py())
         assert store.blobs_of(engagement_id) == {blob_id: store.blob(engagement_id, blob_id)}
         assert store.blobs_of("nope") == {}
         recorder.close()

@@ -117,7 +117,7 @@ def events(draw: st.DrawFn, step_id: str, at: datetime) -> StepEvent:
 
 
 @st.composite
-def annotations(draw: st.DrawFn, step_id: str, at: datetime) -> Annotation:
+def judgements(draw: st.DrawFn, step_id: str, at: datetime) -> Annotation:
     """A judgement of any kind, of the engagement or of that step."""
     return Annotation(
         label=draw(names()),
@@ -157,7 +157,7 @@ _FIELDS: dict[type[Any], Callable[[st.DrawFn, str, datetime], dict[str, Any]]] =
     IntentSwitched: lambda draw, step, at: {
         "intent_switch": IntentSwitch(to_step=draw(names()), reason="r", ts=at)
     },
-    AnnotationRecorded: lambda draw, step, at: {"annotation": draw(annotations(step, at))},
+    AnnotationRecorded: lambda draw, step, at: {"annotation": draw(judgements(step, at))},
     GapRecorded: lambda draw, step, at: {"reason": "queue_full", "count": draw(st.integers(1, 9))},
 }  # fmt: skip
 

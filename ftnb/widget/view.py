@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FRAME_HEIGHT = 560
+
+
 class Debugging(Protocol):
     """What a view asks of the store behind a run (`ftnb.debug`)."""
 

@@ -1,4 +1,4 @@
-"""Redaction after the fact, by field, by pattern, or of everything: gone, on record, shown as withheld, still proved."""
+"""Redaction after the fact, by field, by pattern, or of everything: gone, on record, withheld, still proved."""
 
 from __future__ import annotations
 

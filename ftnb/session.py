@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.errors import FtnbError, InvalidArgumentError, UnknownEngagementError
 from .langgraph_adapter import _events as events
-from .langgraph_adapter import _install, _place, _scope
+from .langgraph_adapter import _install, _live, _place, _scope
 from .langgraph_adapter._capture import Capture
 from .langgraph_adapter._drive import Resumed
 from .langgraph_adapter._scope import Labels, Scope
@@ -124,6 +124,7 @@ class Session:
         self._capture.send(events.STOPPED, perf_counter_ns(), True)
         _install.release()
         self.recorder.close(_STORE_CLOSE_SECONDS)
+        _live.let_go()
         close = getattr(self.store, "close", None)
         if self._owns_store and close is not None:
             close()

@@ -260,6 +260,8 @@ class Assembler:
                 self._end_root(run_id, run, perf, facts, None)
             elif run.flow is not None:
                 run.turn.flows.pop(run.flow_key, None)
+            # Its steps are kept for what is told late; the graph is the user's, and not to be kept alive by them.
+            run.compiled = None
         elif run is not None and run.branch is not None:
             self._steps.routed(run, output)
         elif run is not None and run.is_parser and run.step is not None:
@@ -279,6 +281,7 @@ class Assembler:
             self._steps.release(run)
             if run.is_root:
                 self._end_root(run_id, run, perf, facts, error)
+            run.compiled = None
 
     # --- what the tap tells ---
 

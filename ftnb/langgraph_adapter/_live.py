@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Any
 
 _MAX_KNOWN = 20_000
 _graphs: OrderedDict[str, weakref.ref[Any]] = OrderedDict()
+_latest: deque[Any] = deque(maxlen=8)
+"""Graphs that ran last, kept alive: what was built in passing, `build().invoke(…)`, can be replayed afterwards."""
 
 
 def ran(engagement_id: str, compiled: Any) -> None:
-    """A turn of the engagement ran `compiled`, which is not kept alive by this."""
+    """A turn of the engagement ran `compiled`, which is kept alive only while it is among the latest."""
     if compiled is None:
         return
     try:
         _graphs[engagement_id] = weakref.ref(compiled)
     except TypeError:  # no weak references to it
         return
+    if not any(known is compiled for known in _latest):
+        _latest.append(compiled)
     _graphs.move_to_end(engagement_id)
     while len(_graphs) > _MAX_KNOWN:
         _graphs.popitem(last=False)
+
+
+def let_go() -> None:
+    """Keep no graph alive any more: recording has ended."""
+    _latest.clear()
 
 
 def graph_of(engagement_id: str) -> Any:

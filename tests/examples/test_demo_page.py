@@ -25,7 +25,8 @@ def test_a_click_on_the_broken_step_shows_why_it_broke(browser: Browser, tmp_pat
     view.get_by_title("Go to the first step with an error").click()
     assert view.evaluate("v => v.ftnb.graph.cy.nodes('.chosen').length") == 1
     assert view.locator(".ftnb-panel", has_text="Error: ").count() == 1
-    assert view.locator(".ftnb-panel", has_text="Input state").count() == 1
+    view.get_by_role("tab", name="In / out").click()
+    assert view.locator(".ftnb-panel", has_text="the state that the node was given").count() == 1
     assert page.get_by_text("How far they came").is_visible()
     assert problems == []
     page.close()

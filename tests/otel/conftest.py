@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,15 @@ import ftnb
 import ftnb.otel
 from ftnb.store.sqlite import SQLiteStore
 from tests.capture.shapes import Seen
+
+
+@pytest.fixture(autouse=True)
+def _foreign_loops_are_collected() -> Iterator[None]:
+    """Other frameworks leave event loops open; collected here, they are not told to whichever test comes next."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -249,6 +249,19 @@ def about(part: str) -> Callable[[Check], Check]:
     return register
 
 
+@about("uvicorn.run(create_app(")
+async def the_viewer_as_an_application(world: World, code: str) -> None:
+    from fastapi.testclient import TestClient
+
+    served: list[Any] = []
+    world.monkeypatch.setattr("uvicorn.run", lambda app, **where: served.append((app, where)))
+    eid = await talking().run({"messages": []}, world.recorder, llm=Model())
+    await execute(code, world.names() | {"SQLiteStore": lambda path: world.store})
+    ((app, where),) = served
+    assert where == {"host": "127.0.0.1", "port": 8400}
+    assert [one["id"] for one in TestClient(app).get("/api/engagements").json()] == [eid]
+
+
 @about("2. Pick a store")
 async def getting_started(world: World, code: str) -> None:
     # It calls asyncio.run itself, so it runs as a script does.

@@ -39,6 +39,10 @@ PARTS = [
 ]
 
 
+OWN_PARTS = (3, 4)
+"""What a stream without subgraphs gives; LangGraph 1.0 passes on what the server sends of them all the same."""
+
+
 @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
 def test_a_run_of_its_own_is_an_engagement_of_one_step(
     server: FakeLangGraph, remote: RemoteGraph, seen: Seen, way: str
@@ -53,9 +57,9 @@ def test_a_run_of_its_own_is_an_engagement_of_one_step(
     elif way == "ainvoke":
         assert asyncio.run(remote.ainvoke({"path": []})) == FOUND
     elif way == "stream":
-        assert len(list(remote.stream({"path": []}, stream_mode=["values", "updates"]))) == 3
+        assert len(list(remote.stream({"path": []}, stream_mode=["values", "updates"]))) in OWN_PARTS
     else:
-        assert len(asyncio.run(streamed())) == 3
+        assert len(asyncio.run(streamed())) in OWN_PARTS
     engagement = seen.one()
     assert (engagement.name, engagement.status.value, tree(engagement)) == ("finder", "completed", ["finder"])
     (step,) = engagement.steps

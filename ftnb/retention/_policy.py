@@ -42,12 +42,10 @@ def purge_before(store: Store, cutoff: datetime) -> list[str]:
     """
     cutoff = aware(cutoff, "cutoff")
     view = look(store)
-    gone = []
-    for known in view.engagements:
-        is_old = known.is_terminal and not known.holds and known.newest_at < cutoff
-        if is_old and purge_unchanged(store, known, view.log_size, policy=f"ended before {cutoff.isoformat()}"):
-            gone.append(known.summary.id)
-    return gone
+    old = [one for one in view.engagements if one.is_terminal and not one.holds and one.newest_at < cutoff]
+    why = {"policy": f"ended before {cutoff.isoformat()}"}
+    gone = purge_all_unchanged(store, old, {one.summary.id: why for one in old}, view.log_size)
+    return [one.summary.id for one in old if one.summary.id in gone]
 
 
 def purge_all_unchanged(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.errors import InvalidArgumentError
 from ._windows import micros_of
@@ -78,43 +78,36 @@ class Times(Rule):
 
 
 @dataclass(frozen=True, init=False)
-class OnlyAfter(Rule):
+class _After(Rule):
+    """Steps, and those that they do or do not come after."""
+
+    after: tuple[str, ...]
+    directly: bool
+    _how: ClassVar[str]
+
+    def __init__(self, steps: Names, after: Names, *, directly: bool = False) -> None:
+        super().__init__(steps)
+        self._with(after=_names(after, "after"), directly=bool(directly))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All steps that it speaks of."""
+        return (*self.steps, *self.after)
+
+    def __str__(self) -> str:
+        return f"{_said(self.steps)} {self._how} {'right ' if self.directly else ''}after {_said(self.after)}"
+
+
+class OnlyAfter(_After):
     """A step only comes after another: `OnlyAfter("pay", "consent")`; `directly`: as what that one led to."""
 
-    after: tuple[str, ...]
-    directly: bool
-
-    def __init__(self, steps: Names, after: Names, *, directly: bool = False) -> None:
-        super().__init__(steps)
-        self._with(after=_names(after, "after"), directly=bool(directly))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All steps that it speaks of."""
-        return (*self.steps, *self.after)
-
-    def __str__(self) -> str:
-        return f"{_said(self.steps)} only {'right ' if self.directly else ''}after {_said(self.after)}"
+    _how = "only"
 
 
-@dataclass(frozen=True, init=False)
-class NeverAfter(Rule):
+class NeverAfter(_After):
     """A step does not come after another: `NeverAfter("submit", "abandon")`; `directly`: not as what that led to."""
 
-    after: tuple[str, ...]
-    directly: bool
-
-    def __init__(self, steps: Names, after: Names, *, directly: bool = False) -> None:
-        super().__init__(steps)
-        self._with(after=_names(after, "after"), directly=bool(directly))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All steps that it speaks of."""
-        return (*self.steps, *self.after)
-
-    def __str__(self) -> str:
-        return f"{_said(self.steps)} never {'right ' if self.directly else ''}after {_said(self.after)}"
+    _how = "never"
 
 
 @dataclass(frozen=True, init=False)

@@ -17,15 +17,25 @@ interface Mounting {
   signal?: AbortSignal;
 }
 
-/** Draw into `el`; returns what takes it away again. */
-function start(host: Host, el: HTMLElement, controller: AbortController): () => void {
-  const app = new App(host, controller.signal);
+interface Placed {
+  readonly root: HTMLElement;
+  mount(el: HTMLElement): void;
+}
+
+/** Draw into `el`; returns what takes it away again, as the end of `signal` does. */
+function place(app: Placed, el: HTMLElement, controller: AbortController, signal?: AbortSignal): () => void {
   app.mount(el);
   Object.assign(app.root, { ftnb: app });
-  return () => {
+  const stop = () => {
     controller.abort();
     app.root.remove();
   };
+  signal?.addEventListener("abort", stop, { once: true });
+  return stop;
+}
+
+function start(host: Host, el: HTMLElement, controller: AbortController): () => void {
+  return place(new App(host, controller.signal), el, controller);
 }
 
 function mount({ model, el, signal }: Mounting): () => void {
@@ -40,30 +50,16 @@ function mount({ model, el, signal }: Mounting): () => void {
 function mountMonitor({ model, el, signal, getModel }: Mounting & { getModel: GetModel }): () => void {
   const controller = new AbortController();
   const host = monitorHost(model, getModel, el, controller.signal);
-  const app = new MonitorApp(host, (own, place) => mount({ model: own, el: place }), controller.signal);
-  app.mount(el);
-  Object.assign(app.root, { ftnb: app });
-  const stop = () => {
-    controller.abort();
-    app.root.remove();
-  };
-  signal?.addEventListener("abort", stop, { once: true });
-  return stop;
+  const app = new MonitorApp(host, (own, inside) => mount({ model: own, el: inside }), controller.signal);
+  return place(app, el, controller, signal);
 }
 
 /** The browser of many engagements; a run that is opened in it is a view of its own inside. */
 function mountBrowser({ model, el, signal, getModel }: Mounting & { getModel: GetModel }): () => void {
   const controller = new AbortController();
   const host = browseHost(model, getModel, el, controller.signal);
-  const app = new BrowserApp(host, (own, place) => mount({ model: own, el: place }), controller.signal);
-  app.mount(el);
-  Object.assign(app.root, { ftnb: app });
-  const stop = () => {
-    controller.abort();
-    app.root.remove();
-  };
-  signal?.addEventListener("abort", stop, { once: true });
-  return stop;
+  const app = new BrowserApp(host, (own, inside) => mount({ model: own, el: inside }), controller.signal);
+  return place(app, el, controller, signal);
 }
 
 /** Pages that we write say so on their root element and carry the payloads beside the places to draw them. */

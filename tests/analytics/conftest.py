@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import pytest
 @pytest.fixture(scope="session")
 def spark() -> Iterator[Any]:
     if shutil.which("java") is None:
-        pytest.skip("Spark needs Java 17, and there is no java on the PATH")
-    sql = pytest.importorskip("pyspark.sql")
+        missing = "Spark needs Java 17, and there is no java on the PATH"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    import pyspark.sql as sql
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         builder = sql.SparkSession.builder.master("local[2]").appName("ftnb-tests")

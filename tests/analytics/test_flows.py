@@ -378,7 +378,8 @@ ANSWERS: list[Any] = [
 
 
 def test_duckdb_answers_to_the_last_digit(tmp_path: Path) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     steps, engagements = frames_of(mixed())
     steps.with_row_index("seq").write_parquet(tmp_path / "steps.parquet")
     connection = duckdb.connect()
@@ -434,7 +435,8 @@ def assert_counted_alike(by_engine: Any, by_polars: Any, **options: Any) -> None
 def test_duckdb_counts_what_polars_counts(
     tmp_path_factory: pytest.TempPathFactory, given_cases: list[Case], sequence: bool
 ) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     file = tmp_path_factory.mktemp("flows") / "steps.parquet"
     steps, engagements = frames_of(given_cases)
     steps.with_row_index("seq").write_parquet(file)
@@ -448,7 +450,8 @@ def test_duckdb_counts_what_polars_counts(
 def test_what_duckdb_cannot_count_is_looked_at_one_by_one(
     tmp_path_factory: pytest.TempPathFactory, given_cases: list[Case]
 ) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    import duckdb
+
     file = tmp_path_factory.mktemp("flows") / "steps.parquet"
     steps, engagements = frames_of(given_cases)
     steps.with_row_index("seq").write_parquet(file)
@@ -459,7 +462,6 @@ def test_what_duckdb_cannot_count_is_looked_at_one_by_one(
 
 
 def test_a_folder_read_by_an_engine(tmp_path: Path) -> None:
-    pytest.importorskip("duckdb")
     store = SQLiteStore()
     for path in ("AAB", "AB"):
         recorder, engagement = record(store)

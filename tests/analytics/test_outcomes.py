@@ -121,7 +121,8 @@ def test_cost_per_success_carries_what_failures_cost() -> None:
 
 
 def test_intervals_of_differences_are_those_of_statsmodels() -> None:
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    from statsmodels.stats import proportion
+
     for good, n, other, m in ((9, 10, 3, 10), (0, 5, 5, 5), (56, 70, 48, 80)):
         expected = proportion.confint_proportions_2indep(good, n, other, m, method="newcomb")
         assert newcombe(good, n, other, m) == pytest.approx(expected, abs=1e-9)

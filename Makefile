@@ -37,11 +37,14 @@ lab: $(READY)
 
 test: test-python test-notebooks test-js test-browser
 
+# A process a core; a file's tests stay together, for they share servers and sessions.
+SIDE_BY_SIDE := -n auto --dist loadfile
+
 test-python: $(READY)
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q $(SIDE_BY_SIDE)
 
 test-notebooks: $(READY)
-	$(PY) -m pytest -q --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+	$(PY) -m pytest -q $(SIDE_BY_SIDE) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 test-js: $(JS_READY)
 	$(JS_RUN) npm test

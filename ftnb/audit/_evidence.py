@@ -25,20 +25,20 @@ _HIDEABLE = ("names", "usage")
 def export_parquet(store: Any, path: Path, withhold: Sequence[Item], frames: Callable[[], Frames]) -> Path:
     """Write an export; see `Traces.to_parquet`. `frames` are those of the whole store."""
     from ..store._parquet_write import write_parquet
-    from ..store.parquet import ParquetStore
+    from ..store.parquet_export import ParquetExport
 
     if not withhold:
         seen = store.revision()
         whole = frames()
 
         def views(tables: Tables) -> Tables:
-            return views_of(whole if store.revision() == seen else Frames(ParquetStore.of_tables(tables)))
+            return views_of(whole if store.revision() == seen else Frames(ParquetExport.of_tables(tables)))
 
         return write_parquet(store, path, views)
     return write_parquet(
         store,
         path,
-        lambda tables: views_of(Frames(ParquetStore.of_tables(tables))),
+        lambda tables: views_of(Frames(ParquetExport.of_tables(tables))),
         lambda tables: without(tables, withhold),
     )
 

@@ -18,7 +18,7 @@ from ..core.canonical import MARK
 from ..core.errors import InvalidArgumentError
 from ..core.ids import from_us
 from ..store.base import LogStore
-from ..store.parquet import ParquetStore
+from ..store.parquet_export import ParquetExport
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,7 +108,7 @@ Read = Callable[[str], tuple["pa.Table", Mapping[str, bytes]]]
 
 def reader_of(store: LogStore) -> Read:
     """How engagements of `store` are read one by one: where they lie, or, of files without an index, all at once."""
-    if isinstance(getattr(store, "whole", store), ParquetStore):
+    if isinstance(getattr(store, "whole", store), ParquetExport):
         return _read_whole(store)
 
     def read(engagement_id: str) -> tuple[pa.Table, Mapping[str, bytes]]:

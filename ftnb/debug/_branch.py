@@ -68,9 +68,9 @@ def visits_before(recorded: Recorded, task: Task, again: Collection[Task]) -> di
 
 def writable(store: LogStore) -> LogStore:
     """`store` where it can be written to; else a new one in memory, for an export stays as it is."""
-    from ..store.parquet import ParquetStore
+    from ..store.parquet_export import ParquetExport
 
-    if not isinstance(store, ParquetStore):
+    if not isinstance(store, ParquetExport):
         return store
     from ..store.memory import MemoryStore
 

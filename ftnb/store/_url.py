@@ -114,6 +114,6 @@ def _open_sqlite(path: Path) -> LogStore:
 
 
 def _open_parquet(path: Path) -> LogStore:
-    from .parquet import ParquetStore
+    from .parquet_export import ParquetExport
 
-    return ParquetStore(path)
+    return ParquetExport(path)

@@ -19,7 +19,7 @@ from ftnb.recorder import Recorder
 from ftnb.store._parquet_write import root_of
 from ftnb.store.base import LogStore
 from ftnb.store.leaf import NAMES, Tree, leaf_hash
-from ftnb.store.parquet import ParquetStore
+from ftnb.store.parquet_export import ParquetExport
 from ftnb.store.records import EngagementStarted
 from ftnb.store.sqlite import SQLiteStore
 from ftnb.traces import Traces
@@ -81,7 +81,7 @@ def test_frames_and_engagements_come_back_equal(traces: Traces, target: Path) ->
 
 def test_the_store_reads_as_the_one_that_was_exported(traces: Traces, target: Path) -> None:
     traces.to_parquet(target)
-    store, origin = ParquetStore(target), traces.store
+    store, origin = ParquetExport(target), traces.store
     assert isinstance(store, LogStore)
     assert store.scan(["seq", *NAMES]).equals(origin.scan(["seq", *NAMES]))
     assert store.scan_blobs().equals(origin.scan_blobs())
@@ -152,7 +152,7 @@ def test_every_file_says_what_it_is_and_what_it_commits_to(traces: Traces, targe
 
 def test_the_tree_heads_are_those_of_the_exported_records(traces: Traces, target: Path) -> None:
     traces.to_parquet(target)
-    store = ParquetStore(target)
+    store = ParquetExport(target)
     for head in store.scan_streams().to_pylist():
         rows = store.scan([*NAMES], engagement_id=head["engagement_id"]).to_pylist()
         tree = Tree()
@@ -201,7 +201,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq, "ParquetWriter", full)
     with pytest.raises(StoreError, match="No space left on device"):
         traces.to_parquet(target)
     assert ftnb.open(target).engagements().height == 3
@@ -216,7 +216,7 @@ def test_a_parquet_file_that_is_not_ours(tmp_path: Path) -> None:
     with pytest.raises(NotOurFileError, match=r"it has no records\.parquet \(found: other\.parquet\)"):
         ftnb.open(tmp_path)
     with pytest.raises(StoreError, match="nothing to open"):
-        ParquetStore(tmp_path / "missing.parquet")
+        ParquetExport(tmp_path / "missing.parquet")
 
 
 def test_a_file_that_claims_to_be_ours_and_lacks_a_column(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_flipped_bit_is_seen(traces: Traces, target: Path) -> None:
 
 def test_an_export_is_read_only(traces: Traces, target: Path) -> None:
     traces.to_parquet(target)
-    store = ParquetStore(target)
+    store = ParquetExport(target)
     with pytest.raises(StoreError, match="export and read-only; record into an SQLite store"):
         store.append(EngagementStarted(engagement_id="e", name="w"))
     with pytest.raises(StoreError, match="cannot purge engagement"):

@@ -51,7 +51,7 @@ _KEPT_BLOBS = 8
 """Engagements whose blobs are kept in memory."""
 
 
-class ParquetStore:
+class ParquetExport:
     """A read-only trace store over an exported folder or file; see `store.base` for what every store promises.
 
     Raises StoreError when nothing is there, NotOurFileError when it is no export of ours or damaged, SchemaVersionError
@@ -78,7 +78,7 @@ class ParquetStore:
     """Nobody signs an export: its head is that of the store, with the signature that this had."""
 
     @classmethod
-    def of_tables(cls, tables: Mapping[str, pa.Table]) -> ParquetStore:
+    def of_tables(cls, tables: Mapping[str, pa.Table]) -> ParquetExport:
         """An export that is not written yet."""
         store = cls.__new__(cls)
         store.path, store.url = Path(), f"tables:{id(tables)}"
@@ -87,7 +87,7 @@ class ParquetStore:
         return store
 
     def __repr__(self) -> str:
-        return f"ParquetStore({str(self.path)!r})"
+        return f"ParquetExport({str(self.path)!r})"
 
     def _place(self, table: str) -> Path:
         if self.path.is_file():

@@ -5,6 +5,8 @@ disclosures.ndjson   what the commitments are to, a line each: leave out any lin
                      (and with a line that refers to values, the lines of these values)
 proof.txt            the seals, receipts and their audit paths, and the signed head of the log (`_proof`)
 verify.py            checks all of it with Python's standard library and openssl (`_standalone`)
+
+The comment of the zip file is the SHA-256 of all bytes before it, so that damage shows which no reader would see.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import zipfile
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +151,13 @@ def _write(target: Path, files: dict[str, bytes]) -> None:
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
+        archive.comment = b"0" * 64
+    before = memory.getvalue()[:-64]
+    whole = before + sha256(before).hexdigest().encode()
     if target.exists() and not _is_bundle(target):
         raise StoreError(f"{str(target)!r} is there and is no proof bundle, so it is left alone; choose another name")
     try:
-        target.write_bytes(memory.getvalue())
+        target.write_bytes(whole)
     except OSError as error:
         raise StoreError(f"cannot write the bundle {str(target)!r}: {error}") from error
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Tables = dict[str, "pa.Table"]
 VIEWS = ("engagements", "steps", "events")
+EVIDENCE = ("records", "blobs", "streams", "entries")
 _STREAM, _N, _SALT, _BODY, _COMMITMENT = (INDEX[name] for name in ("stream_id", "n", "salt", "body", "commitment"))
 _HIDEABLE = ("names", "usage")
 """Groups of the header without which an export can still be folded."""

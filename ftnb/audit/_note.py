@@ -111,19 +111,24 @@ def _split(vkey: str) -> list[str]:
 
 def is_signed(head: TreeHead, vkey: str) -> bool:
     """Whether the key of `vkey` signed the note. Needs the package `cryptography`."""
+    origin, _ = parse_verifier_key(vkey)
+    return head.origin == origin and any(
+        name == origin and is_signature(signature, head.text, vkey) for name, signature in head.signatures
+    )
+
+
+def is_signature(signature: bytes, text: str, vkey: str) -> bool:
+    """Whether `signature` (4 bytes of key id, 64 of Ed25519) is of `text` and by the key of `vkey`."""
     origin, public = parse_verifier_key(vkey)
     asymmetric: Any = require("cryptography.hazmat.primitives.asymmetric.ed25519", feature="verifying", extra="audit")
     exceptions: Any = require("cryptography.exceptions", feature="verifying", extra="audit")
-    if head.origin != origin:
+    if signature[:4] != key_id(origin, public):
         return False
-    for name, signature in head.signatures:
-        if name == origin and signature[:4] == key_id(origin, public):
-            try:
-                asymmetric.Ed25519PublicKey.from_public_bytes(public).verify(signature[4:], head.text.encode())
-            except exceptions.InvalidSignature:
-                continue
-            return True
-    return False
+    try:
+        asymmetric.Ed25519PublicKey.from_public_bytes(public).verify(signature[4:], text.encode())
+    except exceptions.InvalidSignature:
+        return False
+    return True
 
 
 class NoteSigner:
@@ -147,5 +152,9 @@ class NoteSigner:
     def sign(self, size: int, root: bytes) -> str:
         """The signed note over a log of `size` entries."""
         text = text_of(self.origin, size, root)
+        return f"{text}\n— {self.origin} {self.sign_text(text)}\n"
+
+    def sign_text(self, text: str) -> str:
+        """Base64 of the key id and the signature of a text, which must not be one that a tree head could have."""
         signature: bytes = self._key.sign(text.encode())
-        return f"{text}\n— {self.origin} {b64encode(self._key_id + signature).decode()}\n"
+        return b64encode(self._key_id + signature).decode()

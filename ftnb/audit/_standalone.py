@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import subprocess
@@ -61,8 +62,12 @@ def read_bundle(path: str) -> dict[str, bytes]:
     """The files of the bundle, by name; nothing is written anywhere, and no more is read than `MAX_BYTES`."""
     files: dict[str, bytes] = {}
     left = MAX_BYTES
+    size = Path(path).stat().st_size
+    require(size <= MAX_BYTES, "the bundle", f"at most {MAX_BYTES} bytes", size)
+    whole = Path(path).read_bytes()
+    check_bytes(whole)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(whole)) as archive:
             names = [info.filename for info in archive.infolist()]
             require(len(names) <= len(NAMES) and sorted(names) == sorted(set(names)), "the bundle", "its files", names)
             require(set(names) <= set(NAMES), "the bundle", f"files {', '.join(NAMES)}", names)
@@ -79,6 +84,15 @@ def read_bundle(path: str) -> dict[str, bytes]:
     missing = {"proof.txt", "records.ndjson", "disclosures.ndjson"} - set(files)
     require(not missing, "the bundle", "proof.txt, records.ndjson, disclosures.ndjson", f"no {sorted(missing)}")
     return files
+
+
+def check_bytes(whole: bytes) -> None:
+    """A zip file ends with its comment, here the SHA-256 of all that is before it; whoever took lines out and packed it
+    again has none, and what is in it is checked all the same."""
+    without_comment = whole[-22:-18] == b"PK\x05\x06" and whole[-2:] == b"\x00\x00"
+    told, got = whole[-64:].decode("ascii", "replace"), hashlib.sha256(whole[:-64]).hexdigest()
+    where, expected = "the bytes of the bundle", "their SHA-256 at its end"
+    require(without_comment or told == got, where, expected, f"{got[:16]}… of bytes that end with {told[-16:]!r}")
 
 
 def lines_of(data: bytes, name: str) -> Iterator[dict[str, Any]]:

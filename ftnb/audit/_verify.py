@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import zipfile
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import FtnbError, InvalidArgumentError, StoreError, VerificationError
 from ..store._url import open_store
-from . import _guard
+from . import _guard, _note
 from ._bundle import verify_bundle
 from ._check import check
+from ._evidence import EVIDENCE, VIEWS
 from ._report import Finding, Report
 from ._views import check_views
 
@@ -23,6 +25,9 @@ def verify(path: str | os.PathLike[str], *, vkey: str | os.PathLike[str] | None 
     is a head that was kept (its text, or a file with it); a bundle is not compared with one. The report names what is
     covered, not sealed yet, purged, redacted, missing, and left out of an export; what an export's views say without
     evidence is `unproven`.
+
+    Every byte of an export's files is covered: by what is recorded where ftnb reads it, by a checksum in the file, and
+    that by a signature where somebody signed when it was written.
 
     Raises VerificationError, with what was expected and got and the whole report, where anything does not hold or
     cannot be read; StoreError when nothing is there; InvalidArgumentError for what is no key or head.
@@ -61,9 +66,40 @@ def checked(store: Any, name: str, vkey: str | None, since: str | None) -> Repor
         error = StoreError(f"{name} gives no proofs: expected a log of seals under a head, got none")
         raise _unreadable(name, error)
     report = check(store, name, vkey=vkey, since=since)
-    if getattr(store, "is_export", False) and store.path.is_dir():
-        check_views(report, store)
+    if getattr(store, "is_export", False):
+        if store.path.is_dir():
+            check_views(report, store)
+        check_bytes(report, store.path, vkey)
     return report
+
+
+def check_bytes(report: Report, place: Path, vkey: str | None) -> None:
+    """Add a finding for each file of an export whose checksum is not of its bytes, or is signed by another key."""
+    from ..store._parquet_seal import check_seal, text_of
+
+    names = {f"{name}.parquet" for name in (*VIEWS, *EVIDENCE)}
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    unsigned = []
+    for path in files:
+        if place.is_dir() and path.name not in names:
+            report.notes.append(f"{path.name} in {place} is no file of the export, and was not looked at")
+            continue
+        try:
+            said = check_seal(path)
+        except FtnbError as error:
+            expected = "the bytes that were written, under their checksum"
+            report.findings.append(Finding("file_changed", f"the file {path.name}", expected, str(error)))
+            continue
+        if said.signature is None:
+            unsigned.append(path.name)
+        elif vkey is not None and not _note.is_signature(b64decode(said.signature), text_of(said.digest), vkey):
+            expected = f"a signature of {_note.parse_verifier_key(vkey)[0]}"
+            report.findings.append(Finding("bad_signature", f"the file {path.name}", expected, "another"))
+    if unsigned and report.signed_by:
+        report.notes.append(
+            f"nobody signed the checksum of {', '.join(unsigned)}: what ftnb reads is proved, what other readers make "
+            "of the files, as of their statistics, is not; export where the key is to have it signed"
+        )
 
 
 def _key(vkey: str | os.PathLike[str] | None) -> str | None:

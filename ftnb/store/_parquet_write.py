@@ -11,7 +11,7 @@ A single file holds the evidence only: records, blobs, streams and entries below
 
 Every file is zstd-compressed, has page checksums, and says in its key-value metadata what it is: `ftnb.schema` (log
 format), `ftnb.version`, `ftnb.table`, `ftnb.root`, which commits to the tree heads of all streams, and the head of the
-store's own log, signed where somebody signs.
+store's own log, signed where somebody signs. A checksum in it covers every byte of the file (`_parquet_seal`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from ._parquet_file import (
     VIEWS,
     is_ours,
 )
+from ._parquet_seal import placeholder, seal
 from .leaf import NAMES, Tree
 from .records import SCHEMA_VERSION
 
@@ -98,17 +99,19 @@ def write_parquet(
     evidence = evidence if change is None else change(evidence)
     root = root_of(evidence[STREAMS]).hex()
     marks = {"ftnb.schema": str(SCHEMA_VERSION), "ftnb.version": _version(), "ftnb.root": root, **proofs}
+    signer = getattr(getattr(store, "whole", store), "signer", None)
     temporary = path.resolve().parent / f".{path.name}.{new_id()}.tmp"
     try:
         if single:
-            _write(_one_table(evidence), temporary, {**marks, "ftnb.table": "trace"}, _ROW_GROUP[RECORDS])
+            _write(_one_table(evidence), temporary, {**marks, "ftnb.table": "trace"}, _ROW_GROUP[RECORDS], signer)
             os.replace(temporary, path)
         else:
             temporary.mkdir()
             for name, table in {**views(evidence), **evidence}.items():
                 table = table.sort_by(_SORT.get(name, _SORT_OF_VIEWS))
                 target = temporary / f"{name}.parquet"
-                _write(table, target, {**marks, "ftnb.table": name}, _ROW_GROUP.get(name, _ROW_GROUP_OF_VIEWS))
+                row_group = _ROW_GROUP.get(name, _ROW_GROUP_OF_VIEWS)
+                _write(table, target, {**marks, "ftnb.table": name}, row_group, signer)
             _swap(temporary, path)
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {error}") from error
@@ -209,16 +212,15 @@ def _one_table(evidence: Mapping[str, pa.Table]) -> pa.Table:
     return whole.sort_by(order).drop_columns(["_place"])
 
 
-def _write(table: pa.Table, target: Path, marks: Mapping[str, str], row_group: int) -> None:
+def _write(table: pa.Table, target: Path, marks: Mapping[str, str], row_group: int, signer: Any) -> None:
     metadata: dict[Any, Any] = {**(table.schema.metadata or {}), **marks}
-    pq.write_table(
-        table.replace_schema_metadata(metadata),
-        target,
-        compression="zstd",
-        compression_level=3,
-        row_group_size=row_group,
-        write_page_checksum=True,
-    )
+    table = table.replace_schema_metadata(metadata)
+    with pq.ParquetWriter(
+        target, table.schema, compression="zstd", compression_level=3, write_page_checksum=True
+    ) as writer:
+        writer.write_table(table, row_group_size=row_group)
+        writer.add_key_value_metadata(placeholder(signer))
+    seal(target, signer)
 
 
 def _swap(temporary: Path, path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Bits flipped in a bundle that is handed on: none is taken, and there is one clear error each.
+"""Bits flipped in a bundle or an export that is handed on: none is taken, and there is one clear error each.
 
-`make faults` flips 10,000.
+`make faults` flips 10,000 in a bundle, and as many in an exported file and in an exported folder.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import os
 import random
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import ftnb
-from ftnb.audit import Audit, Trail
-from ftnb.core.errors import FtnbError
+from ftnb.audit import Audit, Trail, _guard
+from ftnb.core.errors import FtnbError, VerificationError
+from ftnb.store import _parquet_seal
 from ftnb.store.sqlite import SQLiteStore
 from tests.audit.runs import chat
 from tests.faults.reach import reach, seeded
@@ -27,6 +29,12 @@ def trail(tmp_path: Path) -> Trail:
     trail = Trail(store).sign_with(AUDIT)
     chat(store, 2, email="ada@example.org", user="u-1")
     return trail
+
+
+@pytest.fixture(autouse=True)
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of its own for every file takes a second; what it refuses, it refuses before what is tested here."""
+    monkeypatch.setattr(_guard, "ensure_bounded", lambda path: None)
 
 
 def flipped(data: bytes, rng: random.Random) -> bytes:
@@ -53,19 +61,82 @@ def accepted(path: Path, vkey: str) -> str | None:
         return None
 
 
-def test_a_bundle(trail: Trail, tmp_path: Path) -> None:
-    vkey, store = trail.vkey, trail._store
-    assert vkey is not None
-    bundle = trail.export(store.list_engagements()[0].id, tmp_path / "e.ftproof.zip", withhold=["email"])
-    whole, rng = bundle.read_bytes(), seeded("bundle")
-    said = accepted(bundle, vkey)
-    assert said is not None
+def flip_all(place: Path, files: list[Path], vkey: str, n: int, rng: random.Random) -> list[str]:
+    """What was taken of `n` damaged copies, each with damage in one of `files`."""
+    assert accepted(place, vkey) is not None
+    whole = {path: path.read_bytes() for path in files}
+    paths, sizes = list(whole), [len(data) for data in whole.values()]
     taken = []
-    for _ in range(reach(100, 10_000)):
-        data = flipped(whole, rng)
-        if data == whole:
+    for _ in range(n):
+        path = rng.choices(paths, sizes)[0]
+        data = flipped(whole[path], rng)
+        if data == whole[path]:
             continue
-        bundle.write_bytes(data)
-        if (found := accepted(bundle, vkey)) is not None:
-            taken.append([i for i, (a, b) in enumerate(zip(data, whole, strict=False)) if a != b][:4] or found)
-    assert taken == []
+        path.write_bytes(data)
+        if (found := accepted(place, vkey)) is not None:
+            changed = [i for i, (a, b) in enumerate(zip(data, whole[path], strict=False)) if a != b]
+            taken.append(f"{path.name} at {changed[:4]}: {found}")
+        path.write_bytes(whole[path])
+    return taken
+
+
+def the_export(trail: Trail, path: Path) -> tuple[Path, list[Path]]:
+    """What is handed on, and its files."""
+    if path.suffix == ".zip":
+        trail.export(trail._store.list_engagements()[0].id, path, withhold=["email"])
+        return path, [path]
+    ftnb.open(trail._store).to_parquet(path, withhold=["email"])
+    return path, sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+@pytest.mark.parametrize("name", ["e.ftproof.zip", "share.parquet", "share"])
+def test_no_damage_is_taken(trail: Trail, tmp_path: Path, name: str) -> None:
+    vkey = trail.vkey
+    assert vkey is not None
+    place, files = the_export(trail, tmp_path / name)
+    assert flip_all(place, files, vkey, reach(60, 10_000), seeded(name)) == []
+
+
+@pytest.mark.parametrize("name", ["share.parquet", "share"])
+def test_whoever_fits_the_checksum_again_changes_nothing_that_is_read(
+    trail: Trail, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if nobody had signed the files: what is then taken says the same in every table."""
+    vkey, rng = trail.vkey, seeded(f"fitted {name}")
+    assert vkey is not None
+    trail._store.signer = None
+    place, files = the_export(trail, tmp_path / name)
+    right = {path: pq.read_table(path) for path in files}
+    whole = {path: path.read_bytes() for path in files}
+    for _ in range(reach(30, 2_000)):
+        path = rng.choice(files)
+        path.write_bytes(flipped(whole[path], rng))
+        fit(path)
+        if accepted(place, vkey) is not None:
+            assert pq.read_table(path, use_threads=False).equals(right[path])
+        path.write_bytes(whole[path])
+
+
+def fit(path: Path) -> None:
+    """Compute the checksum of a changed file anew, where it still has a place for one."""
+    with path.open("r+b") as file:
+        found = _parquet_seal._find(file, rb"[0-9a-f]{64}")
+        if found is not None:
+            digest = _parquet_seal._digest(file, *found)
+            file.seek(found[0])
+            file.write(digest.encode())
+
+
+def test_a_signed_file_is_not_signed_by_its_checksum_alone(trail: Trail, tmp_path: Path) -> None:
+    place, _ = the_export(trail, tmp_path / "share.parquet")
+    data = bytearray(place.read_bytes())
+    data[-200] ^= 1
+    place.write_bytes(data)
+    with place.open("r+b") as file:
+        found = _parquet_seal._find(file, _parquet_seal._VALUE.pattern)
+        assert found is not None
+        digest = _parquet_seal._digest(file, *found)
+        file.seek(found[0])
+        file.write(digest.encode())
+    with pytest.raises(VerificationError, match=r"share\.parquet"):
+        ftnb.verify(place, vkey=trail.vkey)

@@ -46,6 +46,7 @@ def _unguarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_store_a_bundle_and_an_export_verify(path: Path, tmp_path: Path) -> None:
     tr = ftnb.open(path)
+    tr.audit._store.signer = Audit("acme/nb", KEY).signer()
     key = tmp_path / "vkey.txt"
     key.write_text(VKEY + "\n")
     kept = tr.audit.head().save(tmp_path / "head.txt")
@@ -151,6 +152,21 @@ def test_a_view_may_say_what_its_evidence_withholds_and_is_then_unproven(path: P
     shutil.copy(whole / "engagements.parquet", reduced / "engagements.parquet")
     report = ftnb.verify(reduced, vkey=VKEY)
     assert len([one for one in report.unproven if one.startswith("engagements.metadata")]) == 3
+
+
+def test_files_whose_checksum_nobody_signed_are_noted_and_another_key_is_found(path: Path, tmp_path: Path) -> None:
+    tr = ftnb.open(path)
+    unsigned = ftnb.verify(tr.to_parquet(tmp_path / "one.parquet"), vkey=VKEY)
+    assert "nobody signed the checksum of one.parquet" in unsigned.notes[0]
+    tr.audit._store.signer = Audit("acme/nb", os.urandom(32)).signer()  # the head in it is still signed by the first
+    folder = tr.to_parquet(tmp_path / "share")
+    tr.close()
+    (folder / "README.txt").write_text("hello")
+    with pytest.raises(VerificationError, match=r"expected a signature of acme/nb, got another") as raised:
+        ftnb.verify(folder, vkey=VKEY)
+    report = raised.value.report
+    assert [one.kind for one in report.findings] == ["bad_signature"] * 7  # type: ignore[attr-defined]
+    assert "README.txt" in report.notes[0]  # type: ignore[attr-defined]
 
 
 def test_foreign_cut_and_swollen_files_are_one_error(path: Path, tmp_path: Path) -> None:

@@ -138,30 +138,35 @@ class SQLiteWriter:
         signer: Signer | None,
     ) -> int:
         """Take out bodies and blobs, leave commitments and the entry; how many there were."""
+        with _sqlite_schema.transaction(self._connection, self._path):
+            n = self._take_out(engagement_id, records, blobs)
+            if n:
+                self._extend([said], signer)
+        return n
+
+    def _take_out(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str]) -> int:
         n = 0
         find = """SELECT salt, body, commitment, seq, type FROM record
             WHERE engagement_id = ? AND stream_id = ? AND n = ?"""
         close = "UPDATE log SET salt = ?, body = ?, commitment = ? WHERE seq = ?"
         unlabel = "DELETE FROM label WHERE key = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
         drop = "DELETE FROM blob WHERE blob_id = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
-        with _sqlite_schema.transaction(self._connection, self._path):
-            for stream_id, position, *paths in records:
-                found = self._connection.execute(find, (engagement_id, stream_id, position)).fetchone()
-                if found is None or found[1] is None or (after := closed(*found[:3], *paths)) == found[:3]:
-                    continue
-                self._connection.execute(close, (*after, found[3]))
-                n += 1
-                if after[1] is not None and found[4] in ("engagement_started", "engagement_labelled"):
-                    for key in label_keys(*paths):
-                        self._connection.execute(unlabel, (key, engagement_id))
-            for blob_id in blobs:
-                n += self._connection.execute(drop, (blob_id, engagement_id)).rowcount
-            if n:
-                forget = """DELETE FROM label WHERE eid = (SELECT eid FROM record JOIN engagement USING (engagement_id)
-                    WHERE engagement_id = ? AND type IN ('engagement_started', 'engagement_labelled')
-                    AND body IS NULL AND commitment NOT NULL LIMIT 1)"""
-                self._connection.execute(forget, (engagement_id,))
-                self._extend([said], signer)
+        for stream_id, position, *paths in records:
+            found = self._connection.execute(find, (engagement_id, stream_id, position)).fetchone()
+            if found is None or found[1] is None or (after := closed(*found[:3], *paths)) == found[:3]:
+                continue
+            self._connection.execute(close, (*after, found[3]))
+            n += 1
+            if after[1] is not None and found[4] in ("engagement_started", "engagement_labelled"):
+                for key in label_keys(*paths):
+                    self._connection.execute(unlabel, (key, engagement_id))
+        for blob_id in blobs:
+            n += self._connection.execute(drop, (blob_id, engagement_id)).rowcount
+        if n:
+            forget = """DELETE FROM label WHERE eid = (SELECT eid FROM record JOIN engagement USING (engagement_id)
+                WHERE engagement_id = ? AND type IN ('engagement_started', 'engagement_labelled')
+                AND body IS NULL AND commitment NOT NULL LIMIT 1)"""
+            self._connection.execute(forget, (engagement_id,))
         return n
 
     def purge(
@@ -190,17 +195,23 @@ class SQLiteWriter:
         found = self._connection.execute(find, (engagement_id,)).fetchone()
         if found is None:
             return False
-        last = self._connection.execute("SELECT max(seq) FROM log WHERE eid = ?", found).fetchone()[0] or 0
-        if unless(engagement_id, last, self.head().size):
+        if unless(engagement_id, self._last_seq(found[0]), self.head().size):
             return False
         heads = "SELECT stream_id, ?, turn, size, frontier FROM stream WHERE eid = ? ORDER BY stream_id"
         streams = self._connection.execute(heads, (engagement_id, *found)).fetchall()
         self._extend([receipt([StreamHead(*row) for row in streams])], signer)
-        for table in ("log", "blob", "stream", "label", "engagement"):
-            self._connection.execute(f"DELETE FROM {table} WHERE eid = ?", found)
+        self._erase(found[0])
         bury = "INSERT OR IGNORE INTO tombstone VALUES (?, ?, 0)"
         self._connection.execute(bury, (engagement_id, now_us()))
         return True
+
+    def _last_seq(self, eid: int) -> int:
+        found = self._connection.execute("SELECT max(seq) FROM log WHERE eid = ?", (eid,)).fetchone()
+        return int(found[0] or 0)
+
+    def _erase(self, eid: int) -> None:
+        for table in ("log", "blob", "stream", "label", "engagement"):
+            self._connection.execute(f"DELETE FROM {table} WHERE eid = ?", (eid,))
 
     # --- what a LogWriter must ask ---
 

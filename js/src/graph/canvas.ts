@@ -4,14 +4,13 @@ import cytoscape, { type Core, type EventObject } from "cytoscape";
 import { h } from "../dom";
 import type { Theme } from "../theme";
 import { elementsOf, indexOf, nodeId } from "./elements";
+import { extentOf, fitted, MARGIN } from "./extent";
 import { fold, type Shown } from "./fold";
 import { chooseLayout } from "./layout";
 import { PlainGraph } from "./plain";
 import { MANY_NODES, type Scene } from "./scene";
 import { graphStyle } from "./style";
 
-const PADDING = 16;
-const MAX_FIT_ZOOM = 1.05;
 /** Nodes that the list for screen readers holds. */
 const MAX_LISTED = 300;
 
@@ -27,6 +26,7 @@ export interface CanvasEvents {
   /** Fold or unfold this subgraph. */
   onFold(group: number): void;
   onHover(node: number | null): void;
+  onEdge?(edge: number): void;
   onBackground(): void;
 }
 
@@ -35,10 +35,11 @@ export class GraphCanvas {
   private readonly place = h("div", { class: "ftnb-cy" });
   /** The same as a list, for screen readers. */
   readonly twin = h("ul", { class: "ftnb-aloud", attrs: { "aria-label": "Nodes of the graph" } });
-  readonly cy: Core;
-  /** Told when all elements are new, and have lost what was marked on them. */
-  onDrawn: () => void = () => {};
+  private core: Core | null = null;
+  private theme: Theme | null = null;
   private readonly plain: PlainGraph;
+  private hidden: ReadonlySet<number> = new Set();
+  private isSeen = false;
   private marked: Marked = { chosen: new Set(), causal: new Set(), kept: null };
   private scene: Scene | null = null;
   private shown: Shown | null = null;
@@ -49,9 +50,24 @@ export class GraphCanvas {
   private drawn = "";
   private listing: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, signal: AbortSignal) {
-    this.cy = cytoscape({
+  constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, private readonly signal: AbortSignal) {
+    this.plain = new PlainGraph(this.element, frame, events, signal);
+    this.element.append(this.place, this.plain.element);
+    this.watch();
+  }
+
+  /**
+   * Cytoscape, which is started when it is first asked for: that takes longer than all the rest of a view. Until then,
+   * and for good where there are too many nodes for it, the graph is painted without.
+   */
+  get cy(): Core {
+    return this.core ?? this.start();
+  }
+
+  private start(): Core {
+    const cy = cytoscape({
       container: this.place,
+      style: this.theme ? graphStyle(this.theme) : [],
       // A default layout measures the container, which may have no size yet, and throws.
       layout: { name: "preset" },
       autoungrabify: true,
@@ -61,9 +77,26 @@ export class GraphCanvas {
       minZoom: 0.02,
       maxZoom: 3,
     });
-    this.plain = new PlainGraph(this.element, frame, events, signal);
-    this.element.append(this.place, this.plain.element);
-    this.listen(signal);
+    this.core = cy;
+    this.listenTo(cy);
+    if (this.shown && this.shown.nodes.length <= MANY_NODES) {
+      this.drawn = "";
+      this.draw();
+      // Where it was painted before, so that nothing moves.
+      const { zoom, pan, moved } = this.plain.viewport;
+      cy.viewport({ zoom, pan });
+      this.moved = moved;
+    }
+    return cy;
+  }
+
+  /** Start Cytoscape when what is to be seen at first has been painted, and only where it can be seen. */
+  private startSoon(): void {
+    if (this.core || !this.isSeen || !this.shown || this.shown.nodes.length > MANY_NODES) return;
+    const start = () => {
+      if (!this.core && !this.signal.aborted && this.plain.isShown && this.element.isConnected) this.start();
+    };
+    requestAnimationFrame(() => ("requestIdleCallback" in globalThis ? requestIdleCallback(start, { timeout: 400 }) : setTimeout(start, 60)));
   }
 
   /** Draw `scene`; keeps the view where it is when the graph has the same shape. */
@@ -84,10 +117,12 @@ export class GraphCanvas {
   }
 
   paint(theme: Theme): void {
+    this.theme = theme;
     this.plain.paint(theme);
-    this.cy.style(graphStyle(theme));
+    if (!this.core) return;
+    this.core.style(graphStyle(theme));
     // A restyle while hidden has once left the canvas blank.
-    this.cy.forceRender();
+    this.core.forceRender();
   }
 
   mark(marked: Marked): void {
@@ -99,6 +134,21 @@ export class GraphCanvas {
     if (this.plain.isShown) return this.plain.hover(node === null ? null : this.standsFor(node));
     this.cy.nodes(".hover").removeClass("hover");
     if (node !== null) this.node(node).addClass("hover");
+  }
+
+  /** Leave these edges of the scene out of the picture. */
+  hide(edges: ReadonlySet<number>): void {
+    this.hidden = edges;
+    this.applyHidden();
+  }
+
+  private applyHidden(): void {
+    this.plain.leaveOut(this.hidden);
+    if (this.plain.isShown) return;
+    this.cy.batch(() => {
+      this.cy.edges(".rare").removeClass("rare");
+      for (const edge of this.hidden) this.cy.getElementById(this.edge(edge) ?? "").addClass("rare");
+    });
   }
 
   private applyMarks(): void {
@@ -149,12 +199,9 @@ export class GraphCanvas {
 
   fit(): void {
     if (this.plain.isShown) return this.plain.fit();
+    if (!this.shown) return;
     this.moved = false;
-    this.cy.fit(undefined, PADDING);
-    if (this.cy.zoom() > MAX_FIT_ZOOM) {
-      this.cy.zoom(MAX_FIT_ZOOM);
-      this.cy.center();
-    }
+    this.cy.viewport(fitted(extentOf(this.shown), this.element.clientWidth, this.element.clientHeight));
   }
 
   bringIntoView(index: number): void {
@@ -171,7 +218,7 @@ export class GraphCanvas {
     if (!scene) return;
     const shape = `${scene.key} ${this.layout} ${[...this.folded].join()}`;
     this.shown = fold(scene, scene.layout[this.layout], this.folded);
-    if (this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
+    if (!this.core || this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
     this.plain.hide();
     const elements = elementsOf(scene, this.shown);
     if (shape === this.drawn) return this.change(elements);
@@ -183,15 +230,15 @@ export class GraphCanvas {
     });
     if (isRefolded) this.fit();
     this.applyMarks();
-    this.onDrawn();
+    this.applyHidden();
   }
 
   private drawPlain(scene: Scene, shown: Shown, shape: string): void {
     const isSame = shape === this.drawn;
-    if (!isSame) this.cy.elements().remove();
+    if (!isSame) this.core?.elements().remove();
     this.drawn = shape;
     this.plain.show(scene, shown, isSame);
-    if (!isSame) this.onDrawn();
+    this.startSoon();
   }
 
   /** The same elements, in another state: touch only what differs. */
@@ -214,14 +261,13 @@ export class GraphCanvas {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (!this.scene || width < 2 || height < 2 || this.size === `${width} ${height}`) return;
     this.size = `${width} ${height}`;
-    if (this.plain.isShown) return this.plain.resize();
-    this.cy.resize();
-    if (this.moved) return;
+    if (!this.plain.isShown) this.cy.resize();
+    if (this.plain.isShown ? this.plain.viewport.moved : this.moved) return this.plain.resize();
     const sizes = {
       across: fold(this.scene, this.scene.layout.across, this.folded),
       down: fold(this.scene, this.scene.layout.down, this.folded),
     };
-    const layout = chooseLayout(sizes as never, width - 2 * PADDING, height - 2 * PADDING);
+    const layout = chooseLayout(sizes as never, width - 2 * MARGIN, height - 2 * MARGIN);
     if (layout !== this.layout) {
       this.layout = layout;
       this.drawn = "";
@@ -230,8 +276,8 @@ export class GraphCanvas {
     this.fit();
   }
 
-  private listen(signal: AbortSignal): void {
-    const { cy, element, events, frame } = this;
+  private listenTo(cy: Core): void {
+    const { element, events, frame, signal } = this;
     const isAdding = (event: EventObject) => {
       const original = event.originalEvent as MouseEvent | undefined;
       return Boolean(original?.ctrlKey || original?.metaKey || original?.shiftKey);
@@ -244,6 +290,7 @@ export class GraphCanvas {
     cy.on("dbltap", "node.group, node.folded", (event) => {
       if (!this.isOnSign(event)) events.onFold(indexOf(event.target.id()));
     });
+    cy.on("tap", "edge", (event) => events.onEdge?.(indexOf(event.target.id())));
     cy.on("tap", (event) => {
       if (event.target === cy) events.onBackground();
     });
@@ -283,13 +330,23 @@ export class GraphCanvas {
       },
       { capture: true, passive: true, signal },
     );
+  }
+
+  private watch(): void {
+    const { element, frame, signal } = this;
     element.addEventListener("mousedown", () => frame.focus({ preventScroll: true }), { signal });
-    const observer = new ResizeObserver(() => this.resize());
-    observer.observe(element);
+    const sizes = new ResizeObserver(() => this.resize());
+    sizes.observe(element);
+    const sight = new IntersectionObserver((entries) => {
+      this.isSeen = entries.some((one) => one.isIntersecting);
+      this.startSoon();
+    });
+    sight.observe(element);
     signal.addEventListener("abort", () => {
-      observer.disconnect();
+      sizes.disconnect();
+      sight.disconnect();
       clearTimeout(this.listing);
-      cy.destroy();
+      this.core?.destroy();
     });
   }
 

@@ -1,13 +1,15 @@
-// A graph of thousands of nodes, painted by ourselves: Cytoscape takes seconds for what are a few thousand strokes.
+// A graph, painted by ourselves: at once, while Cytoscape starts, and for good where there are thousands of nodes, for
+// which it would take seconds.
 
 import { h } from "../dom";
 import { statusLook } from "../status";
 import { type ColorName, mix, type Theme } from "../theme";
 import type { Marked } from "./canvas";
+import { extentOf, fitted, type Viewport } from "./extent";
 import type { Shown, ShownNode } from "./fold";
-import type { Scene } from "./scene";
+import { MANY_NODES, type Scene } from "./scene";
 
-const [PADDING, MAX_FIT, NEAREST, FARTHEST] = [16, 1.05, 3, 0.005];
+const [NEAREST, FARTHEST] = [3, 0.005];
 /** Zoom from which on labels, and arrows, can be made out. */
 const [LABELS, ARROWS] = [0.5, 0.25];
 
@@ -36,6 +38,7 @@ export class PlainGraph {
   private y = 0;
   private frame = 0;
   private readonly looks = new Map<string, Look>();
+  private hidden: ReadonlySet<number> = new Set();
   private moved = false;
   private drag: { x: number; y: number; moved: boolean } | null = null;
 
@@ -75,6 +78,21 @@ export class PlainGraph {
     return this.shown !== null;
   }
 
+  /** Where it is, and whether the user moved it there. */
+  get viewport(): Viewport & { moved: boolean } {
+    return { zoom: this.zoomed, pan: { x: this.x, y: this.y }, moved: this.moved };
+  }
+
+  /** Few enough to be painted as Cytoscape will. */
+  private get isFine(): boolean {
+    return (this.shown?.nodes.length ?? 0) <= MANY_NODES;
+  }
+
+  leaveOut(edges: ReadonlySet<number>): void {
+    this.hidden = edges;
+    this.redraw();
+  }
+
   paint(theme: Theme): void {
     this.theme = theme;
     this.looks.clear();
@@ -97,13 +115,9 @@ export class PlainGraph {
 
   fit(): void {
     if (!this.shown) return;
-    const { clientWidth: width, clientHeight: height } = this.box;
-    const { width: w, height: tall } = this.shown;
     this.moved = false;
-    this.zoomed = Math.min((width - 2 * PADDING) / Math.max(w, 1), (height - 2 * PADDING) / Math.max(tall, 1), MAX_FIT);
-    this.zoomed = Math.max(this.zoomed, FARTHEST);
-    this.x = (width - w * this.zoomed) / 2;
-    this.y = (height - tall * this.zoomed) / 2;
+    const { zoom, pan } = fitted(extentOf(this.shown), this.box.clientWidth, this.box.clientHeight);
+    [this.zoomed, this.x, this.y] = [zoom, pan.x, pan.y];
     this.redraw();
   }
 
@@ -151,32 +165,42 @@ export class PlainGraph {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.setTransform(ratio * this.zoomed, 0, 0, ratio * this.zoomed, ratio * this.x, ratio * this.y);
-    this.drawEdges(context, this.theme);
-    this.drawNodes(context, this.theme, width, height);
+    const inSight = this.inSight(width, height);
+    // A way to a group ends where the group begins, which hides the rest of it.
+    this.drawEdges(context, this.theme, true);
+    this.drawBoxes(context, this.theme, inSight.filter((node) => node.kind === "group"));
+    this.drawEdges(context, this.theme, false);
+    this.drawBoxes(context, this.theme, inSight.filter((node) => node.kind !== "group"));
+    this.drawTexts(context, this.theme, inSight);
   }
 
   /** Edges that look alike are one path. */
-  private drawEdges(context: CanvasRenderingContext2D, theme: Theme): void {
+  private drawEdges(context: CanvasRenderingContext2D, theme: Theme, toGroups: boolean): void {
     const { scene, shown, marked } = this;
     const places = new Map(shown?.nodes.map((node) => [node.index, node]));
-    const paths = new Map<string, Path2D>();
+    const [paths, heads] = [new Map<string, Path2D>(), new Map<string, Path2D>()];
     for (const edge of shown?.edges ?? []) {
       const [from, to] = [places.get(edge.source), places.get(edge.target)];
-      if (!from || !to) continue;
+      if (!from || !to || (from.kind === "group" || to.kind === "group") !== toGroups || edge.members.every((one) => this.hidden.has(one))) continue;
       const classes = edge.members.flatMap((one) => scene?.edges[one]?.classes ?? []);
       const isKept = marked.kept === null || (marked.kept.has(edge.source) && marked.kept.has(edge.target));
       const look = edge.members.some((one) => marked.causal.has(one)) ? "causal" : !isKept ? "untaken"
         : classes.includes("fatal") ? "fatal" : !classes.includes("taken") ? "untaken" : classes.includes("undeclared") ? "undeclared" : "taken";
       const path = paths.get(look) ?? new Path2D();
       paths.set(look, path);
-      path.moveTo(from.x, from.y);
-      for (let i = 0; i + 1 < edge.bends.length; i += 2) path.lineTo(edge.bends[i] ?? 0, edge.bends[i + 1] ?? 0);
-      path.lineTo(to.x, to.y);
-      if (this.zoomed >= ARROWS) arrow(path, from, to, edge.bends);
+      if (from === to) {
+        loop(path, from);
+        continue;
+      }
+      trace(path, from, to, edge.bends, this.isFine);
+      if (this.zoomed < ARROWS) continue;
+      const tips = heads.get(look) ?? new Path2D();
+      heads.set(look, tips);
+      arrow(tips, from, to, edge.bends);
     }
     const { color } = theme;
     const looks: Array<[string, string, number, number[]]> = [
-      ["untaken", mix(color.muted, color.bg, 0.45), 1, [3, 4]],
+      ["untaken", mix(color.muted, color.bg, this.isFine ? 0.55 : 0.45), this.isFine ? 1.2 : 1, [2, 4]],
       ["taken", mix(color.soft, color.bg, 0.75), 1.6, []],
       ["undeclared", color.failed, 1.6, [7, 4]],
       ["fatal", color.failed, 3.2, []],
@@ -191,18 +215,26 @@ export class PlainGraph {
       context.lineWidth = Math.max(width, least);
       context.setLineDash(this.zoomed >= ARROWS ? dash : []);
       context.stroke(path);
+      const tips = heads.get(look);
+      if (!tips) continue;
+      context.fillStyle = ink;
+      context.fill(tips);
     }
     context.setLineDash([]);
   }
 
-  private drawNodes(context: CanvasRenderingContext2D, theme: Theme, width: number, height: number): void {
-    const { scene, shown, marked, zoomed } = this;
+  private inSight(width: number, height: number): ShownNode[] {
+    const { shown, zoomed } = this;
     const [left, top] = [-this.x / zoomed, -this.y / zoomed];
     const [right, bottom] = [left + width / zoomed, top + height / zoomed];
-    const inSight = (shown?.nodes ?? []).filter((node) =>
+    return (shown?.nodes ?? []).filter((node) =>
       node.x + node.width > left && node.x - node.width < right && node.y + node.height > top && node.y - node.height < bottom);
+  }
+
+  private drawBoxes(context: CanvasRenderingContext2D, theme: Theme, nodes: readonly ShownNode[]): void {
+    const { marked, zoomed } = this;
     const paths = new Map<Look, Path2D>();
-    for (const node of inSight) {
+    for (const node of nodes) {
       const look = this.lookOf(node, theme);
       const path = paths.get(look) ?? new Path2D();
       paths.set(look, path);
@@ -217,7 +249,7 @@ export class PlainGraph {
       context.stroke(path);
     }
     context.globalAlpha = 1;
-    for (const node of inSight) {
+    for (const node of nodes) {
       if (!marked.chosen.has(node.index) && this.hovered !== node.index) continue;
       const path = new Path2D();
       this.outline(path, node, 4 / Math.min(zoomed, 1));
@@ -225,11 +257,15 @@ export class PlainGraph {
       context.lineWidth = Math.max(4, 2.5 / zoomed);
       context.stroke(path);
     }
-    if (zoomed < LABELS) return;
+  }
+
+  private drawTexts(context: CanvasRenderingContext2D, theme: Theme, nodes: readonly ShownNode[]): void {
+    const { scene } = this;
+    if (this.zoomed < LABELS) return;
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.font = `13px ${theme.font}`;
-    for (const node of inSight) {
+    for (const node of nodes) {
       const one = scene?.nodes[node.index];
       if (!one?.classes.includes("step")) continue;
       const text = node.hides ? `${one.label} (${node.hides})` : one.label;
@@ -237,19 +273,35 @@ export class PlainGraph {
       context.fillStyle = one.classes.includes("visited") ? theme.color.fg : theme.color.soft;
       context.fillText(text.length > 24 ? `${text.slice(0, 23)}…` : text, node.x + 6, y, node.width - 28);
       if (node.kind !== "group") this.drawSign(context, theme, node, one.status);
-      if (one.badge || one.note) context.fillText([one.badge, one.note].filter(Boolean).join(" "), node.x + node.width / 2, node.y - node.height / 2 - 6);
+      const badge = [one.badge, one.note].filter(Boolean).join(" ");
+      if (badge && node.kind !== "group") this.drawBadge(context, theme, node, badge, this.colorOf(one.status, theme));
     }
+  }
+
+  private drawBadge(context: CanvasRenderingContext2D, theme: Theme, node: ShownNode, text: string, ink: string): void {
+    const [x, y, width] = [node.x + node.width / 2 - 3, node.y - node.height / 2 - 1, 9 + text.length * 5.2];
+    context.fillStyle = ink;
+    context.beginPath();
+    context.roundRect(x - width / 2, y - 7, width, 14, 7);
+    context.fill();
+    context.fillStyle = theme.color.bg;
+    context.font = `bold 9px ${theme.font}`;
+    context.fillText(text, x, y + 0.5);
+    context.font = `13px ${theme.font}`;
+  }
+
+  private colorOf(status: string | null, { color }: Theme): string {
+    return color[statusLook(status).color.replace("--ftnb-", "") as ColorName] ?? color.muted;
   }
 
   private drawSign(context: CanvasRenderingContext2D, theme: Theme, node: ShownNode, status: string): void {
     if (status === "none") return;
-    const look = statusLook(status);
     context.save();
     context.translate(node.x - node.width / 2 + 6, node.y - 7);
     context.scale(0.875, 0.875);
     context.lineWidth = 2.2;
-    context.strokeStyle = theme.color[look.color.replace("--ftnb-", "") as ColorName] ?? theme.color.muted;
-    context.stroke(new Path2D(look.path));
+    context.strokeStyle = this.colorOf(status, theme);
+    context.stroke(new Path2D(statusLook(status).path));
     context.restore();
   }
 
@@ -263,26 +315,30 @@ export class PlainGraph {
     return known;
   }
 
-  private makeLook(shown: ShownNode, { color, dark }: Theme): Look {
+  private makeLook(shown: ShownNode, theme: Theme): Look {
+    const { color, dark } = theme;
     const node = this.scene?.nodes[shown.index];
     const has = (name: string) => node?.classes.includes(name) ?? false;
     const alpha = this.marked.kept !== null && !this.marked.kept.has(shown.index) ? 0.22 : 1;
-    if (shown.kind === "group") return { fill: mix(color.panel, color.bg, 0.6), line: color.line, width: 1.5, alpha };
-    if (!has("step")) return { fill: color.muted, line: color.muted, width: 1, alpha };
-    if (has("failing")) return { fill: mix(color.failed, color.bg, 0.35), line: color.failed, width: 4, alpha };
+    if (shown.kind === "group") return { fill: mix(color.panel, color.bg, 0.6), line: has("visited") && this.isFine ? this.colorOf(node?.status ?? null, theme) : color.line, width: 1.5, alpha };
+    if (!has("step")) return { fill: has("end") ? color.bg : color.muted, line: color.muted, width: has("end") ? 2.5 : 1, alpha };
+    if (has("failing")) return { fill: mix(color.failed, color.bg, this.isFine ? 0.1 : 0.35), line: color.failed, width: this.isFine ? 3 : 4, alpha };
     if (!has("visited")) return { fill: color.bg, line: mix(color.muted, color.bg, 0.6), width: 1, alpha };
     if (node?.heat !== null && node?.heat !== undefined) {
       return { fill: mix(color.llm, color.bg, Math.round(Math.sqrt(Math.abs(node.heat)) * 12) / 12 * 0.62), line: color.soft, width: 1.2, alpha };
     }
-    const own = color[statusLook(node?.status ?? null).color.replace("--ftnb-", "") as ColorName] ?? color.muted;
-    return { fill: mix(own, color.bg, dark ? 0.35 : 0.25), line: own, width: 1.5, alpha };
+    const own = this.colorOf(node?.status ?? null, theme);
+    return { fill: mix(own, color.bg, (dark ? 0.2 : 0.1) + (this.isFine ? 0 : 0.15)), line: own, width: 1.5, alpha };
   }
 
   /** The outline of a node, `more` px larger; never so small that it cannot be seen. */
   private outline(path: Path2D, node: ShownNode, more: number): void {
     const least = 2 / this.zoomed;
-    const [w, tall] = [Math.max(node.width + 2 * more, least), Math.max(node.height + 2 * more, least)];
-    if (this.zoomed < ARROWS) path.rect(node.x - w / 2, node.y - tall / 2, w, tall);
+    // Cytoscape draws a group round what is in it, and round the badges of that.
+    const [across, down] = this.isFine && node.kind === "group" ? [26, 9] : [0, 0];
+    const [w, tall] = [Math.max(node.width + across + 2 * more, least), Math.max(node.height + down + 2 * more, least)];
+    if (node.kind === "leaf" && !this.scene?.nodes[node.index]?.classes.includes("step")) path.ellipse(node.x, node.y, w / 2, tall / 2, 0, 0, 7);
+    else if (this.zoomed < ARROWS) path.rect(node.x - w / 2, node.y - tall / 2, w, tall);
     else path.roundRect(node.x - w / 2, node.y - tall / 2, w, tall, 8);
   }
 
@@ -329,6 +385,25 @@ export class PlainGraph {
   }
 }
 
+/** The way from one node to another: straight from bend to bend, or as the curve that Cytoscape draws. */
+function trace(path: Path2D, from: ShownNode, to: ShownNode, bends: readonly number[], isCurved: boolean): void {
+  path.moveTo(from.x, from.y);
+  for (let i = 0; i + 1 < bends.length; i += 2) {
+    const [x = 0, y = 0, nextX, nextY] = bends.slice(i, i + 4);
+    if (!isCurved) path.lineTo(x, y);
+    else if (nextX === undefined || nextY === undefined) path.quadraticCurveTo(x, y, to.x, to.y);
+    else path.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+  }
+  if (!isCurved || bends.length < 2) path.lineTo(to.x, to.y);
+}
+
+/** A way from a node to itself, at its upper left corner. */
+function loop(path: Path2D, node: ShownNode): void {
+  const [x, y] = [node.x - node.width / 2 + 8, node.y - node.height / 2];
+  path.moveTo(x - 8, y + 10);
+  path.bezierCurveTo(x - 34, y - 6, x - 6, y - 32, x + 4, y);
+}
+
 /** The head of an arrow, at the border of the node that it leads to. */
 function arrow(path: Path2D, from: ShownNode, to: ShownNode, bends: readonly number[]): void {
   const [x0, y0] = bends.length > 1 ? [bends.at(-2) ?? 0, bends.at(-1) ?? 0] : [from.x, from.y];
@@ -336,8 +411,7 @@ function arrow(path: Path2D, from: ShownNode, to: ShownNode, bends: readonly num
   const reach = Math.max(Math.abs(dx) / (to.width / 2), Math.abs(dy) / (to.height / 2), 1e-6);
   const [x, y] = [to.x - dx / reach, to.y - dy / reach];
   const angle = Math.atan2(dy, dx);
-  for (const turn of [2.6, -2.6]) {
-    path.moveTo(x, y);
-    path.lineTo(x + 9 * Math.cos(angle + turn), y + 9 * Math.sin(angle + turn));
-  }
+  path.moveTo(x, y);
+  for (const turn of [2.75, -2.75]) path.lineTo(x + 8 * Math.cos(angle + turn), y + 8 * Math.sin(angle + turn));
+  path.closePath();
 }

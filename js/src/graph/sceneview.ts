@@ -30,9 +30,9 @@ export class SceneView {
       onNode: (node) => events.onNode(node),
       onFold: (group) => this.toggle(group),
       onHover: events.onHover,
+      onEdge: events.onEdge,
       onBackground: () => {},
     }, signal);
-    this.canvas.cy.on("tap", "edge", (event) => events.onEdge(Number(String(event.target.id()).slice(1))));
     this.twin = this.canvas.twin;
     const tools = h(
       "div", { class: "ftnb-tools" },
@@ -65,14 +65,7 @@ export class SceneView {
 
   /** Leave these edges out of the picture. */
   hide(edges: ReadonlySet<number>): void {
-    const { cy } = this.canvas;
-    cy.batch(() => {
-      cy.edges().removeClass("rare");
-      for (const edge of edges) {
-        const id = this.canvas.edge(edge);
-        if (id) cy.getElementById(id).addClass("rare");
-      }
-    });
+    this.canvas.hide(edges);
   }
 
   private toggle(group: number): void {

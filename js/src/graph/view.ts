@@ -25,9 +25,8 @@ export interface GraphEvents {
 
 export class GraphView {
   readonly element: HTMLElement;
-  readonly cy: Core;
   readonly twin: HTMLElement;
-  private readonly canvas: GraphCanvas;
+  readonly canvas: GraphCanvas;
   private readonly controls: Controls;
   private run: Run | null = null;
   private scene: Scene | null = null;
@@ -51,9 +50,12 @@ export class GraphView {
       onBackground: events.onBackground,
       onFold: (group) => this.toggle(group),
     }, signal);
-    this.cy = this.canvas.cy;
     this.twin = this.canvas.twin;
     this.element.append(this.canvas.element, this.controls.foot, this.controls.tools);
+  }
+
+  get cy(): Core {
+    return this.canvas.cy;
   }
 
   /** Draw `run`; keeps the view where it is when the graph has the same shape. */

@@ -23,7 +23,6 @@ export class MapApp {
     this.shell = new Shell(signal, (theme) => this.graph.paint(theme));
     this.root = this.shell.root;
     this.graph = new SceneView({ onNode: (node) => this.showNode(node), onEdge: (edge) => this.showEdge(edge), onHover: () => {} }, signal);
-    this.graph.canvas.onDrawn = () => this.graph.hide(this.hidden);
     const measures = measuresOf(payload);
     this.measure.append(...measures.map((one) => h("option", { text: MEASURE_WORDS[one], attrs: { value: one } })));
     this.by = measures[0] ?? "engagements";
@@ -64,7 +63,6 @@ export class MapApp {
 
   private draw(): void {
     this.graph.show(sceneOfMap(this.payload, this.by, this.shown));
-    this.graph.hide(this.hidden);
   }
 
   private filter(): void {

@@ -8,16 +8,41 @@ happens with a serial column.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.ids import now_us
 from ._entries import Entry, LogHead, Signer, extended
-from ._postgres_schema import STORED, TABLES
-from ._writer import Batch, StreamHead, label_keys
-from .leaf import closed
+from ._postgres_schema import COPY_TYPES, EID_BITS, STORED
+from ._writer import Batch, StreamHead
 
 _MAX_KNOWN = 10_000
+
+
+@dataclass(slots=True)
+class _State:
+    """What a batch must know of the store, and the counters that it moves on."""
+
+    seq: int
+    eid: int
+    sid: int
+    head: LogHead
+    part: int
+    """The period of now."""
+    buried: set[str]
+    eids: dict[str, int]
+    """The local key of each engagement of the batch that was not purged."""
+    sizes: dict[str, tuple[int, int]]
+    """Local key and present size of each of its streams that is there."""
+
+
+@dataclass(slots=True)
+class _New:
+    """Keys that a batch gives."""
+
+    engagements: list[str]
+    streams: list[StreamHead]
 
 
 class PostgresWriter:
@@ -30,76 +55,81 @@ class PostgresWriter:
     def commit(self, connection: Any, batch: Batch, entries: Sequence[Entry], signer: Signer | None) -> dict[int, int]:
         """Write a batch, all of it or nothing; the seq of each row that is there now, by its place in the batch.
 
-        `entries` go into the store's own log, unless no row was new.
+        `entries` go into the store's own log, unless no row was new. What has to be asked before the rows goes in one
+        round trip, what is written after them in another.
         """
-        known = dict(self._eids)
         with connection.transaction():
-            seq, purges = self._lock(connection)
-            buried = self._buried(connection, batch) if purges else set()
-            eids = self._engagements(connection, batch, buried, known)
-            streams = self._streams(connection, batch, eids)
-            seqs, rows, again = self._place(batch, seq, eids, streams)
-            self._copy(connection, rows)
-            self._write_sides(connection, batch, eids, streams)
+            state = self._look(connection, batch)
+            new = self._give_keys(connection, batch, state)
+            streams = {**state.sizes, **{h.stream_id: (state.sid + k, 0) for k, h in enumerate(new.streams, 1)}}
+            seqs, rows, again = self._place(batch, state, streams)
             if rows:
-                connection.execute(f"UPDATE {self._t}_meta SET seq = %s", (seq + len(rows),))
-                self._extend(connection, [entry for entry in entries if entry.engagement_id in eids], signer)
-                connection.execute("SELECT pg_notify(%s, '')", (self._t,))
+                self._copy(connection, rows)
+            with connection.pipeline():
+                self._write_sides(connection, batch, state, new, streams)
+                if rows:
+                    state.seq += len(rows)
+                    self.extend(connection, state.head, [e for e in entries if e.engagement_id in state.eids], signer)
+                if rows or new.streams:
+                    move = f"UPDATE {self._t}_meta SET seq = %s, eid = %s, sid = %s"
+                    connection.execute(move, (state.seq, state.eid, state.sid + len(new.streams)))
+                    connection.execute("SELECT pg_notify(%s, '')", (self._t,))
             if again:
-                seqs = dict(sorted({**seqs, **self._known_seqs(connection, batch, again, streams)}.items()))
+                seqs = dict(sorted({**seqs, **self._known_seqs(connection, batch, again, state, streams)}.items()))
         # Only now: what a failed transaction inserted is gone.
-        self._eids = known if len(known) <= _MAX_KNOWN else {}
+        self._eids.update(state.eids)
+        if len(self._eids) > _MAX_KNOWN:
+            self._eids = {}
         return seqs
 
-    def _lock(self, connection: Any) -> tuple[int, int]:
-        """The last seq and the number of purges; nobody else writes until the transaction ends."""
-        seq, purges = connection.execute(f"SELECT seq, purges FROM {self._t}_meta FOR UPDATE").fetchone()
-        return int(seq), int(purges)
-
-    def _buried(self, connection: Any, batch: Batch) -> set[str]:
-        """Engagements of the batch that were purged; their late records are counted."""
-        late = Counter(row[0] for row in batch.rows)
-        count = f"""UPDATE {self._t}_tombstone t SET n_late = n_late + u.n
+    def _look(self, connection: Any, batch: Batch) -> _State:
+        """Lock out other writers until the transaction ends, and read what the batch needs, in one round trip."""
+        t, late = self._t, Counter(row[0] for row in batch.rows)
+        unknown = [key for key in late if key not in self._eids]
+        count = f"""UPDATE {t}_tombstone t SET n_late = n_late + u.n
             FROM unnest(%s::text[], %s::bigint[]) u (id, n) WHERE t.engagement_id = u.id RETURNING t.engagement_id"""
-        return {row[0] for row in connection.execute(count, (list(late), list(late.values()))).fetchall()}
+        with connection.pipeline():
+            # Its clock, not ours: all writers must agree on the period. A statement after this one sees what the
+            # writer before has committed.
+            lock = connection.execute(f"""SELECT seq, eid, sid, log_size, log_frontier, log_note,
+                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint / period_us FROM {t}_meta FOR UPDATE""")
+            buried = connection.execute(count, (list(late), list(late.values())))
+            find = f"SELECT engagement_id, eid FROM {t}_engagement WHERE engagement_id = ANY(%s)"
+            found = connection.execute(find, (unknown,)) if unknown else None
+            find = f"SELECT stream_id, sid, size FROM {t}_stream WHERE stream_id = ANY(%s)"
+            streams = connection.execute(find, ([head.stream_id for head in batch.heads],))
+            seq, eid, sid, size, frontier, note, part = lock.fetchone()
+            gone = {row[0] for row in buried.fetchall()}
+            known = {key: self._eids[key] for key in late if key in self._eids}
+            known.update(found.fetchall() if found is not None else ())
+            sizes = {row[0]: (row[1], row[2]) for row in streams.fetchall()}
+        eids = {key: known[key] for key in late if key in known and key not in gone}
+        return _State(seq, eid, sid, LogHead(size, bytes(frontier), note), part, gone, eids, sizes)
 
-    def _engagements(self, connection: Any, batch: Batch, buried: set[str], known: dict[str, int]) -> dict[str, int]:
-        """The local key of each engagement in the batch, given now where it is new, in order of appearance."""
-        ids = [key for key in dict.fromkeys(row[0] for row in batch.rows) if key not in buried]
-        new = [key for key in ids if key not in known]
-        if new:
-            add = f"""INSERT INTO {self._t}_engagement (engagement_id)
-                SELECT id FROM unnest(%s::text[]) WITH ORDINALITY u (id, k) ORDER BY k ON CONFLICT DO NOTHING"""
-            connection.execute(add, (new,))
-            find = f"SELECT engagement_id, eid FROM {self._t}_engagement WHERE engagement_id = ANY(%s)"
-            known.update(connection.execute(find, (new,)).fetchall())
-        return {key: known[key] for key in ids}
-
-    def _streams(self, connection: Any, batch: Batch, eids: dict[str, int]) -> dict[str, tuple[int, int]]:
-        """Local key and present size of each stream in the batch."""
-        heads = {head.stream_id: head for head in batch.heads if head.engagement_id in eids}
-        if not heads:
-            return {}
-        find = f"SELECT stream_id, sid, size FROM {self._t}_stream WHERE stream_id = ANY(%s)"
-        found = {row[0]: (row[1], row[2]) for row in connection.execute(find, (list(heads),)).fetchall()}
-        new = [head for stream_id, head in heads.items() if stream_id not in found]
-        if new:
-            add = f"""INSERT INTO {self._t}_stream (stream_id, eid, turn, size, frontier)
-                SELECT id, eid, turn, 0, '' FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) u (id, eid, turn)
-                RETURNING stream_id, sid"""
-            values = ([h.stream_id for h in new], [eids[h.engagement_id] for h in new], [h.turn for h in new])
-            found.update({row[0]: (row[1], 0) for row in connection.execute(add, values).fetchall()})
-        return found
+    def _give_keys(self, connection: Any, batch: Batch, state: _State) -> _New:
+        """Keys for engagements that are new, in order of appearance, and the streams that are."""
+        new = [k for k in dict.fromkeys(row[0] for row in batch.rows) if k not in state.eids and k not in state.buried]
+        if new and state.part > state.eid >> EID_BITS:
+            connection.execute(f"SELECT {self._t}_roll(%s)", (state.part,))
+            state.eid = state.part << EID_BITS
+        for key in new:
+            state.eid += 1
+            state.eids[key] = state.eid
+        heads = {
+            h.stream_id: h for h in batch.heads if h.stream_id not in state.sizes and h.engagement_id in state.eids
+        }
+        return _New(new, list(heads.values()))
 
     def _place(
-        self, batch: Batch, seq: int, eids: dict[str, int], streams: dict[str, tuple[int, int]]
+        self, batch: Batch, state: _State, streams: dict[str, tuple[int, int]]
     ) -> tuple[dict[int, int], list[tuple[Any, ...]], list[int]]:
         """Seqs of new rows by their place, the rows themselves, and places of rows that are there already."""
         seqs: dict[int, int] = {}
         rows: list[tuple[Any, ...]] = []
         again: list[int] = []
+        seq, find = state.seq, state.eids.get
         for place, row in enumerate(batch.rows):
-            eid = eids.get(row[0])
+            eid = find(row[0])
             if eid is None:
                 continue
             sid, size = streams[row[1]]
@@ -112,26 +142,41 @@ class PostgresWriter:
         return seqs, rows, again
 
     def _copy(self, connection: Any, rows: Iterable[Sequence[Any]]) -> None:
-        statement = f"COPY {self._t}_log (seq, eid, sid, {', '.join(STORED)}) FROM STDIN"
+        statement = f"COPY {self._t}_log (seq, eid, sid, {', '.join(STORED)}) FROM STDIN (FORMAT binary)"
         with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(COPY_TYPES)
             for row in rows:
                 copy.write_row(row)
 
     def _write_sides(
-        self, connection: Any, batch: Batch, eids: dict[str, int], streams: dict[str, tuple[int, int]]
+        self, connection: Any, batch: Batch, state: _State, new: _New, streams: dict[str, tuple[int, int]]
     ) -> None:
-        t = self._t
-        heads = [(streams[h.stream_id][0], h.size, h.frontier) for h in batch.heads if h.stream_id in streams]
-        if heads:
-            # A batch that is written again must not turn the tree back.
+        t, eids = self._t, state.eids
+        if new.engagements:
+            add = f"INSERT INTO {t}_engagement (engagement_id, eid) SELECT * FROM unnest(%s::text[], %s::bigint[])"
+            connection.execute(add, (new.engagements, [eids[key] for key in new.engagements]))
+        if new.streams:
+            add = f"""INSERT INTO {t}_stream (sid, stream_id, eid, turn, size, frontier)
+                SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[])"""
+            heads = [
+                (streams[h.stream_id][0], h.stream_id, eids[h.engagement_id], h.turn, h.size, h.frontier)
+                for h in new.streams
+            ]
+            connection.execute(add, _columns(heads))
+        # A batch that is written again must not turn the tree back.
+        moved = {
+            h.stream_id: (streams[h.stream_id][0], h.size, h.frontier)
+            for h in batch.heads
+            if h.engagement_id in eids and h.size > state.sizes.get(h.stream_id, (0, h.size))[1]
+        }
+        if moved:
             move = f"""UPDATE {t}_stream s SET size = u.size, frontier = u.frontier
-                FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[]) u (sid, size, frontier)
-                WHERE s.sid = u.sid AND s.size < u.size"""
-            connection.execute(move, _columns(heads))
+                FROM unnest(%s::bigint[], %s::bigint[], %s::bytea[]) u (sid, size, frontier) WHERE s.sid = u.sid"""
+            connection.execute(move, _columns(list(moved.values())))
         blobs = [(eids[b.engagement_id], *b[1:]) for b in batch.blobs if b.engagement_id in eids]
         if blobs:
             add = f"""INSERT INTO {t}_blob SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bytea[], %s::bytea[],
-                %s::text[], %s::bytea[]) ON CONFLICT DO NOTHING"""
+                %s::text[], %b::bytea[]) ON CONFLICT DO NOTHING"""
             connection.execute(add, _columns(blobs))
         labels = {(eids[e], key): value for e, key, value in batch.labels if e in eids}
         if labels:
@@ -140,104 +185,44 @@ class PostgresWriter:
             connection.execute(add, _columns([(*key, value) for key, value in labels.items()]))
 
     def _known_seqs(
-        self, connection: Any, batch: Batch, places: list[int], streams: dict[str, tuple[int, int]]
+        self, connection: Any, batch: Batch, places: list[int], state: _State, streams: dict[str, tuple[int, int]]
     ) -> dict[int, int]:
         """The seqs of rows that were there already."""
         wanted = {(streams[batch.rows[place][1]][0], batch.rows[place][2]): place for place in places}
-        find = f"SELECT sid, n, seq FROM {self._t}_log WHERE sid = ANY(%s)"
-        found = connection.execute(find, ([sid for sid, _ in wanted],)).fetchall()
+        owners = list({state.eids[batch.rows[place][0]] for place in places})
+        find = f"SELECT sid, n, seq FROM {self._t}_log WHERE eid = ANY(%s) AND sid = ANY(%s)"
+        found = connection.execute(find, (owners, list({sid for sid, _ in wanted}))).fetchall()
         return {wanted[sid, n]: seq for sid, n, seq in found if (sid, n) in wanted}
 
     def add_entries(self, connection: Any, entries: Sequence[Entry], signer: Signer | None) -> None:
         """Add to the store's own log."""
         with connection.transaction():
-            self._lock(connection)
-            self._extend(connection, entries, signer)
+            self.extend(connection, self.lock(connection), entries, signer)
 
-    def _extend(self, connection: Any, entries: Sequence[Entry], signer: Signer | None) -> None:
+    def forget(self, engagement_ids: Iterable[str]) -> None:
+        """They were purged: their keys are not given again."""
+        for key in engagement_ids:
+            self._eids.pop(key, None)
+
+    def forget_all(self) -> None:
+        """This is another process now."""
+        self._eids = {}
+
+    def lock(self, connection: Any) -> LogHead:
+        """Where the store's own log stands; nobody else writes until the transaction ends."""
+        look = f"SELECT log_size, log_frontier, log_note FROM {self._t}_meta FOR UPDATE"
+        size, frontier, note = connection.execute(look).fetchone()
+        return LogHead(size, bytes(frontier), note)
+
+    def extend(self, connection: Any, head: LogHead, entries: Sequence[Entry], signer: Signer | None) -> None:
+        """Add to the store's own log, which stands at `head`."""
         if not entries:
             return
-        look = f"SELECT log_size, log_frontier, log_note FROM {self._t}_meta"
-        size, frontier, note = connection.execute(look).fetchone()
-        rows, head = extended(LogHead(size, bytes(frontier), note), now_us(), entries, signer)
+        rows, head = extended(head, now_us(), entries, signer)
         with connection.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {self._t}_entry VALUES (%s, %s, %s, %s)", rows)
         move = f"UPDATE {self._t}_meta SET log_size = %s, log_frontier = %s, log_note = %s"
         connection.execute(move, (head.size, head.frontier, head.note))
-
-    def redact(
-        self,
-        connection: Any,
-        engagement_id: str,
-        records: Sequence[tuple[Any, ...]],
-        blobs: Sequence[str],
-        said: Entry,
-        signer: Signer | None,
-    ) -> int:
-        """Take out bodies and blobs, leave commitments and the entry; how many there were."""
-        t, n = self._t, 0
-        find = f"""SELECT salt, body, commitment, seq, type FROM {t}
-            WHERE engagement_id = %s AND stream_id = %s AND n = %s"""
-        close = f"UPDATE {t}_log SET salt = %s, body = %s, commitment = %s WHERE seq = %s"
-        mine = f"eid = (SELECT eid FROM {t}_engagement WHERE engagement_id = %s)"
-        with connection.transaction():
-            self._lock(connection)
-            for stream_id, position, *paths in records:
-                found = connection.execute(find, (engagement_id, stream_id, position)).fetchone()
-                if found is None or found[1] is None:
-                    continue
-                before = bytes(found[0]), bytes(found[1]), found[2] and bytes(found[2])
-                if (after := closed(*before, *paths)) == before:
-                    continue
-                connection.execute(close, (*after, found[3]))
-                n += 1
-                if found[4] in ("engagement_started", "engagement_labelled"):
-                    if after[1] is None:
-                        connection.execute(f"DELETE FROM {t}_label WHERE {mine}", (engagement_id,))
-                    else:
-                        drop = f"DELETE FROM {t}_label WHERE key = ANY(%s) AND {mine}"
-                        connection.execute(drop, (label_keys(*paths), engagement_id))
-            for blob_id in blobs:
-                drop = f"DELETE FROM {t}_blob WHERE blob_id = %s AND {mine}"
-                n += connection.execute(drop, (blob_id, engagement_id)).rowcount
-            if n:
-                connection.execute(f"UPDATE {t}_meta SET purges = purges + 1")
-                self._extend(connection, [said], signer)
-        return n
-
-    def purge(
-        self,
-        connection: Any,
-        engagement_id: str,
-        receipt: Callable[[Sequence[StreamHead]], Entry],
-        unless: Callable[[int, int], bool],
-        signer: Signer | None,
-    ) -> bool:
-        """Erase an engagement from every table, leave its tombstone and its receipt; False when there was none."""
-        with connection.transaction():
-            self._lock(connection)
-            find = f"SELECT eid FROM {self._t}_engagement WHERE engagement_id = %s"
-            found = connection.execute(find, (engagement_id,)).fetchone()
-            if found is None:
-                return False
-            last = connection.execute(f"SELECT max(seq) FROM {self._t}_log WHERE eid = %s", found).fetchone()[0] or 0
-            size = connection.execute(f"SELECT log_size FROM {self._t}_meta").fetchone()[0]
-            if unless(last, size):
-                return False
-            look = f"""SELECT stream_id, turn, size, frontier FROM {self._t}_stream WHERE eid = %s
-                ORDER BY stream_id COLLATE "C\""""
-            heads = [
-                StreamHead(stream_id, engagement_id, turn, size, bytes(frontier))
-                for stream_id, turn, size, frontier in connection.execute(look, found).fetchall()
-            ]
-            self._extend(connection, [receipt(heads)], signer)
-            for table in TABLES:
-                connection.execute(f"DELETE FROM {self._t}_{table} WHERE eid = %s", found)
-            bury = f"INSERT INTO {self._t}_tombstone VALUES (%s, %s, 0) ON CONFLICT DO NOTHING"
-            connection.execute(bury, (engagement_id, now_us()))
-            connection.execute(f"UPDATE {self._t}_meta SET purges = purges + 1")
-        self._eids.pop(engagement_id, None)
-        return True
 
     # --- what a LogWriter must ask ---
 

@@ -1,23 +1,27 @@
 """The store for production: PostgreSQL, in log format v1.
 
 Commits of all writers happen one after the other, in the order of seq, so a subscriber that reads on from its seq
-misses nothing; NOTIFY only wakes it up. One connection writes, one reads, one listens; each comes back by itself after
-the server was gone.
+misses nothing; NOTIFY only wakes it up. One connection writes, a few read, one listens; each comes back by itself after
+the server was gone. Log and values are partitioned by time, so that retention drops what is old as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..core._optional import require
-from ..core.errors import StoreError
+from ..core.errors import InvalidArgumentError, StoreError
+from . import _entries
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase, told
-from ._postgres_connect import Connection, Listener
+from ._postgres_connect import Listener, Pool
+from ._postgres_erase import PostgresEraser
 from ._postgres_read import PostgresReader
-from ._postgres_schema import TABLES, check_name, migrate
+from ._postgres_roles import May, grants
+from ._postgres_schema import PARTITION_DAYS, TABLES, check_name, migrate
 from ._postgres_write import PostgresWriter
 from ._writer import Batch, StreamHead
 from .base import EngagementSummary
@@ -36,30 +40,42 @@ class PostgresStore(LogStoreBase):
     """
 
     def __init__(
-        self, dsn: str | None = None, *, conn: Any = None, table: str = "ftnb_records", create: bool = True
+        self,
+        dsn: str | None = None,
+        *,
+        conn: Any = None,
+        table: str = "ftnb_records",
+        create: bool = True,
+        partition_days: int = PARTITION_DAYS,
     ) -> None:
         """`dsn` is what libpq takes (a URL or key=value pairs; None: the PG* environment variables); or give `conn`, an
         open psycopg connection, which then stays open on `close` and must be used by nobody else meanwhile. `table` is
-        the view of the log, and the beginning of all other names; `create=False` raises StoreError where it is not."""
+        the view of the log, and the beginning of all other names; `create=False` raises StoreError where it is not.
+        `partition_days` counts when the tables are made: engagements that began within as many days lie together, and
+        when the last of them is purged, they go as one."""
+        if partition_days < 1:
+            raise InvalidArgumentError(f"a partition holds at least one day, got partition_days={partition_days}")
         psycopg = require("psycopg", feature="PostgresStore", extra="postgres")
         self.table = check_name(table)
         self.client_error = psycopg.Error
         self.place = "the PostgreSQL store"
-        self._writer, self._reader = PostgresWriter(table), PostgresReader(table)
-        self._write = Connection(psycopg, dsn, conn)
-        self._read = self._write if conn is not None else Connection(psycopg, dsn)
-        name, listening = self._prepare(psycopg, dsn, create)
-        self._listener = Listener(psycopg, listening, table)
+        self._writer, self._reader = PostgresWriter(self.table), PostgresReader(self.table)
+        self._eraser = PostgresEraser(self.table, self._writer)
+        self._given = conn is not None
+        self._write = Pool(psycopg, dsn, conn, size=1)
+        self._read = self._write if conn is not None else Pool(psycopg, dsn)
+        name, listening = self._prepare(psycopg, dsn, create, partition_days)
+        self._listener = Listener(psycopg, listening, self.table)
         super().__init__(name, f"the store {name}", shared=True)
 
     def __repr__(self) -> str:
         return f"PostgresStore({self.url!r})"
 
-    def _prepare(self, psycopg: Any, dsn: str | None, create: bool) -> tuple[str, str | None]:
+    def _prepare(self, psycopg: Any, dsn: str | None, create: bool, days: int) -> tuple[str, str | None]:
         """Make the tables; the store's name, and what to connect to for listening."""
         try:
             with self._write.use() as connection:
-                migrate(connection, self.table, create=create)
+                migrate(connection, self.table, create=create, partition_days=days)
                 info = connection.info
                 name = _name_of(info, self.table)
                 listening = dsn or psycopg.conninfo.make_conninfo(info.dsn, password=info.password or None)
@@ -86,12 +102,19 @@ class PostgresStore(LogStoreBase):
         unless: Callable[[int, int], bool],
     ) -> bool:
         with self._write.use() as connection:
-            return self._writer.purge(connection, engagement_id, receipt, unless, self.signer)
+            may_not = partial(_without_id, unless)
+            return bool(self._eraser.purge(connection, {engagement_id: receipt}, may_not, self.signer))
+
+    @told
+    def _purge_many(self, whys: Mapping[str, Mapping[str, Any]], unless: Callable[[str, int, int], bool]) -> list[str]:
+        receipts = {key: partial(_entries.receipt, key, fields=dict(why)) for key, why in whys.items()}
+        with self._write.use() as connection:
+            return self._eraser.purge(connection, receipts, unless, self.signer)
 
     @told
     def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
         with self._write.use() as connection:
-            return self._writer.redact(connection, engagement_id, records, blobs, said, self.signer)
+            return self._eraser.redact(connection, engagement_id, records, blobs, said, self.signer)
 
     @told
     def latest_turn(self, engagement_id: str) -> int:
@@ -117,6 +140,14 @@ class PostgresStore(LogStoreBase):
         with self._write_lock, self._write.use() as connection:
             for table in TABLES:
                 connection.execute(f"VACUUM {self.table}_{table}")
+
+    @told
+    def grant(self, role: str, may: May) -> None:
+        """Let an existing role `read`, `record` (and read; it can neither erase nor change what is there) or `purge`
+        (and read and redact; it cannot record). For whoever made the tables. Raises StoreError."""
+        with self._write_lock, self._write.use() as connection, connection.transaction():
+            for statement in grants(self.table, role, may):
+                connection.execute(statement)
 
     # --- reading ---
 
@@ -194,10 +225,21 @@ class PostgresStore(LogStoreBase):
     def _wait_for_others(self, seconds: float) -> None:
         self._listener.wait(seconds)
 
+    def _reconnect_in_child(self) -> None:
+        if self._given:
+            super()._reconnect_in_child()
+        for connections in (self._write, self._read, self._listener):
+            connections.leave()
+        self._writer.forget_all()
+
     def _close(self) -> None:
         self._listener.close()
         self._read.close()
         self._write.close()
+
+
+def _without_id(unless: Callable[[int, int], bool], _: str, last: int, size: int) -> bool:
+    return unless(last, size)
 
 
 def _name_of(info: Any, table: str) -> str:

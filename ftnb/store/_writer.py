@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -20,12 +20,13 @@ from ..core.canonical import encode_json, to_json
 from ._fields import key_of
 from .blobs import PART_BYTES, Blob, Interner
 from .draft import Draft, Stream
-from .leaf import INDEX, Profile, Row, leaf_hash, new_salt
+from .leaf import INDEX, Profile, Row, leaf_hashes, new_salt
 from .records import SCHEMA_VERSION
 
 MAX_HEADER = 200
 """Characters of a name that go into a column; the whole name is in the body when it is longer."""
 _MAX_INTERNERS = 64
+_MAX_CLEANED = 6_000
 
 
 class Lookup(Protocol):
@@ -109,58 +110,95 @@ def _comparable(value: Any) -> Any:
     return value
 
 
+class _Cleaned(dict[str | None, str | None]):
+    """What ids, or names, are as columns: the same ones come again and again."""
+
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        super().__init__({None: None})
+        self._clean = clean
+
+    def __missing__(self, text: str) -> str:
+        if len(self) > _MAX_CLEANED:
+            self.clear()
+            self[None] = None
+        self[text] = cleaned = self._clean(text)
+        return cleaned
+
+
+@dataclass(slots=True)
+class _Part:
+    """What a batch adds to one stream."""
+
+    stream: Stream
+    engagement_id: str
+    rows: list[Row] = field(default_factory=list)
+
+
 class LogWriter:
     """Encodes the drafts of one writer. Not thread-safe; the caller holds the one writer's lock or thread."""
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._interners: OrderedDict[str, Interner] = OrderedDict()
+        self._ids, self._headers = _Cleaned(clean_id), _Cleaned(_header)
+        self._names: set[str] = set()
+        """Names that are columns as they are: short, clean, and nothing in them is to be masked by `_rules`."""
+        self._rules: redact.Redaction | None = None
 
     def encode(self, drafts: Iterable[Draft]) -> Batch:
-        """The batch that writes `drafts`, in their order."""
-        batch = Batch()
-        touched: dict[str, Stream] = {}
-        drafts = list(drafts)
-        salts = os.urandom(16 * len(drafts))
-        for place, draft in enumerate(drafts):
-            row = self._row(draft, batch, salts[16 * place : 16 * place + 16])
-            draft.stream.tree.append(leaf_hash(row))
-            batch.rows.append(row)
-            batch.drafts.append(draft)
-            touched[draft.stream.stream_id] = draft.stream
-        for stream in touched.values():
-            tree = stream.tree
-            engagement_id = clean_id(stream.engagement_id)
-            head = StreamHead(stream.stream_id, engagement_id, stream.turn or 1, tree.size, tree.to_bytes())
-            batch.heads.append(head)
+        """The batch that writes `drafts`, in their order. Where it raises, their streams are as they were."""
+        batch = Batch(drafts=list(drafts))
+        parts: dict[int, _Part] = {}
+        if redact.active() is not self._rules:
+            self._rules = redact.active()
+            self._names.clear()
+        try:
+            self._add_rows(batch, parts)
+        except BaseException:
+            self.abandon(batch)
+            raise
+        for part in parts.values():
+            stream, tree = part.stream, part.stream.tree
+            tree.extend(leaf_hashes(part.rows))
+            turn = stream.turn or 1
+            batch.heads.append(StreamHead(stream.stream_id, part.engagement_id, turn, tree.size, tree.to_bytes()))
         return batch
 
-    def _row(self, draft: Draft, batch: Batch, salt: bytes) -> Row:
-        stream = draft.stream
+    def _add_rows(self, batch: Batch, parts: dict[int, _Part]) -> None:
+        ids, headers, profile = self._ids, self._headers, self._lookup.profile
+        salts = memoryview(os.urandom(16 * len(batch.drafts)))
+        for place, draft in enumerate(batch.drafts):
+            stream = draft.stream
+            part = parts.get(id(stream))
+            if part is None:
+                part = parts[id(stream)] = self._part(stream)
+            name, whole = draft.name, None
+            if name and name not in self._names:
+                name, whole = self._name(name)
+            body, n_bytes = self._body(draft, batch, whole)
+            row = (
+                part.engagement_id, stream.stream_id, stream.tree.size + len(part.rows), SCHEMA_VERSION, draft.type,
+                draft.at_us, stream.turn, ids[draft.step_id], ids[draft.parent_id], ids[draft.event_id], name,
+                ids[draft.ns], draft.visit, draft.attempt, headers[draft.kind], draft.status,
+                draft.duration_us, draft.ttft_us, headers[draft.model],
+                *(draft.tokens or _NO_TOKENS), headers[draft.error_type], n_bytes,
+                new_salt(profile, body, bytes(salts[16 * place : 16 * place + 16])), body, None,
+            )  # fmt: skip
+            part.rows.append(row)
+            batch.rows.append(row)
+
+    def _part(self, stream: Stream) -> _Part:
         if stream.turn is None:
             stream.turn = self._turn_of(stream)
-        engagement_id = clean_id(stream.engagement_id)
-        body, n_bytes = self._body(draft, batch)
-        name = draft.name
-        if name:
-            rules = redact.active()
-            name = name if rules is None else rules.text(name)
-            header = _header(name)
-            if header != name:
-                body["name"] = to_json(name)
-            name = header
-        encoded = encode_json(body) if body else None
-        if encoded is not None and _COPIED in encoded:
-            encoded = encode_json(_without_digests(orjson.loads(encoded)))
-        tokens = draft.tokens or (None,) * 6
-        return (
-            engagement_id, stream.stream_id, stream.tree.size, SCHEMA_VERSION, draft.type, draft.at_us, stream.turn,
-            _id(draft.step_id), _id(draft.parent_id), _id(draft.event_id), name, draft.ns and clean_id(draft.ns),
-            draft.visit, draft.attempt, draft.kind and _header(draft.kind), draft.status,
-            draft.duration_us, draft.ttft_us, draft.model and _header(draft.model),
-            *tokens, draft.error_type and _header(draft.error_type), n_bytes,
-            new_salt(self._lookup.profile, encoded, salt), encoded, None,
-        )  # fmt: skip
+        return _Part(stream, clean_id(stream.engagement_id))
+
+    def _name(self, name: str) -> tuple[str, Any]:
+        """The column of a name, and the whole name as JSON where that says less."""
+        masked = name if self._rules is None else self._rules.text(name)
+        header = _header(masked)
+        if header == name and len(self._names) <= _MAX_CLEANED:
+            self._names.add(name)
+        return header, None if header == masked else to_json(masked)
 
     def _turn_of(self, stream: Stream) -> int:
         before, stream.after = stream.after, None  # a long conversation must not keep every turn's stream alive
@@ -169,12 +207,15 @@ class LogWriter:
             latest = max(latest, before.turn or 0)  # its turn may be in this very batch
         return latest + 1 if stream.new_turn else max(latest, 1)
 
-    def _body(self, draft: Draft, batch: Batch) -> tuple[dict[str, Any], int | None]:
-        """The body as JSON, large parts interned, and the payload's size before interning."""
+    def _body(self, draft: Draft, batch: Batch, name: Any) -> tuple[bytes | None, int | None]:
+        """The body as canonical JSON, large parts interned, and the payload's size before interning."""
+        given = draft.body
+        if not given and name is None:
+            return None, None
+        rules, n_bytes = self._rules, None
         body: dict[str, Any] = {}
-        n_bytes = None
-        rules = redact.active()
-        for key, value in draft.body.items():
+        data = b""
+        for key, value in given.items():
             if key in ("state", "update", "masked"):
                 body[key] = value
                 continue
@@ -183,24 +224,35 @@ class LogWriter:
             else:
                 value = rules.value(value, key) if key == "metadata" else value  # its labels are indexed, too
                 encoded = rules.to_json(value, key)
-            if key.startswith("@"):
+            if key[0:1] == "@":
                 data = encode_json(encoded)
                 if key == "@payload":
                     n_bytes = len(data)
                 if len(data) > PART_BYTES:
-                    encoded = self._interned(draft, encoded, batch, whole=key == "@topology")
-                else:
-                    encoded = orjson.Fragment(data)  # encoded once: the body takes the bytes as they are
+                    data = encode_json(self._interned(draft, encoded, batch, whole=key == "@topology"))
+                encoded = orjson.Fragment(data)  # encoded once: the body takes the bytes as they are
+            elif key in _INDEXED:
+                self._label(draft, key, value, batch)
             body[key] = encoded
-            if key == "metadata" and isinstance(value, dict):
-                engagement_id = clean_id(draft.stream.engagement_id)
-                batch.labels += [(engagement_id, label_key(k), label_value(v)) for k, v in value.items()]
-            elif key == "head":
-                # The latest checkpoint of a thread: by this index a later run of it finds its engagement.
-                engagement_id, (lane, checkpoint_id) = clean_id(draft.stream.engagement_id), value
-                for label, told in (("ftnb.thread", 1), ("ftnb.checkpoint", checkpoint_id)):
-                    batch.labels.append((engagement_id, label_key((label, lane)), label_value(told)))
-        return body, n_bytes
+        if name is not None:
+            body["name"] = name
+        if len(body) == 1 and data:
+            return self._checked(b'{"%b":%b}' % (key.encode(), data)), n_bytes
+        return self._checked(encode_json(body)), n_bytes
+
+    def _label(self, draft: Draft, key: str, value: Any, batch: Batch) -> None:
+        """Put metadata, or where a thread's latest checkpoint is, into the index."""
+        engagement_id = clean_id(draft.stream.engagement_id)
+        if key == "metadata" and isinstance(value, dict):
+            batch.labels += [(engagement_id, label_key(k), label_value(v)) for k, v in value.items()]
+        elif key == "head":
+            # By this index a later run of the thread finds its engagement.
+            lane, checkpoint_id = value
+            for label, told in (("ftnb.thread", 1), ("ftnb.checkpoint", checkpoint_id)):
+                batch.labels.append((engagement_id, label_key((label, lane)), label_value(told)))
+
+    def _checked(self, body: bytes) -> bytes:
+        return encode_json(_without_digests(orjson.loads(body))) if _COPIED in body else body
 
     def _interned(self, draft: Draft, value: Any, batch: Batch, *, whole: bool) -> Any:
         engagement_id = clean_id(draft.stream.engagement_id)
@@ -237,8 +289,7 @@ def _without_digests(value: Any) -> Any:
     return [_without_digests(item) for item in value] if isinstance(value, list) else value
 
 
-def _id(text: str | None) -> str | None:
-    return None if text is None else clean_id(text)
+_NO_TOKENS = (None,) * 6
+_INDEXED = frozenset(("metadata", "head"))
 
-
-assert len(INDEX) == 30, "LogWriter._row writes the columns by position"
+assert len(INDEX) == 30, "LogWriter._add_rows writes the columns by position"

@@ -188,8 +188,7 @@ def group_commitment(row: Row, place: int) -> bytes:
         if any(row[column] is not None for column in _GROUP_PLACES[place] if column != _AT_US or row[column] != 0):
             raise ValueError("a hidden group of columns shows something")
         return closed_group
-    known = _pieces.get
-    text = "".join([known(row[column]) or _piece(row[column]) for column in _GROUP_PLACES[place]])
+    text = "".join([_pieces[row[column]] for column in _GROUP_PLACES[place]])
     at = 1 + _fields.SALT_BYTES * place
     return sha256(b"g" + row[_SALT][at : at + _fields.SALT_BYTES] + text.encode()).digest()
 
@@ -204,33 +203,69 @@ def hidden_groups(row: Row) -> list[str]:
 
 def leaf_hash(row: Row) -> bytes:
     """The leaf hash of `row` (32 bytes)."""
-    known = _pieces.get
     commitment = commitment_of(row)
     if is_audit(row[_SALT]):
-        clear = "".join([known(row[column]) or _piece(row[column]) for column in CLEAR_PLACES]).encode()
+        clear = "".join([_pieces[row[column]] for column in CLEAR_PLACES]).encode()
         groups = b"".join([group_commitment(row, place) for place in range(len(_GROUP_PLACES))])
         body = b"-;" if commitment is None else b"b32:" + commitment + b";"
         return sha256(_AUDIT_PREFIX + clear + groups + body).digest()
-    header = "".join([known(value) or _piece(value) for value in row[:_N_LEAF]]).encode()
+    header = "".join([_pieces[value] for value in row[:_N_LEAF]]).encode()
     return sha256(_LEAF_PREFIX + header + (b"-;" if commitment is None else b"b32:" + commitment + b";")).digest()
 
 
+def leaf_hashes(rows: Sequence[Row]) -> list[bytes]:
+    """`leaf_hash` of each of `rows`, made quick for rows that were just written."""
+    p, found = _pieces, []
+    stream = ids = None
+    for row in rows:
+        (
+            engagement_id, stream_id, n, v, kind, at, turn, step, parent, event, name, ns, visit, attempt, event_kind,
+            status, duration, ttft, model, prompt, completion, total, read, write, reasoning, error, n_bytes,
+            salt, body, kept,
+        ) = row  # fmt: skip
+        if kept is not None or (salt is not None and (body is None or len(salt) != _fields.SALT_BYTES)):
+            found.append(leaf_hash(row))
+            continue
+        if stream_id is not stream:
+            stream, ids = stream_id, f"{p[engagement_id]}{p[stream_id]}"
+        tokens = "-;-;-;-;-;-;"
+        if (prompt, completion, total, read, write, reasoning) != _NO_TOKENS:
+            tokens = f"{p[prompt]}{p[completion]}{p[total]}{p[read]}{p[write]}{p[reasoning]}"
+        header = (
+            f"{ids}i{n};{p[v]}{p[kind]}i{at};{p[turn]}{p[step]}{p[parent]}{p[event]}{p[name]}{p[ns]}{p[visit]}"
+            f"{p[attempt]}{p[event_kind]}{p[status]}{p[duration]}{p[ttft]}{p[model]}{tokens}{p[error]}{p[n_bytes]}"
+        )
+        end = b"-;" if salt is None else b"b32:%b;" % sha256(salt + body).digest()
+        found.append(sha256(b"%b%b%b" % (_LEAF_PREFIX, header.encode(), end)).digest())
+    return found
+
+
+_NO_TOKENS = (None,) * 6
+assert (len(COLUMNS), _N_LEAF) == (30, 27), "leaf_hashes names the columns by position"
+
+
+class _Pieces(dict[int | str | None, str]):
+    """Encodings of values that come again and again: statuses, names, the ids of what is being recorded now.
+
+    Any thread may use it: what is forgotten is encoded anew.
+    """
+
+    def __missing__(self, value: int | str | None) -> str:
+        if type(value) is int:
+            return f"i{value};"
+        if value is None:
+            return "-;"
+        text = str(value)
+        piece = f"t{len(text) if text.isascii() else len(text.encode())}:{text};"
+        if len(self) > 6_000:
+            self.clear()
+            self.update(_FIXED)
+        self[text] = piece
+        return piece
+
+
 _FIXED: dict[int | str | None, str] = {None: "-;", **{number: f"i{number};" for number in range(1_024)}}
-_pieces: dict[int | str | None, str] = dict(_FIXED)
-"""Encodings of values that come again and again: statuses, names, the ids of what is being recorded now."""
-
-
-def _piece(value: int | str) -> str:
-    """The encoding of one column; what may come again is remembered."""
-    global _pieces
-    if type(value) is int:
-        return f"i{value};"
-    text = str(value)
-    piece = f"t{len(text) if text.isascii() else len(text.encode())}:{text};"
-    if len(_pieces) > 6_000:
-        _pieces = dict(_FIXED)  # a new one: another thread may be reading this one
-    _pieces[text] = piece
-    return piece
+_pieces = _Pieces(_FIXED)
 
 
 class Tree:
@@ -247,12 +282,23 @@ class Tree:
 
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash at position `size`."""
-        size = self.size
-        while size & 1:
-            leaf = sha256(b"\x01" + self.hashes.pop() + leaf).digest()
+        self.extend((leaf,))
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add leaf hashes, in order, from position `size` on."""
+        level, size, n_kept = list(leaves), self.size, len(self.hashes)
+        ends: list[bytes] = []  # roots of the new perfect subtrees, smallest first
+        while level:
+            if size & 1:
+                n_kept -= 1
+                level.insert(0, self.hashes[n_kept])
+            if len(level) & 1:
+                ends.append(level.pop())
+            nodes = iter(level)
+            level = [sha256(b"\x01" + left + right).digest() for left, right in zip(nodes, nodes, strict=True)]
             size >>= 1
-        self.hashes.append(leaf)
-        self.size += 1
+        self.hashes = self.hashes[:n_kept] + ends[::-1]
+        self.size += len(leaves)
 
     def root(self) -> bytes:
         """The root hash; SHA-256 of nothing for an empty tree."""

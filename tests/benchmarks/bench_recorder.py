@@ -23,7 +23,7 @@ from ftnb.core.model import EventKind
 from ftnb.recorder import Recorder
 from ftnb.store import build
 from ftnb.store.draft import Draft, Stream
-from ftnb.store.leaf import Tree, leaf_hash
+from ftnb.store.leaf import Tree, leaf_hashes
 from ftnb.store.sqlite import SQLiteStore
 from tests.benchmarks._tools import Line, interleaved, quantile, resident_mb, show
 from tests.faults.killed import lost_after_kills
@@ -71,8 +71,8 @@ def throughput(folder: Path, n: int, rounds: int) -> list[Line]:
         rows = store.encode(drafts(n)).rows
         store.close()
         tree, begun = Tree(), time.thread_time()
-        for row in rows:
-            tree.append(leaf_hash(row))
+        for start in range(0, n, BATCH):
+            tree.extend(leaf_hashes(rows[start : start + BATCH]))
         return time.thread_time() - begun
 
     times = interleaved({"write": once, "leaf and tree": leaves}, rounds)

@@ -1,16 +1,14 @@
-"""Reading from PostgreSQL: one engagement, a page of summaries, or whole columns."""
+"""Reading from PostgreSQL: one engagement, a page of summaries, or the small tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ._entries import LogHead
-from ._log_store import DTYPES
 from ._postgres_schema import STORED
 from ._summary import HEADER_TYPES, Summary
-from ._tables import BLOB_DTYPES, STREAM_DTYPES, schema_of, table_of
+from ._tables import BLOB_DTYPES, STREAM_DTYPES, table_of
 from ._writer import label_key, label_value
 from .base import EngagementSummary
 from .leaf import NAMES, Row
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PAGE = 500
-_PIECE = 500_000
-"""Records that a scan of whole columns takes at once."""
 
 
 class PostgresReader:
@@ -134,46 +130,6 @@ class PostgresReader:
         condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         return f"SELECT e.eid, engagement_id FROM {tables} {condition} ORDER BY {key} {order} LIMIT %s", parameters
 
-    # --- columns ---
-
-    def scan(
-        self,
-        connection: Any,
-        columns: Sequence[str],
-        types: Sequence[str],
-        engagement_id: str | None,
-        after: int,
-        containing: Sequence[bytes],
-    ) -> pa.Table:
-        """Columns of the log, a piece at a time: as CSV, which PostgreSQL writes and Arrow reads at full speed."""
-        import pyarrow as pa
-
-        conditions, parameters = ["seq > %s", "seq <= %s"], list[Any]()
-        if types:
-            conditions.append("type = ANY(%s)")
-            parameters.append(list(types))
-        if engagement_id is not None:
-            conditions.append("engagement_id = %s")
-            parameters.append(engagement_id)
-        if containing:
-            conditions.append(f"({' OR '.join(['position(%s IN body) > 0'] * len(containing))})")
-            parameters += containing
-        dtypes = {name: DTYPES[name] for name in columns}
-        sql = f"COPY (SELECT {', '.join(dtypes)} FROM {self._t} WHERE {' AND '.join(conditions)} ORDER BY seq)"
-        sql += " TO STDOUT (FORMAT csv)"
-        schema, tables = schema_of(dtypes), []
-        last = self.revision(connection)[0]
-        step = _PIECE if engagement_id is None else max(last, 1)
-        for start in range(after, last, step):
-            data = BytesIO()
-            piece = [start, start + step, *parameters]
-            with connection.transaction(), connection.cursor() as cursor, cursor.copy(sql, piece) as copy:
-                for block in copy:
-                    data.write(block)
-            if data.tell():
-                tables.append(_from_csv(data, schema))
-        return pa.concat_tables(tables) if tables else schema.empty_table()
-
     def blobs(self, connection: Any) -> pa.Table:
         """The blob table without `dedup`."""
         sql = f"""SELECT {", ".join(BLOB_DTYPES)} FROM {self._t}_blob JOIN {self._t}_engagement USING (eid)
@@ -189,33 +145,3 @@ class PostgresReader:
         sql = f"""SELECT {", ".join(STREAM_DTYPES)} FROM {self._t}_stream JOIN {self._t}_engagement USING (eid)
             ORDER BY stream_id COLLATE "C" """
         return table_of(STREAM_DTYPES, self._all(connection, sql))
-
-
-def _from_csv(data: BytesIO, schema: pa.Schema) -> pa.Table:
-    """A table out of CSV as PostgreSQL writes it: null is nothing, empty text is "", bytes are hexadecimal."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    binary = [field.name for field in schema if field.type == pa.binary()]
-    types = {field.name: pa.string() if field.name in binary else field.type for field in schema}
-    data.seek(0)
-    table = csv.read_csv(
-        data,
-        read_options=csv.ReadOptions(column_names=schema.names, block_size=1 << 24),
-        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        convert_options=csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-        ),
-    )
-    for name in binary:
-        place = schema.get_field_index(name)
-        table = table.set_column(place, schema.field(place), _unhex(table[name]))
-    return table.cast(schema)
-
-
-def _unhex(texts: Any) -> Any:
-    import polars as pl
-    import pyarrow as pa
-
-    decoded = pl.Series(texts).cast(pl.String).str.slice(2).str.decode("hex")
-    return pa.chunked_array([decoded.to_arrow().cast(pa.binary())])

@@ -21,6 +21,7 @@ from ._postgres_connect import Listener, Pool
 from ._postgres_erase import PostgresEraser
 from ._postgres_read import PostgresReader
 from ._postgres_roles import May, grants
+from ._postgres_scan import scan
 from ._postgres_schema import PARTITION_DAYS, TABLES, check_name, migrate
 from ._postgres_write import PostgresWriter
 from ._writer import Batch, StreamHead
@@ -189,7 +190,7 @@ class PostgresStore(LogStoreBase):
         containing: Sequence[bytes],
     ) -> pa.Table:
         with self._read.use() as connection:
-            return self._reader.scan(connection, columns, types, engagement_id, after, containing)
+            return scan(connection, self.table, columns, types, engagement_id, after, containing)
 
     @told
     def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ftnb.recorder import Recorder
     from ftnb.sdk import capture, captured, uncapture
     from ftnb.session import engagement, last, record, start, stop
+    from ftnb.store.parquet import ParquetStore
     from ftnb.store.sqlite import SQLiteStore
     from ftnb.traces import open, read
 
@@ -50,6 +51,7 @@ __all__ = [
     "MissingPackageError",
     "NotOurFileError",
     "NotRecordedError",
+    "ParquetStore",
     "PartialTraceWarning",
     "Recorder",
     "Redaction",
@@ -95,6 +97,7 @@ _HOME = {
     "MissingPackageError": "ftnb.core.errors",
     "NotOurFileError": "ftnb.core.errors",
     "NotRecordedError": "ftnb.core.errors",
+    "ParquetStore": "ftnb.store.parquet",
     "PartialTraceWarning": "ftnb.core.errors",
     "Recorder": "ftnb.recorder",
     "Redaction": "ftnb.core.redact",

@@ -27,7 +27,7 @@ def copy(
 
     A target store is made when it is not there; what it holds stays, and a copy that was interrupted goes on where it
     stopped. A target that ends with `/` or `.parquet`, or is a folder, is an export (`to_parquet`), whose path is
-    returned. `progress` may be a function that is given (done, total). Raises what `ftnb.open` does, and StoreError
+    returned; `parquet:///folder`, or a folder that is recorded into already, is a store. `progress` may be a function that is given (done, total). Raises what `ftnb.open` does, and StoreError
     where the target holds other records of the same stream.
     """
     tr = open(source)
@@ -35,7 +35,7 @@ def copy(
     try:
         if isinstance(target, str | PathLike):
             text = str(target)
-            if not is_server(text) and (text.endswith(("/", ".parquet")) or path_of(text).is_dir()):
+            if not is_server(text) and _is_export(text):
                 return tr.to_parquet(path_of(text))
             into = make_store(text)
         if not isinstance(into, LogStore):
@@ -46,6 +46,15 @@ def copy(
             tr.close()
         if into is not target:
             into.close()
+
+
+def _is_export(target: str) -> bool:
+    if target.startswith("parquet://"):
+        return target.endswith(".parquet")
+    from .store._segments import is_store
+
+    path = path_of(target)
+    return (target.endswith(("/", ".parquet")) or path.is_dir()) and not is_store(path)
 
 
 def _shown(progress: bool | Callable[[int, int], Any]) -> Callable[[int, int], None]:

@@ -295,7 +295,8 @@ def _same(session: Session, store: str | PathLike[str] | Store) -> bool:
         return False  # a new one each time
     if isinstance(store, str) and _is_server(store):
         return session._opened_as == store
-    return getattr(session.store, "url", None) == f"sqlite:///{_path(store).resolve()}"
+    place = _path(store).resolve()
+    return getattr(session.store, "url", None) in (f"sqlite:///{place}", f"parquet://{place}")
 
 
 def _open(store: str | PathLike[str] | Store) -> tuple[Store, bool]:

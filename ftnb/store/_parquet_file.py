@@ -44,16 +44,16 @@ class EvidenceFile:
     def __init__(self, path: Path, table: str) -> None:
         """Raises NotOurFileError or SchemaVersionError."""
         self.path, self.schema = path, SCHEMAS[table]
-        with _readable(path):
+        with readable(path):
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
-        self._row = ROW_OF[table] if self._check() == "trace" else None
+            self._row = ROW_OF[table] if self._check() == "trace" else None
 
     def _check(self) -> str:
         """What the file says it is; raises when that is nothing that can be read."""
         found = self._file.schema_arrow
         marks = found.metadata or {}
         version = marks.get(b"ftnb.schema", b"").decode(errors="replace")
-        if not version.isdigit():
+        if not (version.isascii() and version.isdigit()):
             raise NotOurFileError(f"{str(self.path)!r} is a Parquet file, but no export of ftnb")
         if int(version) > SCHEMA_VERSION:
             raise SchemaVersionError(
@@ -76,13 +76,19 @@ class EvidenceFile:
         """These columns, of all engagements or of one. Page checksums are verified."""
         extra = [name for name in (self._row and "row", engagement_id and "engagement_id") if name]
         wanted = list(dict.fromkeys([*columns, *extra]))
-        with _readable(self.path):
+        with readable(self.path):
             table = self._file.read_row_groups(self._groups(engagement_id), columns=wanted)
             if self._row:
                 table = table.filter(pc.equal(table["row"], self._row))
             if engagement_id:
                 table = table.filter(pc.equal(table["engagement_id"], engagement_id))
-            return table.select(list(columns)).cast(pa.schema([self.schema.field(name) for name in columns]))
+            table = table.select(list(columns)).cast(pa.schema([self.schema.field(name) for name in columns]))
+            table.validate(full=True)  # page checksums cannot vouch for what pages are read as; text must be text
+            return table
+
+    def close(self) -> None:
+        """Release the file. Closing twice is fine."""
+        self._file.close()
 
     def _groups(self, engagement_id: str | None) -> list[int]:
         """The row groups that may hold the engagement, by their statistics."""
@@ -104,12 +110,12 @@ def is_ours(path: Path) -> bool:
     """Whether `path` is a Parquet file that some ftnb wrote."""
     try:
         return b"ftnb.schema" in (pq.read_schema(path).metadata or {})
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return False
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn Arrow's errors about the file into ours."""
     try:
         yield
@@ -117,7 +123,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise NotOurFileError(f"{str(path)!r} is missing, so the export is not whole") from error
     except PermissionError as error:
         raise StoreError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise NotOurFileError(
             f"{str(path)!r} is damaged, cut off, or no Parquet file ({error}); get the export again"
         ) from error

@@ -1,7 +1,8 @@
 """Opening a store by where it is: a path or a URL.
 
 traces.db, sqlite:///abs/traces.db       an SQLite file
-folder/, file.parquet                    an export
+folder/, parquet:///abs/folder           a folder of Parquet that is recorded into; or an export
+file.parquet                             an export
 redis://host:6379/0#prefix               Redis (also rediss:// and unix://); without #prefix: ftnb
 postgresql://user@host/db#table          PostgreSQL (also postgres://); without #table: ftnb_records
 """
@@ -21,7 +22,7 @@ _PARQUET_HEADER = b"PAR1"
 
 _REDIS = ("redis", "rediss", "unix")
 _POSTGRES = ("postgresql", "postgres")
-_KNOWN = "sqlite:///path, file:///path, redis://, rediss://, unix://, postgresql://, or a path"
+_KNOWN = "sqlite:///path, parquet:///folder, file:///path, redis://, rediss://, unix://, postgresql://, or a path"
 
 
 def open_store(url: str | Path) -> LogStore:
@@ -35,12 +36,14 @@ def open_store(url: str | Path) -> LogStore:
         return _open_server(url, create=False)
     path = path_of(url)
     if path.is_dir():
-        return _open_parquet(path)
+        return _open_folder(path)
     if not path.exists():
         raise StoreError(_missing(path))
     # A file that SQLite holds open must not be opened and closed here: that would drop SQLite's locks on it.
     head = _SQLITE_HEADER if Path(f"{path}-wal").exists() else _head(path)
     if head == _SQLITE_HEADER:
+        if path.name == "tail.db" and (path.parent / "manifest.json").is_file():
+            return _open_folder(path.parent)  # it is a part of that store
         return _open_sqlite(path)
     if head.startswith(_PARQUET_HEADER) or path.suffix == ".parquet":
         return _open_parquet(path)
@@ -49,12 +52,23 @@ def open_store(url: str | Path) -> LogStore:
 
 
 def make_store(url: str | Path) -> LogStore:
-    """The store to record into at `url`: made when it is not there. Raises what `open_store` does."""
+    """The store to record into at `url`: made when it is not there. A folder, and what ends with `/`, is one of
+    Parquet. Raises what `open_store` does."""
     if isinstance(url, str) and is_server(url):
         return _open_server(url, create=True)
+    if url != ":memory:" and names_folder(url):
+        from .parquet import ParquetStore
+
+        return ParquetStore(path_of(url))
     from .sqlite import SQLiteStore
 
     return SQLiteStore(url if url == ":memory:" else path_of(url))
+
+
+def names_folder(url: str | Path) -> bool:
+    """Whether a store at `url` would be a folder of Parquet."""
+    text = str(url)
+    return text.startswith("parquet://") or text.endswith(("/", os.sep)) or path_of(url).is_dir()
 
 
 def is_server(url: str) -> bool:
@@ -92,7 +106,7 @@ def path_of(url: str | Path) -> Path:
                 "':memory:' is a new, empty database each time; pass the store object that was recorded into instead"
             )
         return Path(url).expanduser()
-    if scheme not in ("sqlite", "file"):
+    if scheme not in ("sqlite", "file", "parquet"):
         raise InvalidArgumentError(f"cannot open {url!r}: no store for the scheme {scheme!r}; known: {_KNOWN}")
     if not rest.startswith("/"):
         raise InvalidArgumentError(f"cannot open {url!r}: write an absolute path with three slashes, {scheme}:///path")
@@ -111,6 +125,17 @@ def _open_sqlite(path: Path) -> LogStore:
     from .sqlite import SQLiteStore
 
     return SQLiteStore(path, read_only=not os.access(path, os.W_OK))
+
+
+def _open_folder(path: Path) -> LogStore:
+    from ._segments import TAIL, is_store
+
+    if not is_store(path) or not (path / TAIL).is_file():
+        return _open_parquet(path)
+    from .parquet import ParquetStore
+
+    places = (path, path / TAIL)
+    return ParquetStore(path, read_only=not all(os.access(place, os.W_OK) for place in places))
 
 
 def _open_parquet(path: Path) -> LogStore:

@@ -34,7 +34,7 @@ _OPTIONAL = {
 @json_option
 def doctor_command(store: str | None, as_json: bool) -> None:
     """Say what is installed, what can be recorded, and whether a store is reached. Exit code 3: something is wrong."""
-    checks = [one for one in (_widget(), *_langgraph(), _store(store)) if one is not None]
+    checks = [_widget(), *_langgraph(), *_store(store)]
     found: dict[str, Any] = {
         "ftnb": __version__,
         "python": platform.python_version(),
@@ -99,17 +99,19 @@ def _langgraph() -> list[dict[str, Any]]:
     return [_check("LangGraph", False, lost)]
 
 
-def _store(store: str | None) -> dict[str, Any] | None:
+def _store(store: str | None) -> list[dict[str, Any]]:
     if store is None and not Path(DEFAULT_STORE).exists():
-        return _check("store", None, "none was named, and there is no traces.db here")
+        return [_check("store", None, "none was named, and there is no traces.db here")]
     import ftnb
 
     try:
         opened = ftnb.open(store or DEFAULT_STORE)
         newest = opened.store.list_engagements(limit=1, newest=True)
         last, _ = opened.store.revision()
+        advice: list[Any] = getattr(opened.store, "advice", list)()
         opened.close()
     except (FtnbError, OSError) as error:
-        return _check("store", False, str(error))
+        return [_check("store", False, str(error))]
     latest = f"newest engagement {newest[0].name!r}, {newest[0].started_at:%Y-%m-%d %H:%M} UTC" if newest else "empty"
-    return _check("store", True, f"{store or DEFAULT_STORE}: record {last}, {latest}")
+    reached = _check("store", True, f"{store or DEFAULT_STORE}: record {last}, {latest}")
+    return [reached, *(_check("store", ok, text) for ok, text in advice)]

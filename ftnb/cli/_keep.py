@@ -1,4 +1,4 @@
-"""verify and purge: whether traces are what was recorded, and what of them is kept."""
+"""verify, purge and grant: whether traces are what was recorded, what of them is kept, and who may say so."""
 
 from __future__ import annotations
 
@@ -83,3 +83,34 @@ def purge_command(store: str | None, max_age: str, dry_run: bool, yes: bool, as_
         print_table(columns, [[row[key] for key in columns] for row in going.head(50).iter_rows(named=True)])
         if going.height > 50:
             click.echo(f"… and {going.height - 50} more")
+
+
+@click.command(
+    "grant",
+    epilog=examples(
+        "ftnb grant postgresql://owner@db/traces app --may record",
+        "ftnb grant postgresql://owner@db/traces keeper --may purge --sql",
+    ),
+)
+@click.argument("store")
+@click.argument("role")
+@click.option("--may", type=click.Choice(["read", "record", "purge"]), required=True)
+@click.option("--sql", is_flag=True, help="Only print the statements, for an administrator to run.")
+@told
+def grant_command(store: str, role: str, may: Any, sql: bool) -> None:
+    """Let ROLE, which exists, use a PostgreSQL STORE. --may record: read and add, neither change nor erase. --may
+    purge: read, erase and redact, not record."""
+    import ftnb
+
+    from ..store._postgres_roles import grants
+    from ..store.postgres import PostgresStore
+
+    opened_store: Any = ftnb.open(store).store
+    if not isinstance(opened_store, PostgresStore):
+        raise click.UsageError(f"only PostgreSQL has roles; {clean(store)} is something else")
+    if sql:
+        click.echo("\n".join(f"{statement};" for statement in grants(opened_store.table, role, may)))
+    else:
+        opened_store.grant(role, may)
+        click.echo(f"{clean(role)} may {may}", err=True)
+    opened_store.close()

@@ -12,7 +12,7 @@ from ..core._version import __version__
 _HOME = {
     "ls": "_look", "show": "_look", "funnel": "_look",
     "export": "_move", "import": "_move", "copy": "_move",
-    "verify": "_keep", "purge": "_keep",
+    "verify": "_keep", "purge": "_keep", "grant": "_keep",
     "serve": "_run", "demo": "_run", "lab": "_run",
     "doctor": "_doctor", "completion": "_run",
 }  # fmt: skip

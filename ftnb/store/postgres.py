@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ..core._optional import require
 from ..core.errors import InvalidArgumentError, StoreError
 from . import _entries
+from ._advice import Advice, of_postgres
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase, told
 from ._postgres_connect import Listener, Pool
@@ -149,6 +150,12 @@ class PostgresStore(LogStoreBase):
         with self._write_lock, self._write.use() as connection, connection.transaction():
             for statement in grants(self.table, role, may):
                 connection.execute(statement)
+
+    @told
+    def advice(self) -> list[Advice]:
+        """How durable the server is, and what this role may do: (whether it is as it should be, what to know)."""
+        with self._read.use() as connection:
+            return of_postgres(connection, self.table)
 
     # --- reading ---
 

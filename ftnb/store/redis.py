@@ -18,11 +18,12 @@ import orjson
 from ..core._optional import require
 from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
 from ..core.ids import now_us
+from ._advice import Advice, of_redis
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import DTYPES, LogStoreBase, told
 from ._redis_codec import Keys
 from ._redis_read import RedisReader, seq_of
-from ._redis_write import RedisWriter
+from ._redis_write import TAIL_LENGTH, RedisWriter
 from ._tables import BLOB_DTYPES, STREAM_DTYPES, table_of
 from ._writer import Batch, StreamHead
 from .base import EngagementSummary
@@ -130,6 +131,10 @@ class RedisStore(LogStoreBase):
     def vacuum(self) -> None:
         """Have the server rewrite its append-only file, in which purged records stay until then."""
         self._client.bgrewriteaof()
+
+    def advice(self) -> list[Advice]:
+        """How durable the server is, and what it trims: (whether it is as it should be, what to know)."""
+        return of_redis(self._client, TAIL_LENGTH)
 
     # --- reading ---
 

@@ -7,10 +7,13 @@ import threading
 import time
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from ftnb.cli._main import command
 from ftnb.core.errors import InvalidArgumentError, SchemaVersionError, StoreError
 from ftnb.core.ids import new_id, now_us
 from ftnb.core.model import EventKind
@@ -372,3 +375,24 @@ def test_a_long_read_holds_up_no_other(postgres_dsn: str, table: str) -> None:
 def test_a_partition_holds_a_day_at_least(postgres_dsn: str) -> None:
     with pytest.raises(InvalidArgumentError, match="at least one day"):
         PostgresStore(postgres_dsn, partition_days=0)
+
+
+def test_the_command_that_grants(postgres_dsn: str, admin: Any, table: str, roles: dict[Any, str]) -> None:
+    PostgresStore(postgres_dsn, table=table).close()
+    folder = postgres_dsn.split()[0].partition("=")[2]
+    url = f"postgresql://postgres@/postgres?host={quote(folder)}#{table}"
+    said = CliRunner().invoke(command, ["grant", url, roles["record"], "--may", "record", "--sql"])
+    assert said.exit_code == 0
+    assert "DELETE" not in said.output
+    assert admin.execute(
+        "SELECT has_table_privilege(%s, %s, 'INSERT')", (roles["record"], f"{table}_log")
+    ).fetchone() == (False,)
+    for statement in said.output.strip().split(";\n"):
+        admin.execute(statement)
+    store = PostgresStore(f"{postgres_dsn} user={roles['record']}", table=table)
+    _record(store, "e")
+    assert CliRunner().invoke(command, ["grant", url, roles["purge"], "--may", "purge"]).exit_code == 0
+    keeper = PostgresStore(f"{postgres_dsn} user={roles['purge']}", table=table)
+    assert keeper.purge("e")
+    keeper.close()
+    store.close()

@@ -40,13 +40,15 @@ class Recorder:
     def __init__(self, store: Store) -> None:
         """`store` needs `append`; a store in log format v1 is written to in batches, by a thread."""
         self.store = store
-        self._pipeline: Pipeline
+        self.pipeline: Pipeline
+        """The way to the store; captures put what they see on its queue themselves."""
+        self.is_closed = False
+        """It takes no more."""
         self._release: Callable[[], Any] = lambda: None
         if isinstance(store, LogStore):
-            self._pipeline, self._release = QueuePipeline.attach(self, store)
+            self.pipeline, self._release = QueuePipeline.attach(self, store)
         else:
-            self._pipeline = DirectPipeline(store)
-        self._closed = False
+            self.pipeline = DirectPipeline(store)
         self._streams: dict[str, Stream] = {}
         self._steps: dict[str, tuple[Stream, str]] = {}
 
@@ -273,54 +275,49 @@ class Recorder:
 
     def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
         """Queue something that `translate` will turn into drafts on the writer's thread. Never raises, never waits."""
-        if self._closed:
-            self._pipeline.drop("closed", _CLOSED)
+        if self.is_closed:
+            self.pipeline.drop("closed", _CLOSED)
         else:
-            self._pipeline.submit(translate, payload)
+            self.pipeline.submit(translate, payload)
 
     def backlog(self) -> int:
         """How many items wait for the writer."""
-        return self._pipeline.backlog()
+        return self.pipeline.backlog()
 
     def drop(self, reason: str, detail: str) -> None:
         """Count something that was not kept; the writer notes it with the next batch."""
-        self._pipeline.note(reason, detail)
+        self.pipeline.note(reason, detail)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait until everything accepted before this call is committed; False when `timeout` seconds ran out."""
-        return self._pipeline.flush(timeout)
+        return self.pipeline.flush(timeout)
 
     def stats(self) -> RecorderStats:
         """How many records were accepted, committed, are pending and were dropped, by reason.
 
         Recorders of one store share its writer, and so these counts.
         """
-        return self._pipeline.stats()
+        return self.pipeline.stats()
 
     def close(self, timeout: float = 2.0) -> bool:
         """Flush, and take no more: later calls are counted as dropped. False when not all was committed in time."""
-        done = self._pipeline.flush(timeout)
-        self._closed = True
+        done = self.pipeline.flush(timeout)
+        self.is_closed = True
         self._release()
         return done
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it takes no more."""
-        return self._closed
-
     def is_writer_thread(self) -> bool:
         """Whether the calling thread is this recorder's own writer."""
-        return self._pipeline.is_writer_thread()
+        return self.pipeline.is_writer_thread()
 
     def _put(self, make: Callable[[], Draft]) -> None:
-        if self._closed:
-            self._pipeline.drop("closed", _CLOSED)
+        if self.is_closed:
+            self.pipeline.drop("closed", _CLOSED)
             return
         try:
-            self._pipeline.put(make())
+            self.pipeline.put(make())
         except Exception as error:  # fail-open: a payload that cannot even be copied must not stop the agent
-            self._pipeline.drop("unrecordable", f"{type(error).__name__}: {error}")
+            self.pipeline.drop("unrecordable", f"{type(error).__name__}: {error}")
 
     def _stream(self, engagement_id: str, *, begins_turn: bool = False, only_if_closed: bool = False) -> Stream:
         """The stream that records of this engagement go to now."""
@@ -339,7 +336,7 @@ class Recorder:
     def _step(self, step_id: str, what: str) -> tuple[Stream, str] | None:
         found = self._steps.get(step_id)
         if found is None:
-            self._pipeline.drop("unknown_step", f"{what} for step {step_id!r}, which this recorder did not start")
+            self.pipeline.drop("unknown_step", f"{what} for step {step_id!r}, which this recorder did not start")
         return found
 
 

@@ -26,13 +26,21 @@ class CallHandler(BaseCallbackHandler):
 
     run_inline = True
     raise_error = False
+    # Attributes, where LangChain has properties that it asks before every callback.
+    ignore_chain = False
+    ignore_llm = False
+    ignore_chat_model = False
+    ignore_agent = False
+    ignore_retriever = False
+    ignore_custom_event = False
     is_ambient = False
     """It sees whatever runs outside an explicit recorder."""
 
     def __init__(self, target: Capture | None = None) -> None:
         self.target = target
-        self._graphs: dict[UUID, FrameType] = {}
-        """Frames of the graphs that run, to look at their loop when they end."""
+        self._graphs: dict[int, FrameType] = {}
+        """Frames of the graphs that run, to look at their loop when they end. By the number of their run's id, which
+        has a hash in C."""
         self._first_tokens: dict[UUID, int] = {}
         self._scopes: dict[UUID, _call_scope.CallScope] = {}
         """Of the calls of models under way, while somebody records those of SDKs too."""
@@ -90,8 +98,7 @@ class CallHandler(BaseCallbackHandler):
             parameters = freeze(more.get("invocation_params") or {})
             if _call_scope.is_watched():
                 self._scopes[run_id] = _call_scope.CallScope("langchain", frames=_MODEL_FRAMES).open()
-            target.submit(
-                target.translate,
+            target.put(
                 (events.LLM_START, perf, run_id, parent_run_id, name, given, metadata or {}, parameters, scope),
             )
         except Exception as error:
@@ -104,15 +111,18 @@ class CallHandler(BaseCallbackHandler):
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
         """The model answered."""
-        self._end(events.LLM_END, run_id, response, self._first_tokens.pop(run_id, None), *self._inner(run_id))
+        self._end(events.LLM_END, run_id, response, self._first_token(run_id), *self._inner(run_id))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """The model failed."""
-        self._end(events.LLM_ERROR, run_id, error, self._first_tokens.pop(run_id, None), *self._inner(run_id))
+        self._end(events.LLM_ERROR, run_id, error, self._first_token(run_id), *self._inner(run_id))
+
+    def _first_token(self, run_id: UUID) -> int | None:
+        return self._first_tokens.pop(run_id, None) if self._first_tokens else None
 
     def _inner(self, run_id: UUID) -> tuple[list[Any], ...]:
         """What layers below saw of the call, if any did."""
-        scope = self._scopes.pop(run_id, None)
+        scope = self._scopes.pop(run_id, None) if self._scopes else None
         if scope is None:
             return ()
         scope.close()
@@ -163,8 +173,7 @@ class CallHandler(BaseCallbackHandler):
                 if scope is None and not self._graphs:
                     return
             arguments = freeze(given)
-            target.submit(
-                target.translate,
+            target.put(
                 (events.TOOL_START, perf, run_id, parent_run_id, name, arguments, call_id, subtype, scope),
             )
         except Exception as error:
@@ -192,7 +201,7 @@ class CallHandler(BaseCallbackHandler):
             return
         try:
             perf = perf_counter_ns()
-            target.submit(target.translate, (kind, perf, run_id, value, *more))
+            target.put((kind, perf, run_id, value, *more))
         except Exception as error:
             target.drop("the end of a call", error)
 
@@ -204,7 +213,7 @@ class CallHandler(BaseCallbackHandler):
         if target is None:
             return
         try:
-            target.submit(target.translate, (events.CUSTOM, perf_counter_ns(), run_id, name, freeze(data), "custom"))
+            target.put((events.CUSTOM, perf_counter_ns(), run_id, name, freeze(data), "custom"))
         except Exception as error:
             target.drop("on_custom_event", error)
 

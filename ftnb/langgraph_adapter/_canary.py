@@ -26,12 +26,11 @@ class _Listener:
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
         self.faults: list[str] = []
-        self.translate = None
 
     def send(self, *event: Any) -> None:
         self.seen.append(event)
 
-    def submit(self, _: Any, event: Any) -> None:
+    def put(self, event: tuple[Any, ...]) -> None:
         self.seen.append(event)
 
     def drop(self, where: str, error: BaseException) -> None:

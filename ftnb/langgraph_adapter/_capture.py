@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..recorder import Recorder
-from ..store._pipeline import MAX_FULL
-from ..store.base import LogStore
+from ..store._pipeline import MAX_ANY, MAX_FULL, QueuePipeline
 from ..store.draft import Draft
+from . import _events as events
 from ._assembler import Assembler
 from ._events import slim
-
-_LOOK_EVERY = 0x3F
-"""The queue's length is looked at with every 64th event."""
 
 
 class Capture:
@@ -23,32 +20,47 @@ class Capture:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.assembler = Assembler(recorder.store)
-        self._n = 0
-        self._is_full = False
         self.translate: Callable[[Any], Iterable[Draft]] = self.assembler.translate
-        if not isinstance(recorder.store, LogStore):
+        pipeline = recorder.pipeline
+        if isinstance(pipeline, QueuePipeline):
+            self._pipeline = pipeline
+        else:
             # No writer thread: a foreign store is written to from whichever thread calls back.
             self._lock = threading.RLock()
-            self.translate = self._translate_alone
+            self.put = self._put_directly  # type: ignore[method-assign]
 
-    def submit(self, translate: Callable[[Any], Iterable[Draft]], event: Any) -> None:
-        """Queue an event for `translate`. Never raises. When the store does not keep up, large values go first."""
-        self._n += 1
-        if not self._n & _LOOK_EVERY:
-            self._is_full = self.recorder.backlog() >= MAX_FULL
-        if self._is_full and translate is self.translate:
-            event = self._slimmed(event)
-        self.recorder.submit(translate, event)
+    def put(self, event: Any) -> None:
+        """Queue an event. Never raises. When the store does not keep up, large values go first.
+
+        It does what `Recorder.submit` does with as few calls as can be: this is most of what recording costs the agent.
+        """
+        queue = self._pipeline.queue
+        pairs = queue.pairs
+        if len(pairs) >= _LONG or self.recorder.is_closed:
+            self._put_in_need(event, len(pairs) // 2)
+            return
+        pairs.extend((self.translate, event))
+        if queue.is_quiet:
+            queue.ring()
 
     def send(self, *event: Any) -> None:
         """Queue an event. Never raises."""
-        self.submit(self.translate, event)
+        self.put(event)
 
-    def _slimmed(self, event: Any) -> Any:
-        small = slim(event)
-        if small is not event:
-            self.recorder.drop("payload", "the store does not keep up")
-        return small
+    def submit(self, _: Callable[[Any], Iterable[Draft]], event: Any) -> None:
+        """As `put`."""
+        self.put(event)
+
+    def _put_in_need(self, event: Any, n_waiting: int) -> None:
+        if MAX_FULL <= n_waiting < MAX_ANY:
+            small = slim(event)
+            if small is not event:
+                self.recorder.drop("payload", "the store does not keep up")
+                event = small
+        self.recorder.submit(self.translate, event)
+
+    def _put_directly(self, event: Any) -> None:
+        self.recorder.submit(self._translate_alone, event)
 
     def _translate_alone(self, event: Any) -> Iterable[Draft]:
         with self._lock:
@@ -56,9 +68,13 @@ class Capture:
 
     def drop(self, where: str, error: BaseException) -> None:
         """Count an event that could not be taken."""
-        self.submit(_refuse, f"{where}: {type(error).__name__}")
+        self.put((events.CALL, _refuse, f"{where}: {type(error).__name__}"))
 
 
-def _refuse(detail: str) -> Any:
+_LONG = 2 * MAX_FULL
+"""Objects on the queue, two for each item, past which it is looked at more closely."""
+
+
+def _refuse(_: Any, detail: str) -> Any:
     # Raised on the writer's thread, where it is counted by reason and logged once.
     raise RuntimeError(detail)

@@ -21,6 +21,7 @@ from . import _events as events
 from . import _place, tap
 from ._call_handler import CallHandler
 from ._capture import Capture
+from ._events import CHAIN_END, CHAIN_START
 from ._frames import facts_of, graph_frame, graph_start
 from ._place import inner
 from ._runs import is_called
@@ -58,29 +59,34 @@ class Handler(CallHandler):
             return
         try:
             perf = perf_counter_ns()
+            if metadata is not None and "langgraph_node" in metadata:
+                kept = _node_tags(tags, metadata)
+                if kept is not None:
+                    scope = SCOPE.get() if parent_run_id is None else None
+                    state, shown = freeze(inputs), name or "chain"
+                    target.put(
+                        (CHAIN_START, perf, run_id, parent_run_id, shown, kept, metadata, state, scope, run_type)
+                    )
+                    return
             about = metadata or {}
-            is_node = "langgraph_node" in about and _is_node(tags, about)
-            if not is_node:
-                parent_run_id = inner(parent_run_id)
-            if not is_node and serialized is None:
+            parent_run_id = inner(parent_run_id)
+            if serialized is None:
                 frame = graph_frame()
                 if frame is not None or _looks_like_graph(about, parent_run_id):
                     start = graph_start(frame, inputs)
                     start.is_tapped = frame is not None and tap.ensure()
                     if frame is not None and "langgraph_node" not in about:
-                        self._graphs[run_id] = frame
+                        self._graphs[run_id.int] = frame
                     name = name or "LangGraph"
                     event = (events.GRAPH_START, perf, run_id, parent_run_id, name, about, start)
-                    target.submit(target.translate, event)
+                    target.put(event)
                     return
             scope = SCOPE.get() if parent_run_id is None else None
             if parent_run_id is None and scope is None:
                 return  # a chain of its own, outside any graph
-            state = freeze(inputs) if is_node else None
             shown = name or "chain"
-            target.submit(
-                target.translate,
-                (events.CHAIN_START, perf, run_id, parent_run_id, shown, tags, about, state, scope, run_type),
+            target.put(
+                (CHAIN_START, perf, run_id, parent_run_id, shown, tags, about, None, scope, run_type),
             )
         except Exception as error:
             target.drop("on_chain_start", error)
@@ -92,10 +98,11 @@ class Handler(CallHandler):
             return
         try:
             perf = perf_counter_ns()
-            frame = self._graphs.pop(run_id, None)
-            facts = None if frame is None else facts_of(frame)
-            value = None if frame is not None else freeze(outputs)
-            target.submit(target.translate, (events.CHAIN_END, perf, run_id, value, facts))
+            frame = self._graphs.pop(run_id.int, None)
+            if frame is None:
+                target.put((CHAIN_END, perf, run_id, freeze(outputs), None))
+            else:
+                target.put((CHAIN_END, perf, run_id, None, facts_of(frame)))
         except Exception as error:
             target.drop("on_chain_end", error)
 
@@ -106,9 +113,9 @@ class Handler(CallHandler):
             return
         try:
             perf = perf_counter_ns()
-            frame = self._graphs.pop(run_id, None)
+            frame = self._graphs.pop(run_id.int, None)
             facts = None if frame is None else facts_of(frame)
-            target.submit(target.translate, (events.CHAIN_ERROR, perf, run_id, error, facts))
+            target.put((events.CHAIN_ERROR, perf, run_id, error, facts))
         except Exception as fault:
             target.drop("on_chain_error", fault)
 
@@ -123,12 +130,17 @@ HANDLER: ContextVar[Handler | None] = ContextVar("ftnb_handler", default=AMBIENT
 _place.handlers = HANDLER
 
 
-def _is_node(tags: Sequence[str] | None, metadata: Mapping[str, Any]) -> bool:
+_NODE_TAGS = ("graph:step:",)
+"""In the place of a node's own tags, of which nothing else is used: a list less that lives until it is written."""
+
+
+def _node_tags(tags: Sequence[str] | None, metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """What tells that a run is a node's own; None: it is not."""
     for tag in tags or ():
         if tag.startswith("graph:step:"):
-            return True
+            return _NODE_TAGS
     # A task of the functional API has no such tag, but a path of its own kind.
-    return is_called(metadata.get("langgraph_path") or ())
+    return () if is_called(metadata.get("langgraph_path") or ()) else None
 
 
 def _looks_like_graph(metadata: Mapping[str, Any], parent_run_id: UUID | None) -> bool:

@@ -195,8 +195,10 @@ def _first(original: Any) -> Any:
 def _put_checkpoint(original: Any) -> Any:
     def _put_checkpoint(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
+        if self.checkpointer is None:
+            return result
         seen = self.__dict__.get("_ftnb")
-        if seen is not None and self.checkpointer is not None:
+        if seen is not None:
             target, run_id = seen
             try:
                 is_there = getattr(self, "durability", None) != "exit"
@@ -211,14 +213,13 @@ def _put_checkpoint(original: Any) -> Any:
 def _put_writes(original: Any) -> Any:
     def put_writes(self: Any, task_id: Any, writes: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, task_id, writes, *args, **kwargs)
-        seen = self.__dict__.get("_ftnb")
-        if seen is not None:
-            target, run_id = seen
+        about = self.__dict__
+        if "_ftnb" in about:
+            target, run_id = about["_ftnb"]
             try:
-                task = self.__dict__.get("tasks", {}).get(task_id)
-                if task is not None:
-                    event = (events.WRITES, run_id, task_id, task.name, tuple(writes), task.triggers)
-                    target.submit(target.translate, event)
+                if "tasks" in about and task_id in about["tasks"]:
+                    task = about["tasks"][task_id]
+                    target.put((events.WRITES, run_id, task_id, task.name, tuple(writes), task.triggers))
             except Exception as error:
                 target.drop("a node's writes", error)
         return result
@@ -237,11 +238,15 @@ def _match_cached(original: Any) -> Any:
 
 
 def _amatch_cached(original: Any) -> Any:
-    async def amatch_cached_writes(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def told(self: Any, *args: Any, **kwargs: Any) -> Any:
         matched = await original(self, *args, **kwargs)
         if matched:
             _cached(self, matched)
         return matched
+
+    def amatch_cached_writes(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Asked for at every superstep: without a cache, a coroutine of ours would only pass on.
+        return (original if getattr(self, "cache", told) is None else told)(self, *args, **kwargs)
 
     return amatch_cached_writes
 

@@ -97,13 +97,8 @@ class Step(Inside):
         target, place = self._begin(self)
         if target is not None and place is not None:
             self._target, self._before = target, place
-            target.submit(
-                target.translate,
-                (
-                    events.STEP_START, perf_counter_ns(), self.id, place, self.name,
-                    self._given, self._binder, self._tools,
-                ),
-            )  # fmt: skip
+            begun = events.STEP_START, perf_counter_ns(), self.id, place, self.name
+            target.put((*begun, self._given, self._binder, self._tools))
             PLACE.set(Place(place.scope, self.id, place.run, place.strand, None))
         return self
 
@@ -130,7 +125,7 @@ class Step(Inside):
         self._state = "ended" if error is None else "failed"
         if target is None or before is None:
             return
-        target.submit(target.translate, (events.STEP_END, perf_counter_ns(), self.id, self._output, self._input, error))
+        target.put((events.STEP_END, perf_counter_ns(), self.id, self._output, self._input, error))
         before.strand.last = self.id
         if self._leave is None:
             PLACE.set(Place(before.scope, before.key, before.run, before.strand, self.id))

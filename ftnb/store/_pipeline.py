@@ -10,13 +10,14 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Protocol
 
 from ..core import redact
 from . import _barrier
 from ._committer import Committer, Drop, RecorderStats, tell_once
+from ._queue import ItemQueue
 from .base import LogStore, Store
 from .draft import Draft
 from .rows import record_of_draft
@@ -123,8 +124,9 @@ class QueuePipeline:
     """
 
     def __init__(self, store: LogStore) -> None:
-        # SimpleQueue.put and deque.append are single C calls: an interrupt cannot leave them half done or locked.
-        self._queue: queue.SimpleQueue[Any] | _Asleep = queue.SimpleQueue()
+        # Putting is one call into C: an interrupt cannot leave it half done or locked.
+        self.queue: ItemQueue | _Asleep = ItemQueue()
+        """Put here directly, an item is `(translate, payload)`, as `submit` makes it."""
         self._drops: deque[Drop] = deque()
         self._writer = Committer(store)
         self._n_owners = 0
@@ -156,13 +158,13 @@ class QueuePipeline:
     def _release(self) -> None:
         with _lock:
             self._n_owners -= 1
-        self._queue.put(_NUDGE)
+        self.queue.put((_NUDGE, None))
 
     # --- the caller's side ---
 
     def put(self, draft: Draft) -> None:
         """Queue one record."""
-        backlog = self._queue.qsize()
+        backlog = self.queue.qsize()
         if backlog >= MAX_FULL:
             if backlog >= MAX_ANY:
                 self._drops.append(("queue_full", "the store does not keep up", draft.stream.engagement_id))
@@ -171,19 +173,19 @@ class QueuePipeline:
                 draft.body = {k: v for k, v in draft.body.items() if k not in ("@payload", "@state", "@update")}
                 draft.body["dropped"] = "queue_full"
                 self._drops.append(("payload", "the store does not keep up", None))
-        self._queue.put((None, draft))
+        self.queue.put((None, draft))
 
     def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
         """Queue something to be translated into records by the writer."""
-        if self._queue.qsize() >= MAX_ANY:
+        if self.queue.qsize() >= MAX_ANY:
             self._drops.append(("queue_full", "the store does not keep up", None))
             return
-        self._queue.put((translate, payload))
+        self.queue.put((translate, payload))
 
     def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None:
         """Count something that was not kept."""
         self._drops.append((reason, detail, engagement_id))
-        self._queue.put(_NUDGE)
+        self.queue.put((_NUDGE, None))
 
     def note(self, reason: str, detail: str) -> None:
         """Count something that was not kept, with the next batch: the writer is not woken for it."""
@@ -191,13 +193,13 @@ class QueuePipeline:
 
     def backlog(self) -> int:
         """How many items wait for the writer."""
-        return self._queue.qsize()
+        return self.queue.qsize()
 
     def flush(self, timeout: float = _barrier.WAIT_SECONDS) -> bool:
         """Wait until what was queued before this call is committed."""
         done = threading.Event()
         until = time.monotonic() + timeout
-        self._queue.put((_FLUSH, done))
+        self.queue.put((_FLUSH, done))
         self._writer.urgent.set()
         while not self._stopped and (left := until - time.monotonic()) > 0:
             if done.wait(min(0.1, left)):
@@ -207,7 +209,7 @@ class QueuePipeline:
     def stats(self) -> RecorderStats:
         """Counts so far; what is still on the queue counts as accepted and pending."""
         stats, begun = self._writer.stats, self._writer.begun
-        queued = self._queue.qsize()
+        queued = self.queue.qsize()
         dropped = Counter(stats.dropped)
         dropped.update(reason for reason, _, _ in list(self._drops))
         return RecorderStats(
@@ -229,7 +231,7 @@ class QueuePipeline:
         writer = self._writer
         if self._is_forked:
             writer.settle(self._was_at_rest)
-        items = self._queue
+        items = self.queue
         assert not isinstance(items, _Asleep)
         while not self._stopped:
             _take(items, self._batch, self._waiting, writer)
@@ -239,7 +241,7 @@ class QueuePipeline:
                     waiting, self._waiting = self._waiting, []
                     taken, self._batch = self._batch, []
                     batch = writer.prepare(taken)
-                writer.write(batch, self._queue.qsize)
+                writer.write(batch, self.queue.qsize)
                 if self._drops:
                     writer.record_gaps(self._drops)
             except Exception as error:  # the thread must outlive every fault
@@ -248,14 +250,14 @@ class QueuePipeline:
                 done.set()
             self._stop_if_done()
             # Half of the time at most: the agent's own thread needs the interpreter too.
-            rest = min(time.perf_counter() - begun, _MAX_REST_SECONDS) if self._queue.qsize() < _CROWDED else 0.0
+            rest = min(time.perf_counter() - begun, _MAX_REST_SECONDS) if self.queue.qsize() < _CROWDED else 0.0
             if taken and not writer.urgent.wait(rest):
                 continue
             writer.urgent.clear()
 
     def _stop_if_done(self) -> None:
         with _lock:
-            if self._n_owners <= 0 and self._queue.empty() and not self._drops:
+            if self._n_owners <= 0 and self.queue.empty() and not self._drops:
                 self._stopped = True
                 if _pipelines.get(id(self._writer.store)) is self:
                     del _pipelines[id(self._writer.store)]
@@ -271,21 +273,21 @@ class QueuePipeline:
 
         What is translated on both sides of a fork would get ids of its own on each.
         """
-        if isinstance(self._queue, _Asleep):
+        if isinstance(self.queue, _Asleep):
             return  # this is a child itself, and has touched nothing yet
         self._was_at_rest = self._writer.rest(until)
         if self._was_at_rest:
-            for item in islice(_rest_of(self._queue), _MAX_TRANSLATED_AT_FORK):
+            for item in islice(self.queue.rest(), _MAX_TRANSLATED_AT_FORK):
                 if item[0] is _FLUSH:
                     self._waiting.append(item[1])
-                else:
+                elif item[0] is not _NUDGE:
                     self._batch.append(item)
             self._writer.translate(self._batch)
-            self._queue.put(_NUDGE)
+            self.queue.put((_NUDGE, None))
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
-        if not isinstance(self._queue, _Asleep):
+        if not isinstance(self.queue, _Asleep):
             self._writer.go_on()
 
     def after_fork(self) -> None:
@@ -294,14 +296,14 @@ class QueuePipeline:
         self._writer = Committer(self._writer.store)
         self._is_forked = True
         self.__dict__.pop("_awake", None)
-        self._queue = _Asleep(self._wake)
+        self.queue = _Asleep(self._wake)
 
-    def _wake(self) -> queue.SimpleQueue[Any]:
+    def _wake(self) -> ItemQueue:
         """The child's own queue, with a thread that writes what is on it."""
-        fresh: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        awake: queue.SimpleQueue[Any] = self.__dict__.setdefault("_awake", fresh)  # atomic: one thread wins, no lock
+        fresh = ItemQueue()
+        awake: ItemQueue = self.__dict__.setdefault("_awake", fresh)  # atomic: one thread wins, no lock
         if awake is fresh:
-            self._queue = fresh
+            self.queue = fresh
             self._start()
             _flush_when_forked_process_ends()
         return awake
@@ -310,11 +312,20 @@ class QueuePipeline:
 class _Asleep:
     """The queue of a forked child until something is put on it: most children record nothing, and need no thread."""
 
-    def __init__(self, wake: Callable[[], queue.SimpleQueue[Any]]) -> None:
+    is_quiet = True
+
+    def __init__(self, wake: Callable[[], ItemQueue]) -> None:
         self._wake = wake
 
-    def put(self, item: Any) -> None:
+    @property
+    def pairs(self) -> deque[Any]:
+        return self._wake().pairs
+
+    def put(self, item: tuple[Any, Any]) -> None:
         self._wake().put(item)
+
+    def ring(self) -> None:
+        self._wake().ring()
 
     def qsize(self) -> int:
         return 0
@@ -331,11 +342,11 @@ _lock = threading.RLock()
 """Guards `_pipelines` and owners; re-entrant, since a collection inside it may release a pipeline."""
 
 
-def _take(items: queue.SimpleQueue[Any], batch: list[Any], waiting: list[threading.Event], writer: Committer) -> None:
+def _take(items: ItemQueue, batch: list[Any], waiting: list[threading.Event], writer: Committer) -> None:
     """Fill the next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
     item = items.get()
     while True:
-        if item is not _NUDGE:
+        if item[0] is not _NUDGE:
             if item[0] is _FLUSH:
                 waiting.append(item[1])
                 return
@@ -348,17 +359,6 @@ def _take(items: queue.SimpleQueue[Any], batch: list[Any], waiting: list[threadi
             item = items.get_nowait()
         except queue.Empty:
             return
-
-
-def _rest_of(items: queue.SimpleQueue[Any]) -> Iterator[Any]:
-    """What is on a queue at the moment, without mere nudges."""
-    while True:
-        try:
-            item = items.get_nowait()
-        except queue.Empty:
-            return
-        if item is not _NUDGE:
-            yield item
 
 
 def _flush_all() -> None:

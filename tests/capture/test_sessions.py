@@ -318,8 +318,8 @@ def test_events_lie_inside_their_step(seen: Seen) -> None:
 def test_payloads_go_before_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     store = SQLiteStore()
     session = ftnb.start(store)
-    session._capture._is_full = True
-    monkeypatch.setattr(_capture, "_LOOK_EVERY", 2**40 - 1)
+    monkeypatch.setattr(_capture, "_LONG", 0)
+    monkeypatch.setattr(_capture, "MAX_FULL", 0)
     model = parrot("x")
     app = graph_of("^>a", "a>b", a=lambda state: {"path": [str(model.invoke("x").content)]}).compile()
     assert app.invoke(EMPTY) == {"path": ["x", "b"]}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
 from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
+from ._remote import AnyPath
 from .leaf import COLUMNS
 from .records import SCHEMA_VERSION
 
@@ -41,11 +42,12 @@ SCHEMAS: dict[str, pa.Schema] = {
 class EvidenceFile:
     """One Parquet file that holds a table of the evidence, alone or among others."""
 
-    def __init__(self, path: Path, table: str) -> None:
+    def __init__(self, path: AnyPath, table: str) -> None:
         """Raises NotOurFileError or SchemaVersionError."""
         self.path, self.schema = path, SCHEMAS[table]
         with readable(path):
-            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+            source: Any = path if isinstance(path, Path) else path.open()
+            self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self._row = ROW_OF[table] if self._check() == "trace" else None
 
     def _check(self) -> str:
@@ -88,7 +90,7 @@ class EvidenceFile:
 
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
-        self._file.close()
+        self._file.close(force=True)
 
     def _groups(self, engagement_id: str | None) -> list[int]:
         """The row groups that may hold the engagement, by their statistics."""
@@ -98,6 +100,33 @@ class EvidenceFile:
             return groups
         place = metadata.schema.to_arrow_schema().names.index("engagement_id")
         return [i for i in groups if _may_hold(metadata.row_group(i).column(place).statistics, engagement_id)]
+
+
+class Evidence(Protocol):
+    """A table of the evidence, wherever it is."""
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What it says of itself."""
+
+    def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
+        """These columns, of all engagements or of one."""
+
+
+class Held:
+    """A table of the evidence that is in memory."""
+
+    marks: dict[str, str] = {}  # noqa: RUF012  (never written to)
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
+        """These columns, of all engagements or of one."""
+        table = self._table
+        if engagement_id:
+            table = table.filter(pc.equal(table["engagement_id"], engagement_id))
+        return table.select(list(columns))
 
 
 def _may_hold(statistics: Any, engagement_id: str) -> bool:
@@ -115,7 +144,7 @@ def is_ours(path: Path) -> bool:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: AnyPath) -> Iterator[None]:
     """Turn Arrow's errors about the file into ours."""
     try:
         yield

@@ -14,9 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from ftnb.audit._note import NoteSigner
+from ftnb.store import _parquet_write
 from ftnb.store._entries import entry_hash
+from ftnb.store._parquet_file import LOG_FRONTIER, LOG_NOTE, LOG_SIZE, SCHEMAS
 from ftnb.store.leaf import INDEX, NAMES, Row, Tree, closed, leaf_hash
+from ftnb.store.parquet_export import ParquetExport
 
 
 class Database(Protocol):
@@ -94,6 +99,65 @@ class PostgresTables:
     def close(self) -> None:
         """Leave."""
         self._connection.close()
+
+
+class ParquetFile(SQLiteFile):
+    """An exported file, taken apart into the tables of a store; `write` puts together what has become of them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(Path(":memory:"))
+        store = ParquetExport(path)
+        self._marks, head = store._marks, store.log_head()
+        do = self._connection.execute
+        do(f"CREATE TABLE log (seq, eid, sid, {', '.join(NAMES[2:])})")
+        do("CREATE TABLE blob (eid, blob_id, salt, media, data)")
+        do("CREATE TABLE stream (sid INTEGER PRIMARY KEY, eid, stream_id, turn, size, frontier)")
+        do("CREATE TABLE engagement (eid INTEGER PRIMARY KEY, engagement_id)")
+        do("CREATE TABLE label (eid, key, value)")
+        do("CREATE TABLE store_log (seq, at_us, type, body)")
+        do("CREATE TABLE store_head (size, frontier, note)")
+        columns = ", ".join(("engagement_id", "stream_id", *(f"log.{name}" for name in NAMES[2:])))
+        joined = "log LEFT JOIN stream ON stream.sid = log.sid LEFT JOIN engagement ON engagement.eid = log.eid"
+        do(f"CREATE VIEW record AS SELECT log.seq AS seq, {columns} FROM {joined}")
+        do("INSERT INTO store_head VALUES (?, ?, ?)", (head.size, head.frontier, head.note))
+        self._connection.executemany("INSERT INTO store_log VALUES (?, ?, ?, ?)", store.entry_rows())
+        eids, sids = dict[str, int](), dict[str, int]()
+        for row in store.scan_streams().to_pylist():
+            if row["engagement_id"] not in eids:
+                eids[row["engagement_id"]] = len(eids)
+                do("INSERT INTO engagement VALUES (?, ?)", (eids[row["engagement_id"]], row["engagement_id"]))
+            sids[row["stream_id"]], place = len(sids), (len(sids), eids[row["engagement_id"]])
+            names = ("stream_id", "turn", "size", "frontier")
+            do("INSERT INTO stream VALUES (?, ?, ?, ?, ?, ?)", (*place, *(row[name] for name in names)))
+        for row in store.scan_blobs().to_pylist():
+            do("INSERT INTO blob VALUES (?, ?, ?, ?, ?)", (eids[row.pop("engagement_id")], *row.values()))
+        marks = ", ".join("?" * (len(NAMES) + 1))
+        for row in store.scan(["seq", *NAMES]).to_pylist():
+            place = (row["seq"], eids[row["engagement_id"]], sids[row["stream_id"]])
+            do(f"INSERT INTO log VALUES ({marks})", (*place, *(row[name] for name in NAMES[2:])))
+        store.close()
+
+    def write(self, path: Path) -> None:
+        """The tables as they are now, in one file, its checksum fitted to it."""
+        head = self.rows("SELECT {size}, {frontier}, {note} FROM {head}")[0]
+        marks = {**self._marks, LOG_SIZE: str(head[0]), LOG_FRONTIER: head[1].hex(), LOG_NOTE: head[2] or ""}
+        found = {
+            "records": self.rows(f"SELECT seq, {', '.join(NAMES)} FROM {{record}}"),
+            "blobs": self.rows(
+                "SELECT engagement_id, blob_id, salt, media, data FROM blob JOIN engagement USING (eid)"
+            ),
+            "streams": self.rows(
+                "SELECT stream_id, engagement_id, turn, size, frontier FROM stream JOIN engagement USING (eid)"
+            ),
+            "entries": self.rows("SELECT seq, at_us, type, body FROM store_log"),
+        }
+        tables = {}
+        for name, rows in found.items():
+            columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMAS[name])
+            arrays = [pa.array(list(one), field.type) for one, field in zip(columns, SCHEMAS[name], strict=True)]
+            tables[name] = pa.table(arrays, schema=SCHEMAS[name])
+        marks = {key: value for key, value in marks.items() if value or key != LOG_NOTE}
+        _parquet_write._write(_parquet_write._one_table(tables), path, marks, 65_536, None)
 
 
 Forge = Callable[[Database, random.Random], None]
@@ -511,7 +575,8 @@ def _emptied(db: Database, rng: random.Random) -> None:
 
 @forgery("everything written anew and signed with another key")
 def _anew(db: Database, rng: random.Random) -> None:
-    _body(db, rng)
+    new = (b'{"forged":true}', rng.randbytes(16))
+    db.do("UPDATE {log} SET body = ?, salt = ? WHERE seq = ?", *new, sealed(db, rng, body=True))
     rewrite_seals(db)
     rewrite_head(db, NoteSigner("acme/forged", os.urandom(32)))
 

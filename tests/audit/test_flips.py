@@ -98,9 +98,7 @@ def test_no_damage_is_taken(trail: Trail, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["share.parquet", "share"])
-def test_whoever_fits_the_checksum_again_changes_nothing_that_is_read(
-    trail: Trail, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whoever_fits_the_checksum_again_changes_nothing_that_is_read(trail: Trail, tmp_path: Path, name: str) -> None:
     """As if nobody had signed the files: what is then taken says the same in every table."""
     vkey, rng = trail.vkey, seeded(f"fitted {name}")
     assert vkey is not None
@@ -113,7 +111,7 @@ def test_whoever_fits_the_checksum_again_changes_nothing_that_is_read(
         path.write_bytes(flipped(whole[path], rng))
         fit(path)
         if accepted(place, vkey) is not None:
-            assert pq.read_table(path, use_threads=False).equals(right[path])
+            assert pq.read_table(path).cast(right[path].schema).equals(right[path])
         path.write_bytes(whole[path])
 
 

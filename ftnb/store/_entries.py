@@ -24,6 +24,7 @@ SEAL_EVERY = 1_000
 SEAL_SECONDS = 60.0
 """After which a stream that grows is sealed although its turn goes on."""
 _SEALING = frozenset({"engagement_ended", "annotation_recorded", "content_masked", "gap"})
+_MAY_SEAL = _SEALING | {"engagement_status_changed"}
 _TYPE, _STATUS, _STREAM, _N = INDEX["type"], INDEX["status"], INDEX["stream_id"], INDEX["n"]
 
 
@@ -108,9 +109,9 @@ def seals_of(batch: Batch, late: Collection[str] = ()) -> list[Entry]:
     first: dict[str, int] = {}
     for row in batch.rows:
         stream = row[_STREAM]
-        first.setdefault(stream, row[_N])
-        reason = _reason(row)
-        if reason is not None:
+        if stream not in first:
+            first[stream] = row[_N]
+        if row[_TYPE] in _MAY_SEAL and (reason := _reason(row)) is not None:
             why[stream] = reason
     for head in batch.heads:
         if head.stream_id in first and head.size // SEAL_EVERY > first[head.stream_id] // SEAL_EVERY:

@@ -244,10 +244,10 @@ class LogStoreBase(ABC):
             self._log.abandon(batch)
 
     def _publish(self, batch: Batch, seqs: dict[int, int]) -> None:
-        for place, seq in seqs.items():
-            record, row = batch.drafts[place].record, batch.rows[place]
-            if record is not None:
-                record.seq, record.stream_id, record.n, record.turn = seq, row[1], row[2], row[6]
+        for place, draft in enumerate(batch.drafts):
+            if draft.record is not None and place in seqs:
+                record, row = draft.record, batch.rows[place]
+                record.seq, record.stream_id, record.n, record.turn = seqs[place], row[1], row[2], row[6]
         # Outside the write lock: a subscriber that comes now asks for the position while it holds the feed's.
         self._feed.committed(
             seqs.values(), lambda: [batch.drafts[p].record or self._record(batch.rows[p], s) for p, s in seqs.items()]

@@ -8,14 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..core.ids import now_us
-from . import _sqlite_schema
+from . import _sqlite_insert, _sqlite_schema
 from ._entries import Entry, LogHead, Signer, extended
 from ._writer import Batch, StreamHead, label_keys
-from .leaf import COLUMNS, Profile, Row, closed
+from .leaf import Profile, Row, closed
 
-_STORED = [column.name for column in COLUMNS[2:]]
-_INSERT = f"""INSERT INTO log (eid, sid, {", ".join(_STORED)}) VALUES (?, ?, {", ".join("?" * len(_STORED))})
-    ON CONFLICT (sid, n) DO NOTHING"""
 _MAX_KNOWN = 10_000
 Receipt = Callable[[Sequence[StreamHead]], Entry]
 """Makes the receipt of a purge over the streams that there were."""
@@ -41,10 +38,9 @@ class SQLiteWriter:
             buried = self._buried(batch)
             engagement_keys = self._engagement_keys(batch, buried)
             stream_keys = self._stream_keys_of(batch, engagement_keys)
-            places = [place for place, row in enumerate(batch.rows) if row[0] not in buried]
-            rows = [
-                (engagement_keys[row[0]], stream_keys[row[1]], *row[2:]) for row in map(batch.rows.__getitem__, places)
-            ]
+            places = [place for place, row in enumerate(batch.rows) if not buried or row[0] not in buried]
+            written = batch.rows if len(places) == len(batch.rows) else [batch.rows[place] for place in places]
+            rows = [(engagement_keys[row[0]], stream_keys[row[1]], *row[2:]) for row in written]
             before = self._connection.total_changes
             seqs = self._insert(rows)
             is_new = self._connection.total_changes > before
@@ -98,7 +94,7 @@ class SQLiteWriter:
     def _insert(self, rows: list[Row]) -> list[int]:
         """Insert rows that are not there yet; the seq of each."""
         before = self._connection.total_changes
-        self._connection.executemany(_INSERT, rows)
+        _sqlite_insert.insert(self._connection, rows)
         if self._connection.total_changes - before == len(rows):
             last = int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
             return list(range(last - len(rows) + 1, last + 1))

@@ -131,6 +131,8 @@ class _Part:
 
     stream: Stream
     engagement_id: str
+    next: int
+    """The position of its next row."""
     rows: list[Row] = field(default_factory=list)
 
 
@@ -144,6 +146,7 @@ class LogWriter:
         self._names: set[str] = set()
         """Names that are columns as they are: short, clean, and nothing in them is to be masked by `_rules`."""
         self._rules: redact.Redaction | None = None
+        self._json: Callable[[Any, str], Any] = _unmasked
 
     def encode(self, drafts: Iterable[Draft]) -> Batch:
         """The batch that writes `drafts`, in their order. Where it raises, their streams are as they were."""
@@ -151,6 +154,7 @@ class LogWriter:
         parts: dict[int, _Part] = {}
         if redact.active() is not self._rules:
             self._rules = redact.active()
+            self._json = _unmasked if self._rules is None else self._rules.to_json
             self._names.clear()
         try:
             self._add_rows(batch, parts)
@@ -165,32 +169,38 @@ class LogWriter:
         return batch
 
     def _add_rows(self, batch: Batch, parts: dict[int, _Part]) -> None:
-        ids, headers, profile = self._ids, self._headers, self._lookup.profile
-        salts = memoryview(os.urandom(16 * len(batch.drafts)))
-        for place, draft in enumerate(batch.drafts):
-            stream = draft.stream
-            part = parts.get(id(stream))
-            if part is None:
-                part = parts[id(stream)] = self._part(stream)
+        ids, headers, names, rows = self._ids, self._headers, self._names, batch.rows
+        profile, salts, at = self._lookup.profile, os.urandom(16 * len(batch.drafts)), 0
+        stream = part = None
+        for draft in batch.drafts:
+            if draft.stream is not stream or part is None:
+                stream = draft.stream
+                part = parts.get(id(stream)) or self._part(stream, parts)
             name, whole = draft.name, None
-            if name and name not in self._names:
+            if name and name not in names:
                 name, whole = self._name(name)
             body, n_bytes = self._body(draft, batch, whole)
+            if profile == "hash":
+                salt = None if body is None else salts[at : at + 16]
+                at += 16
+            else:
+                salt = new_salt(profile, body, b"")
             row = (
-                part.engagement_id, stream.stream_id, stream.tree.size + len(part.rows), SCHEMA_VERSION, draft.type,
+                part.engagement_id, stream.stream_id, part.next, SCHEMA_VERSION, draft.type,
                 draft.at_us, stream.turn, ids[draft.step_id], ids[draft.parent_id], ids[draft.event_id], name,
                 ids[draft.ns], draft.visit, draft.attempt, headers[draft.kind], draft.status,
                 draft.duration_us, draft.ttft_us, headers[draft.model],
-                *(draft.tokens or _NO_TOKENS), headers[draft.error_type], n_bytes,
-                new_salt(profile, body, bytes(salts[16 * place : 16 * place + 16])), body, None,
+                *(draft.tokens or _NO_TOKENS), headers[draft.error_type], n_bytes, salt, body, None,
             )  # fmt: skip
+            part.next += 1
             part.rows.append(row)
-            batch.rows.append(row)
+            rows.append(row)
 
-    def _part(self, stream: Stream) -> _Part:
+    def _part(self, stream: Stream, parts: dict[int, _Part]) -> _Part:
         if stream.turn is None:
             stream.turn = self._turn_of(stream)
-        return _Part(stream, clean_id(stream.engagement_id))
+        part = parts[id(stream)] = _Part(stream, clean_id(stream.engagement_id), stream.tree.size)
+        return part
 
     def _name(self, name: str) -> tuple[str, Any]:
         """The column of a name, and the whole name as JSON where that says less."""
@@ -212,37 +222,41 @@ class LogWriter:
         given = draft.body
         if not given and name is None:
             return None, None
-        rules, n_bytes = self._rules, None
         body: dict[str, Any] = {}
-        data = b""
+        n_bytes, data = None, b""
         for key, value in given.items():
-            if key in ("state", "update", "masked"):
-                body[key] = value
-                continue
-            if rules is None:
-                encoded = to_json(value)
-            else:
-                value = rules.value(value, key) if key == "metadata" else value  # its labels are indexed, too
-                encoded = rules.to_json(value, key)
             if key[0:1] == "@":
-                data = encode_json(encoded)
+                data, size = self._data(draft, key, value, batch)
                 if key == "@payload":
-                    n_bytes = len(data)
-                if len(data) > PART_BYTES:
-                    data = encode_json(self._interned(draft, encoded, batch, whole=key == "@topology"))
-                encoded = orjson.Fragment(data)  # encoded once: the body takes the bytes as they are
-            elif key in _INDEXED:
-                self._label(draft, key, value, batch)
-            body[key] = encoded
+                    n_bytes = size
+                body[key] = data
+            elif key in ("state", "update", "masked"):
+                body[key] = value
+            else:
+                body[key] = self._label(draft, key, value, batch) if key in _INDEXED else self._json(value, key)
         if name is not None:
             body["name"] = name
         if len(body) == 1 and data:
-            return self._checked(b'{"%b":%b}' % (key.encode(), data)), n_bytes
-        return self._checked(encode_json(body)), n_bytes
+            encoded = b'{"%b":%b}' % (key.encode(), data)
+        else:  # what is encoded already is taken as it is
+            encoded = encode_json({k: orjson.Fragment(v) if k[0:1] == "@" else v for k, v in body.items()})
+        if _COPIED in encoded:
+            encoded = encode_json(_without_digests(orjson.loads(encoded)))
+        return encoded, n_bytes
 
-    def _label(self, draft: Draft, key: str, value: Any, batch: Batch) -> None:
-        """Put metadata, or where a thread's latest checkpoint is, into the index."""
+    def _data(self, draft: Draft, key: str, value: Any, batch: Batch) -> tuple[bytes, int]:
+        """A value as canonical JSON, large parts interned, and its size before interning."""
+        encoded = self._json(value, key)
+        data = encode_json(encoded)
+        if len(data) <= PART_BYTES:
+            return data, len(data)
+        return encode_json(self._interned(draft, encoded, batch, whole=key == "@topology")), len(data)
+
+    def _label(self, draft: Draft, key: str, value: Any, batch: Batch) -> Any:
+        """Metadata, or where a thread's latest checkpoint is, as JSON, and put into the index."""
         engagement_id = clean_id(draft.stream.engagement_id)
+        if key == "metadata" and self._rules is not None:
+            value = self._rules.value(value, key)  # its labels are masked, too
         if key == "metadata" and isinstance(value, dict):
             batch.labels += [(engagement_id, label_key(k), label_value(v)) for k, v in value.items()]
         elif key == "head":
@@ -250,9 +264,7 @@ class LogWriter:
             lane, checkpoint_id = value
             for label, told in (("ftnb.thread", 1), ("ftnb.checkpoint", checkpoint_id)):
                 batch.labels.append((engagement_id, label_key((label, lane)), label_value(told)))
-
-    def _checked(self, body: bytes) -> bytes:
-        return encode_json(_without_digests(orjson.loads(body))) if _COPIED in body else body
+        return self._json(value, key)
 
     def _interned(self, draft: Draft, value: Any, batch: Batch, *, whole: bool) -> Any:
         engagement_id = clean_id(draft.stream.engagement_id)
@@ -287,6 +299,10 @@ def _without_digests(value: Any) -> Any:
             return {key: item for key, item in value.items() if key != "sha256"}
         return {key: _without_digests(item) for key, item in value.items()}
     return [_without_digests(item) for item in value] if isinstance(value, list) else value
+
+
+def _unmasked(value: Any, part: str) -> Any:
+    return to_json(value)
 
 
 _NO_TOKENS = (None,) * 6

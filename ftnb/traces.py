@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ._handles import EngagementHandle, StepHandle
 from ._questions import Questions
@@ -227,14 +227,14 @@ class Traces(Questions):
     def browse(self, text: str = "", **query: Any) -> BrowserView:
         """The inline browser: engagements to sort, choose and open; what these traces show as the last line of a cell.
 
-        `text` stands in a name, an id, the metadata or an error. `query`: `sort` (a column, "duration_ms"),
+        `text` stands in a name, an id, the metadata or an error; with `within="values"` in any recorded value, as of
+        `search`. `query`: `sort` (a column, "duration_ms"),
         `descending`, `page` (from 0), and `picked`, as [{"field": "status", "values": ["failed"]}]; metadata is chosen
         by as "meta:<key>". Needs `anywidget`; `engagements()` is the same as a frame.
         """
         from .browse._pages import browse_frame
 
-        frame = self._frames().engagements()
-        return browse_frame(self.store, frame, repr(self), text=text, **query)
+        return browse_frame(self.store, lambda: self._frames().engagements(), repr(self), text=text, **query)
 
     def search(
         self,
@@ -289,11 +289,19 @@ class Traces(Questions):
         `withhold` names content that is left out, with all proofs intact: `"email"` (of the metadata),
         `"payload.text"`, `"step:search"`, `"header:names"`, a blob id, or (stream id, position); see `Trail.export`.
 
+        `path` may be a URL that fsspec reaches (`s3://bucket/share`); `str()` of what is returned is then that URL.
+
         Raises StoreError when `path` holds anything that is not an earlier export of ours, InvalidArgumentError for
         what is nowhere.
         """
         from .audit import export_parquet
+        from .store._remote import is_remote
 
+        if is_remote(path):
+            from .store._remote_write import write_remote
+
+            put = write_remote(str(path), lambda here: export_parquet(self.store, here, withhold, self._frames))
+            return cast(Path, put)  # as far as a place to read from goes
         return export_parquet(self.store, Path(path), withhold, self._frames)
 
     def to_otlp(self, path: str | PathLike[str], *, attributes: Convention = "both") -> Report:

@@ -1,4 +1,4 @@
-"""Write src/protocol.gen.ts from ftnb/widget/protocol.py: `python js/generate_protocol.py`."""
+"""Write src/protocol.gen.ts from ftnb/widget/protocol: `python js/generate_protocol.py`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ftnb.widget import protocol
+from ftnb.widget.protocol import lists, messages, run, several
 
 TARGET = Path(__file__).resolve().parent / "src" / "protocol.gen.ts"
 _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", Any: "unknown", type(None): "null"}
@@ -18,10 +19,11 @@ _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", Any: "
 def render() -> str:
     """The TypeScript source."""
     parts = [
-        "// Generated from ftnb/widget/protocol.py by js/generate_protocol.py; change that file, not this one.",
+        "// Generated from ftnb/widget/protocol by js/generate_protocol.py; change those files, not this one.",
         f"export const PROTOCOL_VERSION = {protocol.PROTOCOL_VERSION};",
     ]
-    for name, value in vars(protocol).items():
+    declared = {name: value for part in (run, messages, several, lists) for name, value in vars(part).items()}
+    for name, value in declared.items():
         if get_origin(value) is Literal:
             parts.append(f"export type {name} = {_type(value)};")
         elif is_typeddict(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ class Found:
         self.store, self.text, self.hits = store, text, hits
         self.n_searched, self.n_engagements = n_searched, n_engagements
         """Engagements that were looked through, newest first, of so many."""
+
+    @cached_property
+    def about(self) -> dict[str, tuple[str, str]]:
+        """Name and status of the engagements, by id."""
+        return {one.id: (one.name, one.status.value) for one in self.store.list_engagements()}
 
     @property
     def complete(self) -> bool:

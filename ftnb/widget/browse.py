@@ -29,11 +29,12 @@ _MAX_VALUES = 1_000
 _MAX_KEYS = 8
 _MAX_TEXT = 200
 _MAX_CELL = 60
+_WORDS = frozenset((str, int, float, bool))
 
 
 def first_query(**fields: Any) -> BrowseQuery:
     """The newest engagements, all of them, but for what is given."""
-    query = BrowseQuery(text="", picked=[], sort="started_at", descending=True, page=0)
+    query = BrowseQuery(text="", within="about", picked=[], sort="started_at", descending=True, page=0)
     return checked_query({**query, **fields})
 
 
@@ -44,6 +45,7 @@ def checked_query(asked: Mapping[str, Any]) -> BrowseQuery:
     sort, page = asked.get("sort"), asked.get("page")
     return BrowseQuery(
         text=str(asked.get("text") or "")[:_MAX_TEXT],
+        within="values" if asked.get("within") == "values" else "about",
         picked=[one for one in kept if one is not None],
         sort=sort if isinstance(sort, str) and sort in SORTS else "started_at",
         descending=asked.get("descending") is not False,
@@ -68,22 +70,27 @@ class Catalogue:
     @cached_property
     def keys(self) -> list[str]:
         """Metadata keys that group engagements: those with few values come first."""
-        counts = [(len(values), key) for key, values in self._values.items() if len(values) <= _MAX_VALUES]
-        return [key for n, key in sorted(counts) if n < self.frame.height or self.frame.height < 3][:_MAX_KEYS]
+        counts = []
+        for key in sorted(set().union(*self._metadata)):
+            values = {value for one in self._metadata if type(value := one.get(key)) in _WORDS}
+            if values and len(values) <= _MAX_VALUES:
+                counts.append((len({_word(value) for value in values}), key))
+        few = [key for n, key in sorted(counts) if n < self.frame.height or self.frame.height < 3]
+        return [key for key in few if not key.startswith("$")][:_MAX_KEYS]
 
     @cached_property
-    def _metadata(self) -> list[dict[str, str]]:
-        return [_plain(text) for text in self.frame["metadata"]]
-
-    @cached_property
-    def _values(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for one in self._metadata:
-            for key, value in one.items():
-                values = found.setdefault(key, set())
-                if len(values) <= _MAX_VALUES:
-                    values.add(value)
-        return found
+    def _metadata(self) -> list[dict[str, Any]]:
+        texts = self.frame["metadata"].to_list()
+        try:
+            found = orjson.loads(f"[{','.join(texts)}]")
+        except (ValueError, TypeError):
+            found = []
+        # One broken text breaks the whole, and could stand for several.
+        return (
+            [one if isinstance(one, dict) else {} for one in found]
+            if len(found) == len(texts)
+            else [*map(_entries, texts)]
+        )
 
     @cached_property
     def _columns(self) -> dict[str, pl.Series]:
@@ -92,7 +99,8 @@ class Catalogue:
 
         columns = {name: self.frame[name].cast(pl.String) for name in _FACETS}
         for key in self.keys:
-            columns[META + key] = pl.Series([one.get(key) for one in self._metadata], dtype=pl.String)
+            words = (_word(value) if type(value := one.get(key)) in _WORDS else None for one in self._metadata)
+            columns[META + key] = pl.Series(list(words), dtype=pl.String)
         return {field: column.cast(pl.Categorical) for field, column in columns.items()}
 
     @cached_property
@@ -125,6 +133,7 @@ class Catalogue:
             kind="browser",
             title=title,
             note="",
+            searches=True,
             n=self.frame.height,
             n_found=rows.height,
             page_size=size,
@@ -171,21 +180,21 @@ def _is_choice(facet: Facet) -> bool:
     return len(values) > 1 or any(one["picked"] for one in values) or (facet["field"] == "dropped_at" and bool(values))
 
 
-def _plain(text: str) -> dict[str, str]:
-    """Entries of metadata that are one word each, as text."""
+def _entries(text: str | None) -> dict[str, Any]:
     try:
-        found = orjson.loads(text)
+        found = orjson.loads(text or "")
     except ValueError:
         return {}
-    if not isinstance(found, dict):
-        return {}
-    return {
-        key: _word(value) for key, value in found.items() if isinstance(value, str | int | float) and key[:1] != "$"
-    }
+    return found if isinstance(found, dict) else {}
+
+
+def _plain(text: str | None) -> dict[str, str]:
+    """Entries of metadata that are one word each, as text."""
+    return {key: _word(value) for key, value in _entries(text).items() if type(value) in _WORDS and key[:1] != "$"}
 
 
 def _word(value: Any) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def _row(row: dict[str, Any], keys: Sequence[str]) -> BrowseRow:

@@ -2,103 +2,103 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
-import anywidget
 import traitlets
 
+from ._list import ListView, loader
 from .browse import checked_query
 from .browser_table import static_table
 from .protocol import BrowseQuery, BrowserPayload
-from .view import EngagementView, runtime
-
-_LOADER = """
-export default {
-  async render({ model, el, signal, host }) {
-    const runtime = await host.getWidget(model.get("_runtime"));
-    return runtime.exports.mountBrowser({ model, el, signal, getModel: (ref) => host.getModel(ref) });
-  },
-};
-"""
+from .view import EngagementView
 
 
-class BrowserView(anywidget.AnyWidget):
+@dataclass(frozen=True)
+class Unfinished:
+    """A page that can be shown at once, and what makes the whole of it: called in a thread of its own.
+
+    `finish` is given a function that says whether its page is still wanted.
+    """
+
+    page: BrowserPayload
+    finish: Callable[[Callable[[], bool]], BrowserPayload]
+
+
+class BrowserView(ListView):
     """Engagements to sort, choose and open; or what a search found. A row opens its run below the list."""
 
-    _esm = _LOADER
-    _runtime = anywidget.WidgetTrait().tag(sync=True)
+    _esm = loader("mountBrowser")
     _page = traitlets.Dict().tag(sync=True)
-    _opened = anywidget.WidgetTrait().tag(sync=True)
 
     def __init__(
         self,
-        payload: BrowserPayload,
+        first: BrowserPayload | Unfinished,
         *,
-        on_query: Callable[[BrowseQuery], BrowserPayload],
+        on_query: Callable[[BrowseQuery], BrowserPayload | Unfinished],
         on_open: Callable[[str], EngagementView],
     ) -> None:
         """`on_query` gives another page; `on_open(engagement_id)` the view of a run."""
-        self._on_query, self._on_open = on_query, on_open
-        super().__init__(_runtime=runtime(), _page=dict(payload))
-        self.on_msg(self._take)
+        self._on_query = on_query
+        self._work: threading.Thread | None = None
+        self._asked = 0
+        super().__init__(on_open, _page=dict(first.page if isinstance(first, Unfinished) else first))
+        self._finish(first)
 
     @property
     def payload(self) -> BrowserPayload:
-        """The page that is shown."""
+        """The page that is shown; waits until it is whole."""
+        work = self._work
+        if work is not None and work is not threading.current_thread():
+            work.join()
         return cast(BrowserPayload, self._page)
 
-    @property
-    def opened(self) -> EngagementView | None:
-        """The run that is open below the list."""
-        return self._opened if isinstance(self._opened, EngagementView) else None
-
     def show(self, **fields: Any) -> BrowserPayload:
-        """Another page or choice, as a click does: `text`, `picked`, `sort`, `descending`, `page`."""
-        query = checked_query({**self.payload["query"], "page": 0, **fields})
-        self._page = dict(self._on_query(query))
-        return self.payload
+        """Another page or choice, as a click does: `text`, `within`, `picked`, `sort`, `descending`, `page`.
 
-    def open_run(self, engagement_id: str | None, *, step: str | None = None) -> EngagementView | None:
-        """Open a run below the list, and select a step of it (an id or a name); None closes it.
-
-        Raises UnknownEngagementError, UnknownStepError.
+        `within` is "about" (name, id, metadata, error) or "values" (everything recorded).
         """
-        before = self.opened
-        if engagement_id is None:
-            self._opened = None
-        elif before is None or before.engagement.id != engagement_id:
-            self._opened = self._on_open(engagement_id)
-        if before is not None and before is not self._opened:
-            before.close()
-        if step is not None and self.opened is not None:
-            self.opened.select(step)
-        return self.opened
+        self._ask(fields)
+        return self.payload
 
     def close(self) -> None:
         """Take it off the page, and the run that is open in it."""
-        if self.opened is not None:
-            self.opened.close()
+        self._asked += 1
         super().close()
 
-    def _take(self, _: Any, content: Any, buffers: Any) -> None:
-        """What the browser sends. It is not trusted: anything unknown is ignored."""
-        if not isinstance(content, dict):
-            return
-        try:
-            if content.get("op") == "open":
-                engagement, step = content.get("engagement"), content.get("step")
-                self.open_run(
-                    engagement if isinstance(engagement, str) else None, step=step if isinstance(step, str) else None
-                )
-            elif content.get("op") == "browse" and isinstance(content.get("query"), dict):
-                self.show(**{"page": 0, **content["query"]})
-        except LookupError as error:
-            self.send({"op": "answer", "seq": content.get("seq"), "value": None, "error": str(error)})
+    def _ask(self, fields: dict[str, Any]) -> None:
+        query = checked_query({**cast(BrowserPayload, self._page)["query"], "page": 0, **fields})
+        found = self._on_query(query)
+        self._asked += 1
+        self._page = dict(found.page if isinstance(found, Unfinished) else found)
+        self._finish(found)
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**data, "text/html": static_table(self.payload), "text/plain": repr(self)}, metadata
+    def _finish(self, found: BrowserPayload | Unfinished) -> None:
+        """Make the rest of a page beside the kernel's thread, so that the first of it is seen at once."""
+        self._work = None
+        if not isinstance(found, Unfinished):
+            return
+        asked = self._asked
+
+        def finish() -> None:
+            try:
+                page = dict(found.finish(lambda: self._asked == asked))
+            except Exception as error:  # whatever a store raises: the page that is shown says so
+                page = {**found.page, "note": f"{type(error).__name__}: {error}"[:300]}
+            if self._asked == asked:
+                self._page = page
+
+        self._work = threading.Thread(target=finish, name="ftnb-browser", daemon=True)
+        self._work.start()
+
+    def _take_own(self, content: dict[str, Any]) -> None:
+        if content.get("op") == "browse" and isinstance(content.get("query"), dict):
+            self._ask(content["query"])
+
+    def _static(self) -> str:
+        return static_table(cast(BrowserPayload, self._page))
 
     def __repr__(self) -> str:
-        return f"<BrowserView {self.payload['title']}>"
+        return f"<BrowserView {self._page['title']}>"

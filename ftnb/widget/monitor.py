@@ -6,31 +6,21 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-import anywidget
 import traitlets
 
+from ._list import ListView, loader
 from .protocol import MonitorPayload
 from .svg import OTHER_COLOR, STATUS_COLORS, duration_text
-from .view import EngagementView, runtime
+from .view import EngagementView
 
-_LOADER = """
-export default {
-  async render({ model, el, signal, host }) {
-    const runtime = await host.getWidget(model.get("_runtime"));
-    return runtime.exports.mountMonitor({ model, el, signal, getModel: (ref) => host.getModel(ref) });
-  },
-};
-"""
 _STATIC_ROWS = 30
 
 
-class MonitorView(anywidget.AnyWidget):
+class MonitorView(ListView):
     """Running, paused and just-ended engagements, with what alerts told. A row opens its run below."""
 
-    _esm = _LOADER
-    _runtime = anywidget.WidgetTrait().tag(sync=True)
+    _esm = loader("mountMonitor")
     _rows = traitlets.Dict().tag(sync=True)
-    _opened = anywidget.WidgetTrait().tag(sync=True)
 
     def __init__(
         self,
@@ -40,50 +30,19 @@ class MonitorView(anywidget.AnyWidget):
         on_remove: Callable[[int], None],
     ) -> None:
         """`on_open(engagement_id)` gives the view of a run; `on_remove(key)` ends an alert."""
-        self._on_open, self._on_remove = on_open, on_remove
-        super().__init__(_runtime=runtime(), _rows=dict(payload))
-        self.on_msg(self._take)
-
-    @property
-    def opened(self) -> EngagementView | None:
-        """The run that is open below the list."""
-        return self._opened if isinstance(self._opened, EngagementView) else None
+        self._on_remove = on_remove
+        super().__init__(on_open, _rows=dict(payload))
 
     def show(self, payload: MonitorPayload) -> None:
         """Draw newer rows; nothing is sent where nothing changed."""
         self._rows = dict(payload)
 
-    def open_run(self, engagement_id: str | None, *, step: str | None = None) -> EngagementView | None:
-        """Open a run below the list, and select a step of it (an id or a name); None closes it."""
-        before = self.opened
-        if engagement_id is None:
-            self._opened = None
-        elif before is None or before.engagement.id != engagement_id:
-            self._opened = self._on_open(engagement_id)
-        if before is not None and before is not self._opened:
-            before.close()
-        if step is not None and self.opened is not None:
-            self.opened.select(step)
-        return self.opened
-
-    def _take(self, _: Any, content: Any, buffers: Any) -> None:
-        """What the browser sends. It is not trusted: anything unknown is ignored."""
-        if not isinstance(content, dict):
-            return
-        if content.get("op") == "open":
-            engagement, step = content.get("engagement"), content.get("step")
-            try:
-                self.open_run(
-                    engagement if isinstance(engagement, str) else None, step=step if isinstance(step, str) else None
-                )
-            except LookupError as error:
-                self.send({"op": "answer", "seq": content.get("seq"), "value": None, "error": str(error)})
-        elif content.get("op") == "remove_alert" and isinstance(content.get("key"), int):
+    def _take_own(self, content: dict[str, Any]) -> None:
+        if content.get("op") == "remove_alert" and isinstance(content.get("key"), int):
             self._on_remove(content["key"])
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        return {**data, "text/html": static_table(self._rows), "text/plain": repr(self)}, metadata
+    def _static(self) -> str:
+        return static_table(self._rows)
 
     def __repr__(self) -> str:
         return f"<MonitorView {self._rows['store']}: {len(self._rows['rows'])} engagements>"

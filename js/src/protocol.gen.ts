@@ -1,4 +1,4 @@
-// Generated from ftnb/widget/protocol.py by js/generate_protocol.py; change that file, not this one.
+// Generated from ftnb/widget/protocol by js/generate_protocol.py; change those files, not this one.
 
 export const PROTOCOL_VERSION = 1;
 
@@ -9,14 +9,6 @@ export type StepStatusName = "running" | "completed" | "failed" | "skipped" | "w
 export type EngagementStatusName = "active" | "paused" | "completed" | "failed" | "abandoned";
 
 export type ColumnType = "f8" | "f4" | "i4" | "u4" | "u2" | "u1";
-
-export type PairKind = "same" | "changed" | "only_a" | "only_b";
-
-export type InsightKind = "why" | "changes" | "source";
-
-export type BranchKind = "run" | "replay" | "fork";
-
-export type DetailPart = "state" | "update" | "event" | "extraction" | "metadata";
 
 /** A value, possibly with parts left out. `value` is canonical JSON. What was left out stands in it as a marker `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved. */
 export interface Preview {
@@ -318,6 +310,12 @@ export interface ViewState {
   timeline: unknown;
 }
 
+export type InsightKind = "why" | "changes" | "source";
+
+export type BranchKind = "run" | "replay" | "fork";
+
+export type DetailPart = "state" | "update" | "event" | "extraction" | "metadata";
+
 /** Browser to kernel: the user selected these steps (ids). */
 export interface SelectMessage {
   op: "select";
@@ -496,6 +494,8 @@ export interface PatchMessage {
   changes: Array<Change>;
 }
 
+export type PairKind = "same" | "changed" | "only_a" | "only_b";
+
 /** Two steps that belong together, as indexes into the steps of either run; None where one run has no such step. */
 export interface Pair {
   a: number | null;
@@ -588,6 +588,8 @@ export interface ProcessMapPayload {
   layout: Layout;
 }
 
+export type Within = "about" | "values";
+
 /** One engagement in the monitor. `spark` counts records in the last stretches of time, oldest first. */
 export interface ActivityRow {
   id: string;
@@ -661,9 +663,10 @@ export interface Picked {
   values: Array<string>;
 }
 
-/** What of many engagements is shown. `text` stands in a name, an id, the metadata or an error. */
+/** What of many engagements is shown. `text` stands `within` what is told about an engagement (its name, id, metadata, error), or in a recorded value. */
 export interface BrowseQuery {
   text: string;
+  within: "about" | "values";
   picked: Array<Picked>;
   sort: string;
   descending: boolean;
@@ -724,12 +727,13 @@ export interface HitRow {
   after: string;
 }
 
-/** One page of many engagements, or of what a search found in them (`hits`). */
+/** One page of many engagements, or of what a search found in them (`hits`). `note` says what is not there yet, or left out; `searches`: whether recorded values can be searched from here. */
 export interface BrowserPayload {
   v: number;
   kind: "browser";
   title: string;
   note: string;
+  searches: boolean;
   n: number;
   n_found: number;
   page_size: number;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { COLUMNS, isAsked, metadataLine, share, sorted, toggled } from "../src/browse/query";
 import type { BrowseQuery } from "../src/protocol.gen";
 
-const query: BrowseQuery = { text: "", picked: [], sort: "started_at", descending: true, page: 4 };
+const query: BrowseQuery = { text: "", within: "about", picked: [], sort: "started_at", descending: true, page: 4 };
 const column = (field: string) => COLUMNS.find((one) => one.field === field) ?? COLUMNS[0]!;
 
 describe("what is asked of many engagements", () => {

@@ -139,10 +139,11 @@ def browser() -> Any:
     facets = [{"field": f"meta:{text}", "label": text, "values": values, "n_more": 1} for text in TEXTS[:3]]
     facets.append({"field": "status", "label": "status", "values": values, "n_more": 0})
     spread = {"field": "n_steps", "low": 1.0, "high": 9.0, "counts": [1, 2, 3]}
-    query = {"text": TEXTS[0], "picked": [], "sort": "__proto__", "descending": True, "page": 0}
+    query = {"text": TEXTS[0], "within": "about", "picked": [], "sort": "__proto__", "descending": True, "page": 0}
     return {
         "v": PROTOCOL_VERSION, "kind": "browser", "title": TEXTS[0], "note": TEXTS[1], "n": 500, "n_found": 500,
-        "page_size": 50, "query": query, "rows": rows, "hits": None, "facets": facets, "spreads": [spread],
+        "searches": True, "page_size": 50, "query": query, "rows": rows, "hits": None, "facets": facets,
+        "spreads": [spread],
     }  # fmt: skip
 
 

@@ -32,8 +32,8 @@ def browser(n: int = 20, n_found: int = 1_234) -> Any:
     picked = [{"field": "status", "values": ["failed"]}]
     return {
         "v": PROTOCOL_VERSION, "kind": "browser", "title": "traces.db", "note": "", "n": 100_000, "n_found": n_found,
-        "page_size": 20, "rows": rows, "hits": None, "spreads": spreads,
-        "query": {"text": "", "picked": picked, "sort": "started_at", "descending": True, "page": 2},
+        "searches": True, "page_size": 20, "rows": rows, "hits": None, "spreads": spreads,
+        "query": {"text": "", "within": "about", "picked": picked, "sort": "started_at", "descending": True, "page": 2},
         "facets": [
             {"field": "status", "label": "status", "values": values, "n_more": 0},
             {"field": "meta:channel", "label": "channel", "values": channels, "n_more": 4},
@@ -52,10 +52,10 @@ def found(n: int = 12) -> Any:
         }
         for n in range(n)
     ]  # fmt: skip
-    query = {"text": "", "picked": [], "sort": "started_at", "descending": True, "page": 0}
+    query = {"text": "", "within": "about", "picked": [], "sort": "started_at", "descending": True, "page": 0}
     return {
-        **browser(0), "title": "Thursday", "n": 60, "n_found": n, "hits": hits, "facets": [], "spreads": [],
-        "query": query,
+        **browser(0), "searches": False, "title": "Thursday", "n": 60, "n_found": n, "hits": hits, "facets": [],
+        "spreads": [], "query": query,
     }  # fmt: skip
 
 

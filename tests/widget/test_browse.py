@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -161,4 +162,70 @@ def test_the_widget_turns_pages_and_opens_a_run() -> None:
         view.open_run("nothing")
     view._take(None, {"op": "open", "engagement": None}, [])
     assert view.opened is None
+    view.close()
+
+
+def _recorded(n: int) -> tuple[ftnb.Traces, list[str]]:
+    store = SQLiteStore()
+    recorder = Recorder(store)
+    ids = []
+    for number in range(n):
+        ids.append(recorder.start_engagement(f"run {number}"))
+        step = recorder.start_step(ids[-1], "greet", state={"said": f"the number is {number}"})
+        recorder.end_step(step)
+        recorder.end_engagement(ids[-1])
+    recorder.close()
+    return ftnb.open(store), ids
+
+
+def test_of_a_large_store_the_newest_are_there_before_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftnb.browse._pages._MANY", 1)
+    traces, ids = _recorded(PAGE + 10)
+    counted = threading.Event()
+    frames = traces._frames
+
+    def later() -> Any:
+        assert counted.wait(10)
+        return frames()
+
+    monkeypatch.setattr(traces, "_frames", later)
+    view = traces.browse()
+    shown = view._page
+    assert [row["id"] for row in shown["rows"]] == ids[: -PAGE - 1 : -1]
+    assert "counted" in shown["note"]
+    assert ids[-1] in view._repr_mimebundle_()[0]["text/html"]
+    counted.set()
+    whole = view.payload
+    assert (whole["n"], whole["note"], whole["rows"]) == (PAGE + 10, "", shown["rows"])
+    assert [row["id"] for row in view.show(page=1)["rows"]] == ids[9::-1]
+    view.close()
+
+
+def test_a_store_that_fails_meanwhile_is_told_of_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftnb.browse._pages._MANY", 1)
+    traces, ids = _recorded(2)
+
+    def broken() -> Any:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(traces, "_frames", broken)
+    view = traces.browse()
+    assert view.payload["note"] == "OSError: the disk is gone"
+    assert [row["id"] for row in view.payload["rows"]] == ids[::-1]
+    view.close()
+
+
+def test_recorded_values_are_searched_from_the_list_and_land_on_the_step() -> None:
+    traces, ids = _recorded(4)
+    view = traces.browse()
+    found = view.show(text="number IS 2", within="values")
+    assert [(hit["engagement"], hit["step_name"], hit["match"]) for hit in found["hits"]] == [
+        (ids[2], "greet", "number is 2")
+    ]
+    assert (found["n"], found["n_found"], found["searches"]) == (4, 1, True)
+    view._take(None, {"op": "open", "engagement": ids[2], "step": found["hits"][0]["step"]}, [])
+    assert view.opened is not None
+    assert list(view.opened.selection) == [found["hits"][0]["step"]]
+    assert view.show(text="run 2", within="about")["rows"][0]["id"] == ids[2]
+    assert traces.browse("number is", within="values").payload["n_found"] == 4
     view.close()

@@ -5,7 +5,7 @@ import { count, duration, plural } from "../format";
 import type { AnyModel } from "../host";
 import { sparkline } from "../monitor/spark";
 import type { MountRun } from "../monitor/view";
-import type { BrowseQuery, BrowserPayload, BrowseRow, Facet, HitRow } from "../protocol.gen";
+import type { BrowseQuery, BrowserPayload, BrowseRow, Facet, HitRow, Within } from "../protocol.gen";
 import { Notice } from "../states";
 import { ICON_CLOSE, statusLook } from "../status";
 import css from "../styles.css";
@@ -15,13 +15,18 @@ import type { BrowseHost } from "./host";
 import { COLUMNS, isAsked, metadataLine, moment, share, sorted, toggled } from "./query";
 
 const TYPING_MS = 250;
+const WITHIN: ReadonlyArray<{ value: Within; text: string; hint: string }> = [
+  { value: "about", text: "engagements", hint: "name, id, metadata, error" },
+  { value: "values", text: "recorded values", hint: "a text, then Enter" },
+];
 
 export class BrowserApp {
   readonly root = h("div", { class: "ftnb ftnb-browser", attrs: { role: "group", "aria-label": "Engagements" } });
   private readonly head = h("div", { class: "ftnb-head" });
   private readonly summary = h("span", { class: "ftnb-facts" });
-  private readonly clear = button("Show all", () => this.ask({ text: "", picked: [], page: 0 }), { class: "ftnb-button" });
-  private readonly search = h("input", { attrs: { type: "search", placeholder: "name, id, metadata, error", "aria-label": "Find engagements", spellcheck: "false" } });
+  private readonly clear = button("Show all", () => this.ask({ text: "", within: "about", picked: [], page: 0 }), { class: "ftnb-button" });
+  private readonly search = h("input", { attrs: { type: "search", "aria-label": "Find engagements", spellcheck: "false" } });
+  private readonly within = h("select", { class: "ftnb-select", title: "Where to look", attrs: { "aria-label": "Where to look" } });
   private readonly notice = new Notice();
   private readonly facets = h("div", { class: "ftnb-facets", attrs: { role: "group", "aria-label": "Choose by" } });
   private readonly list = h("div", { class: "ftnb-list", attrs: { tabindex: 0, role: "region", "aria-label": "List" } });
@@ -38,9 +43,20 @@ export class BrowserApp {
   constructor(private readonly host: BrowseHost, private readonly mountRun: MountRun, private readonly signal: AbortSignal) {
     const content = h("div", { class: "ftnb-browse" }, this.facets, h("div", { class: "ftnb-found" }, this.list, this.pages));
     this.root.append(h("style", { text: css + browseCss }), this.head, this.notice.element, content, this.detail, this.aloud);
+    this.within.append(...WITHIN.map(({ value, text }) => h("option", { text, attrs: { value } })));
     this.search.addEventListener("input", () => {
       clearTimeout(this.timer);
+      // Everything that was recorded is read once, when the text is whole.
+      if (this.host.payload().query.within === "values") return;
       this.timer = setTimeout(() => this.ask({ text: this.search.value, page: 0 }), TYPING_MS) as unknown as number;
+    });
+    this.search.addEventListener("change", () => {
+      if (this.search.value !== this.host.payload().query.text) this.ask({ text: this.search.value, page: 0 });
+    });
+    this.within.addEventListener("change", () => {
+      const within = WITHIN.find((one) => one.value === this.within.value)?.value ?? "about";
+      this.ask({ within, text: this.search.value, page: 0 });
+      this.search.focus();
     });
     this.root.addEventListener("keydown", (event) => this.onKey(event), { signal });
     this.root.addEventListener("keydown", () => (this.root.dataset.input = "key"), { signal, capture: true });
@@ -58,11 +74,11 @@ export class BrowserApp {
   }
 
   mount(el: HTMLElement): void {
-    const { title, hits } = this.host.payload();
-    const what = hits ? `Found: ${title}` : "Engagements";
+    const { title, searches } = this.host.payload();
+    const what = searches ? "Engagements" : `Found: ${title}`;
     this.root.setAttribute("aria-label", what);
-    this.search.hidden = hits !== null;
-    this.head.append(h("span", { class: "ftnb-name", text: what, title }), this.summary, h("span", { class: "ftnb-spacer" }), this.clear, this.search);
+    this.search.hidden = this.within.hidden = !searches;
+    this.head.append(h("span", { class: "ftnb-name", text: what, title }), this.summary, h("span", { class: "ftnb-spacer" }), this.clear, this.within, this.search);
     el.append(this.root);
     applyTheme(this.root);
     watchTheme(() => applyTheme(this.root), this.signal);
@@ -80,7 +96,9 @@ export class BrowserApp {
 
   private draw(): void {
     const payload = this.host.payload();
-    const { hits, rows, n, n_found, note } = payload;
+    const { hits, rows, n, n_found, note, query } = payload;
+    this.within.value = query.within;
+    this.search.placeholder = WITHIN.find((one) => one.value === query.within)?.hint ?? "";
     const focused = this.focusKey ?? this.keyOf(document.activeElement, this.root);
     this.focusKey = null;
     const all = hits ? `in ${plural(n, "engagement")}` : n_found === n ? plural(n, "engagement") : `of ${plural(n, "engagement")}`;
@@ -91,6 +109,7 @@ export class BrowserApp {
     const isEmpty = !(hits ?? rows).length;
     this.list.hidden = isEmpty;
     if (!isEmpty) this.notice.clear();
+    else if (hits && note) this.notice.wait("Searching", note);
     else if (hits) this.notice.wait("Nothing was found", "No recorded value holds this text. Upper and lower case are the same.");
     else if (n) this.notice.wait("No engagement is like that", "Choose less, or search for something else.");
     else this.notice.wait("No engagement yet", "Run the agent while it is recorded, then show this again.");

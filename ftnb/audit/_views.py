@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import NotOurFileError
@@ -58,7 +59,8 @@ def check_views(report: Report, store: Any) -> None:
         right = expected[view].sort_by([("engagement_id", "ascending")])
         table = _read(path, report, view, right)
         if table is not None:
-            _compare(report, view, *(pl.DataFrame(pl.from_arrow(one)) for one in (table, right)), open_cells)
+            got, expected_frame = (pl.DataFrame(pl.from_arrow(one)) for one in (table, right))
+            _compare(report, view, got, expected_frame, open_cells)
 
 
 def _read(path: Any, report: Report, view: str, right: pa.Table) -> pa.Table | None:
@@ -67,7 +69,8 @@ def _read(path: Any, report: Report, view: str, right: pa.Table) -> pa.Table | N
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        here: Any = path if isinstance(path, Path) else pa.BufferReader(path.read_bytes())
+        table = pq.read_table(here, page_checksum_verification=True)
         names, types = table.schema.names, _types(table)
         table.validate(full=True)  # a reader of it may die of text that is none
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -78,8 +81,8 @@ def _read(path: Any, report: Report, view: str, right: pa.Table) -> pa.Table | N
         report.findings.append(Finding("view_changed", f"the view {view}", expected[:200], found[:200]))
         return None
     wrong = [one for one in zip(names, _types(right), types, strict=True) if one[1] != one[2]]
-    for column, *said in wrong:
-        report.findings.append(Finding("view_changed", f"column {column} of the view {view}", *said))
+    for column, one, other in wrong:
+        report.findings.append(Finding("view_changed", f"column {column} of the view {view}", one, other))
     # What else the file says of its columns is made up by whoever made the file.
     return None if wrong else table.cast(right.schema.remove_metadata())
 

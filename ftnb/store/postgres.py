@@ -136,12 +136,16 @@ class PostgresStore(LogStoreBase):
             self._writer.add_entries(connection, entries, self.signer)
 
     @told
-    def vacuum(self) -> None:
-        """Give back the space of what was purged. Pages may keep remains until they are used again, which only
-        PostgreSQL's own `VACUUM FULL` rules out, by locking everybody out meanwhile. Needs autocommit."""
+    def vacuum(self, *, full: bool = False) -> None:
+        """Give back the space of what was purged. Pages may keep remains until they are used again.
+
+        `full` writes the tables anew, so that nothing of it is left in them or in the server's statistics; everybody
+        else waits meanwhile, and it takes their size on the disk again. Its write-ahead log stays the server's. Needs
+        autocommit.
+        """
         with self._write_lock, self._write.use() as connection:
             for table in TABLES:
-                connection.execute(f"VACUUM {self.table}_{table}")
+                connection.execute(f"VACUUM {'(FULL, ANALYZE)' if full else ''} {self.table}_{table}")
 
     @told
     def grant(self, role: str, may: May) -> None:

@@ -208,7 +208,7 @@ def test_a_forgery_is_found(place: Any, name: str, table: list[str]) -> None:
     rng, found = seeded(name), [0, 0]
     for _ in range(RUNS):
         run = random.Random(rng.random())
-        with place.tampered(lambda db, run=run: FORGERIES[name](db, run)) as store:  # type: ignore[misc]
+        with place.tampered(lambda db, run=run: FORGERIES[name](db, run)) as store:
             for column, since in enumerate((None, place.head)):
                 finding, unsealed, withheld = seen(store, since)
                 is_hidden = place.name == "Parquet" and name in HIDDEN

@@ -10,6 +10,7 @@ from typing import Any
 from .core._progress import Progress
 from .core.errors import InvalidArgumentError
 from .store._copy import Copied, copy_store
+from .store._remote import is_remote
 from .store._url import is_server, make_store, path_of
 from .store.base import LogStore, Store
 from .traces import open
@@ -26,15 +27,18 @@ def copy(
     """Copy everything in `source` into `target`, from any backend to any other, with every hash as it was.
 
     A target store is made when it is not there; what it holds stays, and a copy that was interrupted goes on where it
-    stopped. A target that ends with `/` or `.parquet`, or is a folder, is an export (`to_parquet`), whose path is
-    returned; `parquet:///folder`, or a folder that is recorded into already, is a store. `progress` may be a function that is given (done, total). Raises what `ftnb.open` does, and StoreError
-    where the target holds other records of the same stream.
+    stopped. A target that ends with `/` or `.parquet`, or is a folder or in an object store, is an export
+    (`to_parquet`), whose path is returned; `parquet:///folder`, or a folder that is recorded into already, is a store.
+    `progress` may be a function that is given (done, total). Raises what `ftnb.open` does, and StoreError where the
+    target holds other records of the same stream.
     """
     tr = open(source)
     into: Any = target
     try:
         if isinstance(target, str | PathLike):
             text = str(target)
+            if is_remote(text):
+                return tr.to_parquet(text)
             if not is_server(text) and _is_export(text):
                 return tr.to_parquet(path_of(text))
             into = make_store(text)

@@ -65,7 +65,8 @@ class Session:
     @property
     def where(self) -> str:
         """The store, as a path where it is a file."""
-        return str(getattr(self.store, "path", None) or getattr(self.store, "url", None) or repr(self.store))
+        place = getattr(self.store, "folder", None) or getattr(self.store, "path", None)
+        return str(place or getattr(self.store, "url", None) or repr(self.store))
 
     def pause(self) -> None:
         """Record nothing until `resume`. Runs in flight end here for the record, as abandoned, and go on unrecorded."""

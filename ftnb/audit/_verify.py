@@ -66,7 +66,7 @@ def checked(store: Any, name: str, vkey: str | None, since: str | None) -> Repor
         error = StoreError(f"{name} gives no proofs: expected a log of seals under a head, got none")
         raise _unreadable(name, error)
     report = check(store, name, vkey=vkey, since=since)
-    if getattr(store, "is_export", False):
+    if getattr(store, "is_export", False) and not store.is_published:
         if store.path.is_dir():
             check_views(report, store)
         check_bytes(report, store.path, vkey)

@@ -3,6 +3,7 @@
 traces.db, sqlite:///abs/traces.db       an SQLite file
 folder/, parquet:///abs/folder           a folder of Parquet that is recorded into; or an export
 file.parquet                             an export
+s3://, gs://, az://, … (fsspec)          an export in an object store, or what was published of such a folder
 redis://host:6379/0#prefix               Redis (also rediss:// and unix://); without #prefix: ftnb
 postgresql://user@host/db#table          PostgreSQL (also postgres://); without #table: ftnb_records
 """
@@ -34,6 +35,8 @@ def open_store(url: str | Path) -> LogStore:
     """
     if isinstance(url, str) and is_server(url):
         return _open_server(url, create=False)
+    if isinstance(url, str) and _is_elsewhere(url):
+        return _open_parquet(url)
     path = path_of(url)
     if path.is_dir():
         return _open_folder(path)
@@ -56,6 +59,11 @@ def make_store(url: str | Path) -> LogStore:
     Parquet. Raises what `open_store` does."""
     if isinstance(url, str) and is_server(url):
         return _open_server(url, create=True)
+    if isinstance(url, str) and _is_elsewhere(url):
+        raise InvalidArgumentError(
+            f"cannot record into {url!r}: object stores take whole files. Record into a folder or a server, and write "
+            f"to_parquet({url!r}) from it"
+        )
     if url != ":memory:" and names_folder(url):
         from .parquet import ParquetStore
 
@@ -138,7 +146,16 @@ def _open_folder(path: Path) -> LogStore:
     return ParquetStore(path, read_only=not all(os.access(place, os.W_OK) for place in places))
 
 
-def _open_parquet(path: Path) -> LogStore:
+def _is_elsewhere(url: str) -> bool:
+    """Whether `url` is in an object store, or whatever else fsspec reaches."""
+    if "://" not in url:
+        return False
+    from ._remote import is_remote
+
+    return is_remote(url)
+
+
+def _open_parquet(path: Path | str) -> LogStore:
     from .parquet_export import ParquetExport
 
     return ParquetExport(path)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.errors import FtnbError, NotOurFileError, StoreError
-from . import _entries
+from . import _barrier, _entries
 from ._entries import Entry
 from ._parquet_file import BLOBS, ENTRIES, RECORDS, SCHEMAS, STREAMS
 from ._published import SUMMARISED, any_of, by_seq, merged, summaries_of
@@ -144,6 +144,7 @@ class ParquetStore(SQLiteStore):
         """Publish what is over now, not when it is much enough; how many records that were. `everything`: also turns
         that go on. Raises StoreError."""
         self._ensure_writable("publish")
+        _barrier.wait(self.url)
         with self._publishing:
             n = 0
             while (some := self._publish_some(everything=everything)) is not None:

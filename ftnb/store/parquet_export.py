@@ -1,4 +1,6 @@
-"""An exported trace, read back: a folder or file that `Traces.to_parquet` wrote. Read-only.
+"""An exported trace, read back: a folder or file that `Traces.to_parquet` wrote, here or in an object store. Read-only.
+
+So is read what was published of a Parquet store (`store.parquet`) that is out of reach for SQLite, by its manifest.
 
 Everything is computed from the evidence in it (records, blobs, streams), never from the views beside them.
 """
@@ -9,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import orjson
 import polars as pl
@@ -34,9 +36,13 @@ from ._parquet_file import (
     RECORDS,
     SCHEMAS,
     STREAMS,
+    Evidence,
     EvidenceFile,
+    Held,
 )
-from ._summary import HEADER_TYPES, Summary
+from ._parquet_published import published
+from ._published import SUMMARISED, any_of, summaries_of
+from ._remote import AnyPath, is_remote, remote
 from ._writer import Batch, clean_id
 from .base import EngagementSummary, matches
 from .blobs import Resolver
@@ -47,6 +53,7 @@ from .records import BaseRecord, Record
 from .rows import record_or_gap
 
 pc: Any = pyarrow.compute  # its stubs know neither bytes patterns nor chunked tables
+MANIFEST = "manifest.json"
 _KEPT_BLOBS = 8
 """Engagements whose blobs are kept in memory."""
 
@@ -58,17 +65,25 @@ class ParquetExport:
     when a newer ftnb wrote it. Damage that shows only on reading is raised then, as NotOurFileError.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+    def __init__(self, path: str | AnyPath) -> None:
+        self.path: Any = place_of(path)
         if not self.path.exists():
             raise StoreError(f"nothing to open at {str(path)!r}: there is no such file or folder")
-        self.url = f"parquet://{self.path.resolve()}"
-        self._files = {name: EvidenceFile(self._place(name), name) for name in EVIDENCE}
+        self.url = f"parquet://{self.path.resolve()}" if isinstance(self.path, Path) else str(self.path)
         self._blobs: OrderedDict[str, dict[str, bytes]] = OrderedDict()
-        self._marks = self._files[RECORDS].marks
+        self._files: dict[str, Evidence]
+        manifest = self.path / MANIFEST
+        self.is_published = False
+        """Whether it is what was published of a store, by its manifest: no export with views and checksums."""
+        if not self.path.is_file() and not (self.path / f"{RECORDS}.parquet").is_file() and manifest.is_file():
+            self._files, self._marks = published(self.path, manifest)
+            self.is_published = True
+        else:
+            self._files = {name: EvidenceFile(self._place(name), name) for name in EVIDENCE}
+            self._marks = self._files[RECORDS].marks
         self.has_proofs = LOG_SIZE in self._marks
         self.is_partial = PARTIAL in self._marks
-        if self.has_proofs:
+        if self.has_proofs and ENTRIES not in self._files:
             self._files[ENTRIES] = EvidenceFile(self._place(ENTRIES), ENTRIES)
 
     read_only = True
@@ -82,22 +97,23 @@ class ParquetExport:
         """An export that is not written yet."""
         store = cls.__new__(cls)
         store.path, store.url = Path(), f"tables:{id(tables)}"
-        store._files = {name: _Held(table) for name, table in tables.items()}  # type: ignore[misc]
+        store._files = {name: Held(table) for name, table in tables.items()}
         store._blobs, store._marks, store.has_proofs, store.is_partial = OrderedDict(), {}, False, False
+        store.is_published = False
         return store
 
     def __repr__(self) -> str:
         return f"ParquetExport({str(self.path)!r})"
 
-    def _place(self, table: str) -> Path:
+    def _place(self, table: str) -> AnyPath:
         if self.path.is_file():
-            return self.path
+            return cast("AnyPath", self.path)
         if not (self.path / f"{RECORDS}.parquet").is_file():
             found = ", ".join(sorted(entry.name for entry in self.path.iterdir())[:5]) or "nothing"
             raise NotOurFileError(
                 f"the folder {str(self.path)!r} is no export of ftnb: it has no {RECORDS}.parquet (found: {found})"
             )
-        return self.path / f"{table}.parquet"
+        return cast("AnyPath", self.path / f"{table}.parquet")
 
     # --- reading ---
 
@@ -144,20 +160,10 @@ class ParquetExport:
 
     def _summaries(self, ids: pl.Series) -> Iterator[EngagementSummary]:
         only = str(ids[0]) if len(ids) == 1 else None
-        columns = ["seq", "engagement_id", "type", "status", "at_us", "name", "turn", "step_id", "tok_total", "body"]
-        table = self._files[RECORDS].read(columns, only)
-        rows = pl.DataFrame(table.filter(pc.is_in(table["engagement_id"], pa.array(ids.to_list(), pa.string()))))
-        building = {engagement_id: Summary(engagement_id) for engagement_id in ids}
-        headers = rows.filter(pl.col("type").is_in([*HEADER_TYPES, "step_started"])).sort("turn", "seq")
-        for engagement_id, *header in headers.select("engagement_id", *columns[2:7], "body").iter_rows():
-            building[engagement_id].take(*header)
-        waiting = rows.filter((pl.col("type") == "step_ended") & (pl.col("status") == "waiting"))
-        counted = rows.join(waiting, on=["engagement_id", "step_id"], how="anti")
-        spent = dict(counted.group_by("engagement_id").agg(pl.col("tok_total").sum()).iter_rows())
-        first = rows.group_by("engagement_id").agg(pl.col("at_us").min())
-        for engagement_id, first_us in first.iter_rows():
-            building[engagement_id].tokens, building[engagement_id].first_us = spent.get(engagement_id, 0), first_us
-        return (building[engagement_id].build() for engagement_id in ids)
+        table = self._files[RECORDS].read(SUMMARISED, only)
+        rows = table.filter(pc.is_in(table["engagement_id"], pa.array(ids.to_list(), pa.string())))
+        found = {one.id: one for one in summaries_of([rows])}
+        return (found[engagement_id].build() for engagement_id in ids)
 
     def scan(
         self,
@@ -185,8 +191,7 @@ class ParquetExport:
         if masks:
             return shown(table.sort_by("seq"), masks, columns, containing)
         if containing:
-            found = [pc.fill_null(pc.match_substring(table["body"], part), False) for part in containing]
-            table = table.filter(_any_of(found))
+            table = table.filter(any_of(table["body"], containing))
         return table.sort_by("seq").select(list(columns))
 
     def scan_blobs(self) -> pa.Table:
@@ -297,24 +302,8 @@ class ParquetExport:
         self._refuse(f"purge engagement {engagement_id!r}")
 
 
-class _Held:
-    """A table of the evidence that is in memory."""
-
-    marks: dict[str, str] = {}  # noqa: RUF012  (never written to)
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
-        """These columns, of all engagements or of one."""
-        table = self._table
-        if engagement_id:
-            table = table.filter(pc.equal(table["engagement_id"], engagement_id))
-        return table.select(list(columns))
-
-
-def _any_of(masks: list[Any]) -> Any:
-    mask = masks[0]
-    for other in masks[1:]:
-        mask = pc.or_(mask, other)
-    return mask
+def place_of(path: str | AnyPath) -> AnyPath:
+    """The file or folder at a path or URL. Raises MissingPackageError, InvalidArgumentError, StoreError."""
+    if isinstance(path, str) and is_remote(path):
+        return remote(path)
+    return Path(path).expanduser() if isinstance(path, str | Path) else path

@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export JUPYTER_PLATFORM_DIRS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 test-openai-agents check bench faults seed-suite clean
+.PHONY: help setup demo lab test test-python test-notebooks test-js test-browser test-langgraph-1.0 test-openai-agents test-other-tools check bench faults seed-suite clean
 
 help:
 	@echo "make demo        300 engagements of an example agent: tables, funnel, and ftnb-demo.html"
@@ -21,6 +21,7 @@ help:
 	@echo "make test        all tests: Python, notebooks, TypeScript, browser"
 	@echo "make test-langgraph-1.0  what is captured, with the oldest LangGraph that is supported"
 	@echo "make test-openai-agents  what is captured of the OpenAI Agents SDK, which asks for older packages than the rest"
+	@echo "make test-other-tools    files that MLflow, Langfuse, Phoenix and flowtraicer wrote themselves"
 	@echo "make check       linters, types, architecture"
 	@echo "make faults      faults and attacks on the audit trail at full length (FTNB_SEED repeats a run)"
 	@echo "make bench       benchmarks, each with its baseline"
@@ -89,6 +90,21 @@ $(OPENAI_AGENTS)/.ready: pyproject.toml Makefile $(READY)
 	  INSTALL="$(OPENAI_AGENTS)/bin/python -m pip install"; \
 	  $$INSTALL --quiet -r $(OPENAI_AGENTS)/requirements.txt "openai-agents>=0.24" opentelemetry-sdk \
 	    "openinference-instrumentation-openai-agents>=2.6" langgraph pytest pytest-asyncio hypothesis ipython
+	@touch $@
+
+# Other tracers, in environments of their own: their files are written by themselves, then read here. Langfuse holds back
+# what Phoenix needs newer.
+OTHER_TOOLS := build/other-tools
+test-other-tools: $(OTHER_TOOLS)/phoenix/.ready $(OTHER_TOOLS)/langfuse/.ready
+	$(PY) -m pytest -q -m other_tools tests/interop
+
+$(OTHER_TOOLS)/phoenix/.ready: TOOLS := "arize-phoenix>=20.19" arize-phoenix-client mlflow-skinny pandas pyarrow \
+  flowtraicer==0.11.1
+$(OTHER_TOOLS)/langfuse/.ready: TOOLS := "langfuse>=4.18,<5"
+$(OTHER_TOOLS)/%/.ready: Makefile $(READY)
+	$(PY) -m venv $(@D)
+	$(PY) -m uv --version >/dev/null 2>&1 && INSTALL="$(PY) -m uv pip install --python $(@D)/bin/python" || \
+	  INSTALL="$(@D)/bin/python -m pip install"; $$INSTALL --quiet $(TOOLS)
 	@touch $@
 
 faults: $(READY)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import _span_messages
+from . import _span_messages, _vendor
 from ._span_messages import loaded, nested
 from ._span_tokens import Tokens, tokens
 
@@ -75,6 +75,7 @@ class Reading:
 
 def kind_of(attributes: Attributes) -> Kind | None:
     """What a span is; None when its attributes do not tell (yet)."""
+    attributes = _vendor.in_common_names(attributes)
     told = attributes.get("openinference.span.kind")
     if told is not None:
         return _OPENINFERENCE.get(str(told).upper(), "other")
@@ -97,7 +98,8 @@ def kind_of(attributes: Attributes) -> Kind | None:
 
 def read(name: str, attributes: Attributes, kind: Kind | None = None) -> Reading:
     """A span that has ended, or as much as is known of one that runs. `name` is the span's."""
-    a, kind = attributes, kind or kind_of(attributes) or "other"
+    a = _vendor.in_common_names(attributes)
+    kind = kind or kind_of(a) or "other"
     common: dict[str, Any] = {
         "kind": kind,
         "name": _name(kind, name, a),
@@ -133,15 +135,19 @@ def read(name: str, attributes: Attributes, kind: Kind | None = None) -> Reading
 
 def conversation(attributes: Attributes) -> str | None:
     """Id of the conversation of which a trace is one turn."""
-    return _text(attributes, "gen_ai.conversation.id", "session.id")
+    return _text(_vendor.in_common_names(attributes), "gen_ai.conversation.id", "session.id")
 
 
 def metadata(attributes: Attributes) -> dict[str, Any]:
     """What spans say about the engagement as a whole."""
+    attributes = _vendor.in_common_names(attributes)
     said: dict[str, Any] = {}
     given = loaded(attributes.get("metadata"))
     if isinstance(given, Mapping):
         said.update(given)
+    for key, value in attributes.items():  # as Phoenix's server gives back what it got as one object
+        if key.startswith("metadata."):
+            said[key.removeprefix("metadata.")] = value
     for key, ours in (("user.id", "user_id"), ("session.id", "session_id"), ("gen_ai.conversation.id", "session_id")):
         if attributes.get(key) is not None:
             said.setdefault(ours, attributes[key])

@@ -54,8 +54,14 @@ _NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
 
 def tokens_of(usage: Any) -> Tokens | None:
     """`usage` as prompt, completion, total, cache read, cache write, reasoning; None when it says nothing."""
+    found = attributes_of_usage(usage)
+    return _span_tokens.tokens(found) if found else None
+
+
+def attributes_of_usage(usage: Any) -> dict[str, Any]:
+    """`usage` in the names of the GenAI conventions; empty when it says nothing."""
     if not isinstance(usage, Mapping) or not usage:
-        return None
+        return {}
     found: dict[str, Any] = {}
     for name, paths in _NAMES.items():
         for path in paths:
@@ -69,4 +75,4 @@ def tokens_of(usage: Any) -> Tokens | None:
     read, write = (found.get(f"gen_ai.usage.{one}.input_tokens") or 0 for one in ("cache_read", "cache_creation"))
     if is_anthropic:  # its `input_tokens` leave out what was read from and written to the cache
         found["gen_ai.usage.input_tokens"] = found.get("gen_ai.usage.input_tokens", 0) + read + write
-    return _span_tokens.tokens(found)
+    return found

@@ -1,4 +1,5 @@
-"""Langfuse: a trace with its observations (`trace-<id>.json`), or traces and observations one a line or in a list."""
+"""Langfuse: a trace with its observations (`trace-<id>.json`), traces and observations one a line or in a list, or the
+answer of its API to a question for observations (`{"data": […]}`), in which these name their trace themselves."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ _USED = {
     "model": "events.model", "modelParameters": "payload.parameters", "input": "input, payload",
     "output": "output, payload", "usageDetails": "events.*_tokens", "usage": "events.*_tokens", "level": "status",
     "statusMessage": "error", "parentObservationId": "steps.parent_step_id", "metadata": "metadata",
+    "userId": "metadata.user_id", "sessionId": "engagement, metadata.session_id", "tags": "metadata.tags",
 }  # fmt: skip
 _TRACE = {
     "id": "engagement", "name": "engagements.name", "sessionId": "engagement, metadata.session_id",
@@ -62,6 +64,9 @@ def _sort(line: int | None, value: Any, traces: dict[str, Any], found: list[Any]
         return
     if not isinstance(value, dict):
         found.append((line, value))
+        return
+    if isinstance(value.get("data"), list):
+        _sort(line, value["data"], traces, found)
         return
     trace = value["trace"] if isinstance(value.get("trace"), dict) else value if "observations" in value else None
     inside = value.get("observations")
@@ -113,13 +118,23 @@ def _span(value: Any, source: Source) -> Span:
     metadata = item.get("metadata")
     node = metadata.get("langgraph_node") if isinstance(metadata, dict) else None
     reading = _reading(item, name, start)
+    parent = text_of(item.get("parentObservationId", item.get("parent_observation_id")), "parentObservationId")
     return Span(
-        text_of(item.get("traceId", item.get("trace_id")), "traceId") or key, key,
-        text_of(item.get("parentObservationId", item.get("parent_observation_id")), "parentObservationId"), start,
+        text_of(item.get("traceId", item.get("trace_id")), "traceId") or key, key, parent, start,
         micros_of(item.get("endTime", item.get("end_time"))), reading, error,
-        conversation=text_of(item.get("sessionId"), "sessionId"),
+        conversation=text_of(item.get("sessionId"), "sessionId"), metadata={} if parent else _about(item),
         is_inner=reading.kind == "chain" and node is not None and node != name,
     )  # fmt: skip
+
+
+def _about(item: Mapping[str, Any]) -> dict[str, Any]:
+    """What the outermost observation says of the engagement, where there is no trace that does."""
+    held = item.get("metadata")
+    found = dict(held) if isinstance(held, dict) else {}
+    for theirs, ours in (("userId", "user_id"), ("sessionId", "session_id"), ("tags", "tags")):
+        if item.get(theirs):
+            found[ours] = item[theirs]
+    return found
 
 
 def _reading(item: Mapping[str, Any], name: str, start: int) -> Reading:

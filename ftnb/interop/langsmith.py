@@ -175,8 +175,9 @@ def answer(made: Any) -> tuple[dict[str, Any] | None, Any]:
         inner = told.get("kwargs", told) if isinstance(told, dict) else {}
         usage = usage or inner.get("usage_metadata")
         return message(told), usage or (made.get("llm_output") or {}).get("token_usage")
-    shown = {"role": "assistant", "content": found if found is not None else made}
-    return shown, usage
+    if found is None and "role" in made and "content" in made:
+        return message(made), usage
+    return {"role": "assistant", "content": found if found is not None else made}, usage
 
 
 def message(one: Any) -> Any:

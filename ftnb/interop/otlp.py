@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from . import _fields, _semconv
+from . import _fields, _semconv, _vendor
 from ._forms import BadItem, Log, Span, mapping, micros_of, micros_of_nanos, text_of
 from ._semconv import Kind
 from ._source import Source
@@ -160,7 +160,7 @@ def made(
     messages = [{**given, "event.name": log} for _, log, given in logs if log.startswith("gen_ai.")]
     if messages and "events" not in told:
         told = {**told, "events": messages}
-    langgraph = mapping_in(told.get("metadata")).get("langgraph_node")
+    langgraph = mapping_in(_vendor.in_common_names(told).get("metadata")).get("langgraph_node")
     if kind is None and ours:
         kind = _kind_of_ours(ours)
     reading = _semconv.read(name, told, kind)

@@ -1,16 +1,21 @@
 """Copying a store into another, of whatever backend, with every hash as it was.
 
 Rows, values and tree heads are written as they are, never encoded anew, so what was proved of the source holds of the
-copy. What is there already is left alone: a copy that was interrupted, or whose source has grown, is taken up where it
-stands. The positions (`seq`) are the target's own, and so is its log of seals and receipts; legal holds come along.
+copy. Each batch is read back, and the roots of its streams, computed from its rows there, must be those of the rows
+that were read here. What is there already is left alone: a copy that was interrupted, or whose source has grown, is
+taken up where it stands. The positions (`seq`) are the target's own, and so is its log of seals and receipts; legal
+holds come along.
+
+In memory is one batch at a time, which is at least one engagement.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from hashlib import sha256
+from typing import Any, cast
 
 import orjson
 
@@ -20,14 +25,13 @@ from ._writer import Batch, StreamHead, label_key, label_value
 from .base import LogStore
 from .blobs import Blob
 from .draft import Draft, Stream
-from .leaf import INDEX, NAMES, Row
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from .leaf import INDEX, NAMES, Row, Tree, leaf_hash
 
 _ROWS = 5_000
 """Records in one transaction, about."""
 _BYTES = 16 << 20
+_STREAM, _N = INDEX["stream_id"], INDEX["n"]
+_EMPTY = Tree().root()
 _LABELLING = ("engagement_started", "engagement_labelled")
 
 
@@ -44,7 +48,9 @@ class Copied:
     unchanged: int
     """Engagements that were there already, whole."""
     purged: int
-    """Engagements that were left out, because the target purged them."""
+    """Engagements that were left out, because the target purged them, or the source did meanwhile."""
+    damaged: tuple[str, ...] = ()
+    """Engagements whose records were not what their tree says before they were copied: `verify` the source."""
 
 
 def copy_store(source: LogStore, target: LogStore, *, at: Callable[[int, int], Any] | None = None) -> Copied:
@@ -58,31 +64,101 @@ def copy_store(source: LogStore, target: LogStore, *, at: Callable[[int, int], A
     # Streams first: what is recorded while we read is left for the next copy, so that every head fits its records.
     heads = _heads(source)
     there = {head.stream_id: head for of_one in _heads(target).values() for head in of_one}
-    blobs = _BlobRows(source.scan_blobs())
-    buried = _purged(target)
-    counts: Counter[str] = Counter()
-    waiting, size = Batch(), 0
+    copy = _Copy(source, target, _purged(target))
     for done, (engagement_id, streams) in enumerate(heads.items(), start=1):
         for head in streams:
             _ensure_same(head, there.get(head.stream_id))
         known = {head.stream_id: there[head.stream_id].size for head in streams if head.stream_id in there}
-        if engagement_id in buried:
-            counts["purged"] += 1
-        elif all(known.get(head.stream_id, -1) >= head.size for head in streams):
-            counts["unchanged"] += 1
-        else:
-            counts["engagements"] += 1
-            size += _add(source, engagement_id, streams, known, blobs.of(engagement_id), waiting, counts)
-        if len(waiting.rows) >= _ROWS or size >= _BYTES:
-            target.commit(waiting)
-            waiting, size = Batch(), 0
+        copy.take(engagement_id, streams, known)
         if at is not None:
             at(done, len(heads))
-    if waiting.rows:
-        target.commit(waiting)
+    copy.write()
     _copy_holds(source, target)
-    _check(heads, target, buried)
-    return Copied(counts["engagements"], counts["records"], counts["blobs"], counts["unchanged"], counts["purged"])
+    _check({key: streams for key, streams in heads.items() if key not in copy.left_out}, target)
+    n = copy.counts
+    return Copied(n["engagements"], n["records"], n["blobs"], n["unchanged"], len(copy.left_out), tuple(copy.damaged))
+
+
+class _Copy:
+    """A copy on its way: what waits to be written, and what was."""
+
+    def __init__(self, source: LogStore, target: LogStore, buried: set[str]) -> None:
+        self._source, self._target, self._buried = source, target, buried
+        self._blobs = _Blobs(source)
+        self._waiting, self._size = Batch(), 0
+        self._roots: dict[str, dict[str, bytes]] = {}
+        """Of the engagements that wait: the roots of their streams, computed from their rows."""
+        self.counts: Counter[str] = Counter()
+        self.left_out: set[str] = set()
+        self.damaged: list[str] = []
+
+    def take(self, engagement_id: str, streams: list[StreamHead], known: dict[str, int]) -> None:
+        """Add what the target lacks of an engagement, of whose streams it has the first `known` records."""
+        if engagement_id in self._buried:
+            self.left_out.add(engagement_id)
+        elif all(known.get(head.stream_id, -1) >= head.size for head in streams):
+            self.counts["unchanged"] += 1
+        else:
+            self._add(engagement_id, streams, known)
+            if len(self._waiting.rows) >= _ROWS or self._size >= _BYTES:
+                self.write()
+
+    def _add(self, engagement_id: str, streams: list[StreamHead], known: dict[str, int]) -> None:
+        sizes = {head.stream_id: head.size for head in streams}
+        rows = [r for r in _rows_of(self._source, engagement_id) if r[_N] < sizes.get(r[_STREAM], 0)]
+        if not rows and any(sizes.values()):  # purged since its streams were read
+            self.left_out.add(engagement_id)
+            return
+        self.counts["engagements"] += 1
+        roots = self._roots[engagement_id] = _roots(rows)
+        if any(roots.get(h.stream_id, _EMPTY) != Tree.from_bytes(h.size, h.frontier).root() for h in streams):
+            self.damaged.append(engagement_id)
+        to = self._waiting
+        for row in rows:
+            if row[_N] >= known.get(row[_STREAM], 0):
+                to.rows.append(row)
+                to.drafts.append(Draft(Stream(row[_STREAM], engagement_id), row[INDEX["type"]], row[INDEX["at_us"]]))
+                to.labels += _labels(engagement_id, row)
+                self._size += len(row[INDEX["body"]] or b"")
+        blobs = self._blobs.of(engagement_id)
+        to.heads += streams
+        to.blobs += blobs
+        self.counts["blobs"] += len(blobs)
+        self._size += sum(len(blob.data) for blob in blobs)
+
+    def write(self) -> None:
+        """Write what waits, and read it back. Raises StoreError."""
+        batch, roots = self._waiting, self._roots
+        self._waiting, self._roots, self._size = Batch(), {}, 0
+        if not roots:
+            return
+        self._target.commit(batch)
+        self.counts["records"] += len(batch.rows)
+        sizes = {head.stream_id: head.size for head in batch.heads}
+        for engagement_id, wanted in roots.items():
+            rows = (row for row in _rows_of(self._target, engagement_id) if row[_N] < sizes.get(row[_STREAM], 0))
+            found = _roots(rows)
+            if found != wanted and engagement_id not in _purged(self._target):
+                raise StoreError(f"engagement {engagement_id} is not in the target as it was read; verify both")
+
+
+def _roots(rows: Iterable[Row]) -> dict[str, bytes]:
+    """The root of each stream, computed from its rows."""
+    trees: dict[str, Tree] = {}
+    for row in sorted(rows, key=_by_place):
+        trees.setdefault(row[_STREAM], Tree()).append(_hash(row))
+    return {stream_id: tree.root() for stream_id, tree in trees.items()}
+
+
+def _by_place(row: Row) -> tuple[str, int]:
+    return row[_STREAM], row[_N]
+
+
+def _hash(row: Row) -> bytes:
+    try:
+        return leaf_hash(row)
+    except ValueError:  # nobody wrote it so; it is still to arrive as it is
+        return sha256(repr(row).encode("utf-8", "surrogatepass")).digest()
 
 
 def _heads(store: LogStore) -> dict[str, list[StreamHead]]:
@@ -106,32 +182,6 @@ def _ensure_same(ours: StreamHead, theirs: StreamHead | None) -> None:
             f"stream {ours.stream_id} of engagement {ours.engagement_id} holds other records in the target: one of the "
             "two was altered. Nothing of it was copied; verify both"
         )
-
-
-def _add(
-    source: LogStore,
-    engagement_id: str,
-    streams: list[StreamHead],
-    known: dict[str, int],
-    blobs: list[Blob],
-    to: Batch,
-    counts: Counter[str],
-) -> int:
-    """Put what the target lacks of an engagement into a batch; about how many bytes that is."""
-    sizes = {head.stream_id: head.size for head in streams}
-    size = 0
-    for row in _rows_of(source, engagement_id):
-        stream_id, n = row[INDEX["stream_id"]], row[INDEX["n"]]
-        if known.get(stream_id, 0) <= n < sizes.get(stream_id, 0):
-            to.rows.append(row)
-            to.drafts.append(Draft(Stream(stream_id, engagement_id), row[INDEX["type"]], row[INDEX["at_us"]]))
-            to.labels += _labels(engagement_id, row)
-            size += len(row[INDEX["body"]] or b"")
-            counts["records"] += 1
-    to.heads += streams
-    to.blobs += blobs
-    counts["blobs"] += len(blobs)
-    return size + sum(len(blob.data) for blob in blobs)
 
 
 def _rows_of(store: LogStore, engagement_id: str) -> Iterator[Row]:
@@ -165,24 +215,29 @@ def _labels(engagement_id: str, row: Row) -> list[tuple[str, str, str]]:
     return labels
 
 
-class _BlobRows:
-    """The blobs of one engagement after the other, out of a table that is ordered by engagement."""
+class _Blobs:
+    """The blobs of one engagement after the other; from a store that gives only all of them, out of that table."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
+    def __init__(self, source: LogStore) -> None:
+        self._kept: Any = getattr(source, "kept_blobs", None)
+        self._table = None if self._kept is not None else source.scan_blobs()
         self._place: dict[str, tuple[int, int]] = {}
-        owners: Any = table["engagement_id"].to_pylist()
-        for number, owner in enumerate(owners):
-            first, n = self._place.get(owner, (number, 0))
-            self._place[owner] = (first, n + 1)
+        if self._table is not None:
+            owners: Any = self._table["engagement_id"].to_pylist()
+            for number, owner in enumerate(owners):
+                first, n = self._place.get(owner, (number, 0))
+                self._place[owner] = (first, n + 1)
 
     def of(self, engagement_id: str) -> list[Blob]:
-        first, n = self._place.get(engagement_id, (0, 0))
-        rows = self._table.slice(first, n).to_pylist()
+        rows: Iterable[tuple[str, bytes, str, bytes | None]]
+        if self._table is None:
+            rows = self._kept(engagement_id)
+        else:
+            table: Any = self._table.slice(*self._place.get(engagement_id, (0, 0)))
+            columns = (table[name].to_pylist() for name in ("blob_id", "salt", "media", "data"))
+            rows = zip(*columns, strict=True)
         return [
-            Blob(engagement_id, row["blob_id"], None, row["salt"], row["media"], row["data"])
-            for row in rows
-            if row["data"] is not None
+            Blob(engagement_id, key, None, salt, media, data) for key, salt, media, data in rows if data is not None
         ]
 
 
@@ -195,12 +250,12 @@ def _copy_holds(source: LogStore, target: LogStore) -> None:
             target.append_entry(entry["type"], fields)
 
 
-def _check(heads: dict[str, list[StreamHead]], target: LogStore, buried: set[str]) -> None:
+def _check(heads: dict[str, list[StreamHead]], target: LogStore) -> None:
     """Every stream's tree in the target is, or has grown from, the one that was copied. Raises StoreError."""
     there = {head.stream_id: head for of_one in _heads(target).values() for head in of_one}
     for engagement_id, streams in heads.items():
         for head in streams:
             copy = there.get(head.stream_id)
-            if engagement_id not in buried and head.size and (copy is None or copy.size < head.size):
+            if head.size and (copy is None or copy.size < head.size) and engagement_id not in _purged(target):
                 raise StoreError(f"stream {head.stream_id} of engagement {engagement_id} did not arrive whole")
             _ensure_same(head, copy)

@@ -56,6 +56,13 @@ class PostgresReader:
             WHERE engagement_id = %s"""
         return {row[0]: bytes(row[1]) for row in self._all(connection, find, (engagement_id,))}
 
+    def kept_blobs(self, connection: Any, engagement_id: str) -> list[tuple[str, bytes, str, bytes]]:
+        """(blob_id, salt, media, data) of an engagement's blobs."""
+        find = f"""SELECT blob_id, salt, media, data FROM {self._t}_blob
+            WHERE eid = (SELECT eid FROM {self._t}_engagement WHERE engagement_id = %s)"""
+        rows = self._all(connection, find, (engagement_id,))
+        return [(blob_id, bytes(salt), media, bytes(data)) for blob_id, salt, media, data in rows]
+
     def blob(self, connection: Any, engagement_id: str, blob_id: str) -> bytes | None:
         """The data of a blob; None when it is not there."""
         find = f"""SELECT data FROM {self._t}_blob JOIN {self._t}_engagement USING (eid)
@@ -63,9 +70,10 @@ class PostgresReader:
         found = self._all(connection, find, (engagement_id, blob_id))
         return bytes(found[0][0]) if found else None
 
-    def entries(self, connection: Any) -> list[tuple[int, int, str, bytes]]:
-        """The store's own log."""
-        return self._all(connection, f"SELECT seq, at_us, type, body FROM {self._t}_entry ORDER BY seq")
+    def entries(self, connection: Any, after: int = 0, n: int = -1) -> list[tuple[int, int, str, bytes]]:
+        """The store's own log from the entry after the `after`th on, `n` of them at most (-1: all)."""
+        said = f"SELECT seq, at_us, type, body FROM {self._t}_entry WHERE seq > %s ORDER BY seq LIMIT %s"
+        return self._all(connection, said, (after, None if n < 0 else n))
 
     def head(self, connection: Any) -> LogHead:
         """Where the store's own log stands."""

@@ -97,6 +97,11 @@ class RedisReader:
         found: Any = self._client.hgetall(self._keys.blobs(engagement_id))
         return {as_text(blob_id): load_blob(kept)[2] for blob_id, kept in found.items()}
 
+    def kept_blobs(self, engagement_id: str) -> list[tuple[str, bytes, str, bytes]]:
+        """(blob_id, salt, media, data) of an engagement's blobs."""
+        found: Any = self._client.hgetall(self._keys.blobs(engagement_id))
+        return [(as_text(blob_id), *load_blob(kept)) for blob_id, kept in found.items()]
+
     def blob_ids(self, engagement_id: str) -> dict[bytes, str]:
         """Dedup hash to blob id."""
         found = self._client.hgetall(self._keys.dedup(engagement_id))

@@ -177,6 +177,11 @@ class MemoryStore(LogStoreBase):
     def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
         return {b.blob_id: b.data for (owner, _), b in list(self._blobs.items()) if owner == engagement_id}
 
+    def kept_blobs(self, engagement_id: str) -> list[tuple[str, bytes, str, bytes]]:
+        """(blob_id, salt, media, data) of an engagement's blobs."""
+        mine = (b for (owner, _), b in list(self._blobs.items()) if owner == engagement_id)
+        return [(b.blob_id, b.salt, b.media, b.data) for b in mine]
+
     def _scan(
         self,
         columns: Sequence[str],
@@ -199,8 +204,8 @@ class MemoryStore(LogStoreBase):
     def _n_records(self) -> int:
         return len(self._log_rows)
 
-    def _entries(self) -> Iterable[EntryRow]:
-        return list(self._entry_log)
+    def _entries(self, after: int = 0, n: int = -1) -> Iterable[EntryRow]:
+        return list(self._entry_log[after : None if n < 0 else after + n])
 
     def _close(self) -> None:
         """Nothing to release: what is in memory goes with the object."""

@@ -209,6 +209,12 @@ class PostgresStore(LogStoreBase):
             return self._reader.blobs_of(connection, engagement_id)
 
     @told
+    def kept_blobs(self, engagement_id: str) -> list[tuple[str, bytes, str, bytes]]:
+        """(blob_id, salt, media, data) of an engagement's blobs, as they are kept."""
+        with self._read.use() as connection:
+            return self._reader.kept_blobs(connection, engagement_id)
+
+    @told
     def _scan_blobs(self) -> pa.Table:
         with self._read.use() as connection:
             return self._reader.blobs(connection)
@@ -224,9 +230,9 @@ class PostgresStore(LogStoreBase):
             return self._reader.n_records(connection)
 
     @told
-    def _entries(self) -> Iterable[EntryRow]:
+    def _entries(self, after: int = 0, n: int = -1) -> Iterable[EntryRow]:
         with self._read.use() as connection:
-            return self._reader.entries(connection)
+            return self._reader.entries(connection, after, n)
 
     @told
     def _head(self) -> LogHead:

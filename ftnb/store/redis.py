@@ -186,6 +186,11 @@ class RedisStore(LogStoreBase):
         return self._reader.blobs_of(engagement_id)
 
     @told
+    def kept_blobs(self, engagement_id: str) -> list[tuple[str, bytes, str, bytes]]:
+        """(blob_id, salt, media, data) of an engagement's blobs, as they are kept."""
+        return self._reader.kept_blobs(engagement_id)
+
+    @told
     def _scan_blobs(self) -> pa.Table:
         return table_of(BLOB_DTYPES, self._reader.blobs())
 
@@ -194,8 +199,8 @@ class RedisStore(LogStoreBase):
         return table_of(STREAM_DTYPES, self._reader.streams())
 
     @told
-    def _entries(self) -> Iterable[EntryRow]:
-        return self._reader.entries()
+    def _entries(self, after: int = 0, n: int = -1) -> Iterable[EntryRow]:
+        return self._reader.entries()[after : None if n < 0 else after + n]
 
     @told
     def _wait_for_others(self, seconds: float) -> None:

@@ -161,6 +161,11 @@ class SQLiteStore(LogStoreBase):
     def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
         return self._reader.blobs_of(engagement_id)
 
+    def kept_blobs(self, engagement_id: str) -> list[Row]:
+        """(blob_id, salt, media, data) of an engagement's blobs, as they are kept."""
+        find = "SELECT blob_id, salt, media, data FROM blob JOIN engagement USING (eid) WHERE engagement_id = ?"
+        return self._reader._rows(find, (engagement_id,))
+
     def _scan_blobs(self) -> pa.Table:
         return self._reader.scan_blobs()
 
@@ -170,8 +175,8 @@ class SQLiteStore(LogStoreBase):
     def _n_records(self) -> int:
         return self._reader.n_records()
 
-    def _entries(self) -> Iterable[EntryRow]:
-        return self._reader.entries()
+    def _entries(self, after: int = 0, n: int = -1) -> Iterable[EntryRow]:
+        return self._reader.entries(after, n)
 
     def _head(self) -> LogHead:
         return self._reader.head()

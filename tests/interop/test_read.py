@@ -7,6 +7,7 @@ import gzip
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
@@ -25,6 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import ftnb
 from ftnb.core.errors import InvalidArgumentError, NotOurFileError
 from ftnb.core.model import StepStatus
+from tests.servers import postgres_server
 
 CONVERSATIONS = Path(__file__).parents[2].parent / "shared" / "data" / "tau_airline_gpt4o.jsonl.gz"
 
@@ -196,7 +199,22 @@ def test_phoenix_frames_parquet_and_lines(exported: Any, tmp_path: Path) -> None
     _check(ftnb.read(tmp_path / "spans.jsonl"))
 
 
-def _agent(path: Path) -> Any:
+@contextmanager
+def _sqlite_saver(folder: Path) -> Iterator[tuple[Any, Any]]:
+    with closing(sqlite3.connect(folder / "checkpoints.db", check_same_thread=False)) as connection:
+        yield SqliteSaver(connection), folder / "checkpoints.db"
+
+
+@contextmanager
+def _postgres_saver(folder: Path) -> Iterator[tuple[Any, Any]]:
+    with postgres_server() as server:
+        dsn = f"postgresql://postgres@/postgres?host={server.folder}"
+        with PostgresSaver.from_conn_string(dsn) as saver:
+            saver.setup()
+            yield saver, dsn
+
+
+def _agent(saver: Any) -> Any:
     graph = StateGraph(MessagesState)
     usage: Any = {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13, "input_token_details": {"cache_read": 5}}
     calls = [{"name": "search", "args": {"q": "x"}, "id": "c1"}]
@@ -207,21 +225,21 @@ def _agent(path: Path) -> Any:
     graph.add_edge("plan", "search")
     graph.add_edge("search", "ask")
     graph.add_edge("ask", END)
-    connection = sqlite3.connect(path, check_same_thread=False)
-    return graph.compile(checkpointer=SqliteSaver(connection)), connection
+    return graph.compile(checkpointer=saver)
 
 
-def test_checkpoints_of_an_agent_that_nobody_traced(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoints.db"
-    app, connection = _agent(path)
-    config = {"configurable": {"thread_id": "thread-1"}, "metadata": {"user_id": "u1"}}
-    app.invoke({"messages": [HumanMessage("hi")]}, config)
-    half = ftnb.read(path, into=tmp_path / "store.db")
-    assert half.engagement("thread-1").status == "paused"
-    half.close()
-    app.invoke(Command(resume="yes"), config)
-    connection.close()
-    traces = ftnb.read(path)
+@pytest.mark.parametrize("made", [_sqlite_saver, _postgres_saver])
+def test_checkpoints_of_an_agent_that_nobody_traced(tmp_path: Path, made: Any) -> None:
+    with made(tmp_path) as (saver, path):
+        app = _agent(saver)
+        config = {"configurable": {"thread_id": "thread-1"}, "metadata": {"user_id": "u1"}}
+        app.invoke({"messages": [HumanMessage("hi")]}, config)
+        half = ftnb.read(path, into=tmp_path / "store.db")
+        assert half.engagement("thread-1").status == "paused"
+        half.close()
+        app.invoke(Command(resume="yes"), config)
+        traces = ftnb.read(path)
+        after = ftnb.read(path, into=tmp_path / "store.db")
     eng = traces.engagement("thread-1")
     steps = [(s.name, s.model.status, s.model.visit, s.model.attempt, s.model.turn) for s in eng.steps]
     assert steps == [
@@ -236,7 +254,6 @@ def test_checkpoints_of_an_agent_that_nobody_traced(tmp_path: Path) -> None:
     assert (call["total_tokens"], call["cache_read_tokens"]) == (13, 5)
     assert json.loads(tool["payload"])["args"] == {"q": "x"}
     assert eng.steps[1].triggers == [eng.steps[0].id]
-    after = ftnb.read(path, into=tmp_path / "store.db")
     assert after.engagement("thread-1").status == "completed"
     assert [s.name for s in after.engagement("thread-1").steps] == ["plan", "search", "ask", "ask"]
     after.close()
@@ -245,7 +262,8 @@ def test_checkpoints_of_an_agent_that_nobody_traced(tmp_path: Path) -> None:
 def test_what_a_checkpoint_names_is_not_called(tmp_path: Path) -> None:
     ormsgpack = pytest.importorskip("ormsgpack")
     path = tmp_path / "checkpoints.db"
-    app, connection = _agent(path)
+    connection = sqlite3.connect(path, check_same_thread=False)
+    app = _agent(SqliteSaver(connection))
     app.invoke({"messages": [HumanMessage("hi")]}, {"configurable": {"thread_id": "thread-1"}})
     trap = tmp_path / "called"
     inner = ormsgpack.packb(("os", "mkdir", str(trap)))

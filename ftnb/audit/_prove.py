@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import orjson
-
-from ..core.canonical import dumps
 from ..core.errors import NotRecordedError, UnknownEngagementError, UnknownStepError
-from ..store._entries import EntryRow, LogHead, entry_hash
+from ..store._entries import LogHead
 from ..store.leaf import INDEX, NAMES, Row, leaf_hash
 from . import _note, merkle
+from ._index import index_of
 from ._proof import Consistency, Proof, ProvedEntry, ProvedRecord
 
 _N, _STEP, _NAME = INDEX["n"], INDEX["step_id"], INDEX["name"]
@@ -33,14 +31,13 @@ def rows_of(table: Any) -> dict[str, list[Row]]:
 
 
 class Prover:
-    """Makes proofs against one head; the leaves of the log are hashed once."""
+    """Makes proofs against one head."""
 
     def __init__(self, source: Any) -> None:
         """`source` is a store or an export, with `scan`, `entry_rows` and `log_head`."""
         self._source = source
         self.head: LogHead = source.log_head()
-        self._entries: list[EntryRow] = source.entry_rows()[: self.head.size]
-        self._leaves = [entry_hash(at_us, kind, body) for _, at_us, kind, body in self._entries]
+        self._index = index_of(source, self.head.size)
 
     def prove(self, engagement_id: str, step: str | None = None) -> Proof:
         """The proof of an engagement's seals, and of the records of a step (an id or a name).
@@ -71,8 +68,8 @@ class Prover:
             rows = streams.get(seal["stream"], [])[: seal["size"]]
             if wanted is not None and any(map(wanted, rows)):
                 records = tuple(_records(rows, wanted))
-            _, at_us, kind, body = self._entries[place]
-            path = tuple(merkle.inclusion_proof(self._leaves, place))
+            _, at_us, kind, body = self._source.entry_rows(after=place, n=1)[0]
+            path = tuple(self._index.nodes.inclusion_proof(place, self.head.size))
             proved.append(ProvedEntry(place, at_us, kind, body, path, records))
         if not any(entry.kind != "redaction" for entry in proved):
             if not streams:
@@ -85,21 +82,22 @@ class Prover:
     def _latest(self, engagement_id: str, receipts: bool) -> dict[int, dict[str, Any]]:
         """The last seal of each stream of the engagement, the receipt of its purge, and, asked for, those of its
         redactions, by position in the log."""
-        last: dict[str, tuple[int, dict[str, Any]]] = {}
-        mark, kinds = dumps(engagement_id), ("seal", "purge", *(("redaction",) if receipts else ()))
-        for place, (_, _, kind, body) in enumerate(self._entries):
-            if kind in kinds and mark in body:
-                said = orjson.loads(body)
-                if said.get("engagement") == engagement_id:
-                    key = f"\x00{place}" if kind == "redaction" else str(said.get("stream", ""))
-                    last[key] = place, {"stream": "", "size": 0, **said}
-        return dict(sorted(last.values(), key=lambda one: one[0]))
+        size, index = self.head.size, self._index
+        last = {
+            place: {"stream": stream, "size": n}
+            for stream, (place, n) in index.seals.get(engagement_id, {}).items()
+            if place < size
+        }
+        for place, kind in index.receipts.get(engagement_id, ()):
+            if place < size and (receipts or kind == "purge"):
+                last[place] = {"stream": "", "size": 0}
+        return dict(sorted(last.items()))
 
     def consistency(self, size: int) -> Consistency:
         """The proof that the log continues that of its first `size` entries."""
-        root = merkle.root_hash(self._leaves[:size])
-        path = merkle.consistency_proof(self._leaves, size)
-        return Consistency(size, root, tuple(path), note_of(self.head))
+        nodes = self._index.nodes
+        path = nodes.consistency_proof(size, self.head.size)
+        return Consistency(size, nodes.root(size), tuple(path), note_of(self.head))
 
 
 def _of_step(step: str, streams: dict[str, list[Row]]) -> Callable[[Row], bool]:
@@ -112,8 +110,7 @@ def _of_step(step: str, streams: dict[str, list[Row]]) -> Callable[[Row], bool]:
 
 
 def _records(rows: list[Row], wanted: Callable[[Row], bool]) -> Iterable[ProvedRecord]:
-    leaves = [leaf_hash(row) for row in rows]
+    nodes = merkle.Nodes(map(leaf_hash, rows))
     for place, row in enumerate(rows):
         if wanted(row):
-            path = tuple(merkle.inclusion_proof(leaves, place))
-            yield ProvedRecord(row[1], place, leaves[place].hex(), path)
+            yield ProvedRecord(row[1], place, leaf_hash(row).hex(), tuple(nodes.inclusion_proof(place)))

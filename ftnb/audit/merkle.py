@@ -6,7 +6,7 @@ whoever knows what a leaf is; the trees of a store hash their nodes the same way
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from ..core.errors import InvalidArgumentError
@@ -114,3 +114,70 @@ def is_consistent(first: int, second: int, first_root: bytes, second_root: bytes
             new = node_hash(new, one)
         fn, sn = fn >> 1, sn >> 1
     return sn == 0 and old == first_root and new == second_root
+
+
+class Nodes:
+    """A tree that grows at its end, with its inner nodes kept: proofs cost the logarithm of its size."""
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self._levels: list[list[bytes]] = [[]]
+        """By height, the roots of whole subtrees of 2**height leaves, from left to right."""
+        for leaf in leaves:
+            self.append(leaf)
+
+    def __len__(self) -> int:
+        return len(self._levels[0])
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash."""
+        height, node = 0, leaf
+        while True:
+            if height == len(self._levels):
+                self._levels.append([])
+            level = self._levels[height]
+            level.append(node)
+            if len(level) & 1:
+                return
+            height, node = height + 1, node_hash(level[-2], level[-1])
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root hash of the tree over the first `size` leaves (None: over all)."""
+        size = len(self) if size is None else size
+        return self._range(0, size) if size else EMPTY_ROOT
+
+    def inclusion_proof(self, index: int, size: int | None = None) -> list[bytes]:
+        """As `inclusion_proof` of this module, in the tree over the first `size` leaves."""
+        begin, end, proof = 0, len(self) if size is None else size, list[bytes]()
+        if not 0 <= index < end:
+            raise InvalidArgumentError(f"no leaf {index} in a tree of {end} leaves")
+        while end - begin > 1:
+            middle = begin + (1 << ((end - begin - 1).bit_length() - 1))
+            proof.append(self._range(middle, end) if index < middle else self._range(begin, middle))
+            begin, end = (begin, middle) if index < middle else (middle, end)
+        return proof[::-1]
+
+    def consistency_proof(self, first: int, size: int | None = None) -> list[bytes]:
+        """As `consistency_proof` of this module, for the tree over the first `size` leaves."""
+        begin, end, proof, complete = 0, len(self) if size is None else size, list[bytes](), True
+        if not 0 <= first <= end:
+            raise InvalidArgumentError(f"a tree of {end} leaves has no beginning of {first}")
+        if first in (0, end):
+            return []
+        while first != end:
+            middle = begin + (1 << ((end - begin - 1).bit_length() - 1))
+            if first <= middle:
+                proof.append(self._range(middle, end))
+                end = middle
+            else:
+                proof.append(self._range(begin, middle))
+                begin, complete = middle, False
+        return [*([] if complete else [self._range(begin, end)]), *proof[::-1]]
+
+    def _range(self, begin: int, end: int) -> bytes:
+        """The root over some leaves, of which the first is at a multiple of the power of two that they fit in."""
+        size = end - begin
+        if not size & (size - 1):
+            height = size.bit_length() - 1
+            return self._levels[height][begin >> height]
+        middle = begin + (1 << ((size - 1).bit_length() - 1))
+        return node_hash(self._range(begin, middle), self._range(middle, end))

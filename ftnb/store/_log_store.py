@@ -172,8 +172,8 @@ class LogStoreBase(ABC):
         """Add to the store's own log, in a transaction of its own. Called under the write lock."""
 
     @abstractmethod
-    def _entries(self) -> Iterable[EntryRow]:
-        """(seq, at_us, kind, body) of the store's own log."""
+    def _entries(self, after: int = 0, n: int = -1) -> Iterable[EntryRow]:
+        """(seq, at_us, kind, body) of the store's own log, after so many; `n` at most, -1: all."""
 
     @abstractmethod
     def _head(self) -> LogHead:
@@ -436,12 +436,13 @@ class LogStoreBase(ABC):
             if not types or kind in types
         ]
 
-    def entry_rows(self, *, wait: bool = True) -> list[EntryRow]:
-        """The store's own log as it is hashed: (position + 1, at_us, type, body). `wait=False` for whoever is asked
-        inside a transaction: what recorders still hold cannot come before it ends."""
+    def entry_rows(self, *, wait: bool = True, after: int = 0, n: int = -1) -> list[EntryRow]:
+        """The store's own log as it is hashed: (position + 1, at_us, type, body), from the entry after the `after`th
+        on, `n` of them at most (-1: all). `wait=False` for whoever is asked inside a transaction: what recorders still
+        hold cannot come before it ends."""
         if wait:
             _barrier.wait(self.url)
-        return list(self._entries())
+        return list(self._entries(after, n))
 
     def log_head(self) -> LogHead:
         """Where the store's own log stands, signed where somebody signs. Raises StoreError where a store gives no

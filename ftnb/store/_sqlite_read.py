@@ -150,9 +150,10 @@ class SQLiteReader:
         tables = "blob JOIN engagement USING (eid)"
         return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY engagement_id, blob_id", [], dtypes)
 
-    def entries(self) -> list[Row]:
-        """The store's own log."""
-        return self._rows("SELECT seq, at_us, type, body FROM store_log ORDER BY seq")
+    def entries(self, after: int = 0, n: int = -1) -> list[Row]:
+        """The store's own log from the entry after the `after`th on, `n` of them at most (-1: all)."""
+        said = "SELECT seq, at_us, type, body FROM store_log WHERE seq > ? ORDER BY seq LIMIT ?"
+        return self._rows(said, (after, n))
 
     def head(self) -> LogHead:
         """Where the store's own log stands."""

@@ -248,9 +248,10 @@ class ParquetExport:
             if not types or kind in types
         ]
 
-    def entry_rows(self, *, wait: bool = True) -> list[EntryRow]:
+    def entry_rows(self, *, wait: bool = True, after: int = 0, n: int = -1) -> list[EntryRow]:
         """The log of the store that was exported, as it is hashed; see `LogStoreBase.entry_rows`."""
         table = self._files[ENTRIES].read(SCHEMAS[ENTRIES].names).sort_by("seq")
+        table = table.slice(after, None if n < 0 else n)
         return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     def log_head(self) -> LogHead:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Route
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Route
 
 from ftnb.core.model import Engagement
 from ftnb.widget.html import read_bundle
@@ -63,6 +63,25 @@ window.showBrowser = (page, run, width) => {
   window.stop = mountBrowser({ model: window.model, el, getModel: async () => opened });
   window.view = el.querySelector(".ftnb");
 };
+/** For listeners of a test. */
+window.test = new AbortController();
+window.reset = () => {
+  window.stop?.();
+  window.controller?.abort();
+  window.test.abort();
+  window.test = new AbortController();
+  for (const name of ["view", "model", "stop", "controller", "leaked", "kept"]) delete window[name];
+  for (const id of ["above", "out"]) {
+    const fresh = document.createElement("div");
+    fresh.id = id;
+    document.getElementById(id).replaceWith(fresh);
+  }
+  for (const name of document.documentElement.getAttributeNames()) document.documentElement.removeAttribute(name);
+  for (const name of document.body.getAttributeNames()) document.body.removeAttribute(name);
+  document.body.style.margin = "0";
+  document.activeElement?.blur();
+  scrollTo(0, 0);
+};
 window.settled = async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); };
 window.ready = true;
 </script>"""
@@ -74,11 +93,23 @@ class Widget:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.problems: list[str] = []
-        page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", self._on_console)
+        page.on("pageerror", self._on_error)
         page.route("**/*", self._serve)
-        page.goto(ORIGIN + "/")
+        if page.url == ORIGIN + "/":
+            page.evaluate("window.reset()")
+            page.mouse.move(0, 0)
+        else:
+            page.goto(ORIGIN + "/")
         self.wait("window.ready")
+
+    def close(self) -> None:
+        """Let go of the page, which may be used again."""
+        self.page.evaluate("window.reset?.()")
+        self.page.emulate_media(reduced_motion="null", color_scheme="null", forced_colors="null")
+        self.page.remove_listener("console", self._on_console)
+        self.page.remove_listener("pageerror", self._on_error)
+        self.page.unroute("**/*", self._serve)
 
     def show(self, engagement: Engagement, **options: Any) -> Widget:
         """Mount a view of `engagement`; options are width, shadow, hidden, selection, state, can and gone."""
@@ -159,10 +190,13 @@ class Widget:
     def panel(self) -> Locator:
         return self.page.locator(".ftnb-panel")
 
-    def _note(self, kind: str, text: str) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         # The one warning is about how these tests look at canvases.
-        if kind in ("error", "warning") and "willReadFrequently" not in text:
-            self.problems.append(text)
+        if message.type in ("error", "warning") and "willReadFrequently" not in message.text:
+            self.problems.append(message.text)
+
+    def _on_error(self, error: Error) -> None:
+        self.problems.append(str(error))
 
     def _serve(self, route: Route) -> None:
         url = route.request.url

@@ -17,6 +17,7 @@ from tests.browser.harness import Widget
 from tests.widget import golden, traces
 
 pytestmark = pytest.mark.browser
+VIEWPORT = (1000, 900)
 
 AXE = Path(__file__).parents[2] / "js" / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """async within => {
@@ -34,14 +35,9 @@ def axe() -> str:
     return AXE.read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def widget(page: Page) -> Widget:
-    page.set_viewport_size({"width": 1000, "height": 900})
-    return Widget(page)
-
-
 def complaints(page: Page, axe: str, within: str | None = None) -> list[str]:
-    page.evaluate(axe)
+    if not page.evaluate("() => Boolean(window.axe)"):
+        page.evaluate(axe)
     found: list[str] = page.evaluate(RUN, within)
     return found
 

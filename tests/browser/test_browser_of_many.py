@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from ftnb.widget.payload import engagement_payload
 from tests.browser import many
@@ -14,15 +13,7 @@ from tests.browser.harness import Widget
 from tests.widget import traces
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1000, "height": 1200})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
+VIEWPORT = (1000, 1200)
 
 
 def queries(widget: Widget) -> list[dict[str, Any]]:
@@ -51,7 +42,7 @@ def test_values_are_chosen_and_let_go(widget: Widget) -> None:
 
 def test_what_is_typed_is_asked_once_and_is_not_for_jupyter(widget: Widget) -> None:
     widget.show_browser(many.browser())
-    widget.eval("(document.addEventListener('keydown', () => { window.leaked = 1 }), 1)")
+    widget.eval("(document.addEventListener('keydown', () => { window.leaked = 1 }, { signal: test.signal }), 1)")
     widget.page.locator("input[type=search]").press_sequentially("add")
     widget.wait("model.sent.some(one => one.op === 'browse')")
     widget.page.wait_for_timeout(300)

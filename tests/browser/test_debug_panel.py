@@ -34,15 +34,6 @@ def run() -> Iterator[EngagementHandle]:
     store.close()
 
 
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1100, "height": 800})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
-
-
 def show(widget: Widget, run: EngagementHandle, **options: Any) -> EngagementView:
     """Mount the view of `run` as its kernel would; what it is asked, `serve` answers."""
     view = run.widget()

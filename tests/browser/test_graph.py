@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from ftnb.widget.columns import pack, plain
 from ftnb.widget.compare import comparison_payload
@@ -15,15 +14,6 @@ from tests.browser.harness import Widget
 from tests.widget import golden, traces
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1100, "height": 800})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
 
 
 def _labels(widget: Widget, selector: str) -> list[str]:

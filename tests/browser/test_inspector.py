@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from ftnb.core.model import Annotation, Engagement
 from ftnb.widget.payload import engagement_payload
@@ -17,15 +16,6 @@ from tests.browser.harness import Widget
 from tests.widget import traces
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1100, "height": 800})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
 
 
 def _png() -> str:

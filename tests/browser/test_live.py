@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from ftnb.widget.live import LivePayload
 from ftnb.widget.protocol import Following
@@ -16,15 +15,6 @@ from tests.widget import traces
 
 pytestmark = pytest.mark.browser
 FOLLOWING = Following(is_on=True, dropped=0, detail="", stalled_s=0.0)
-
-
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1100, "height": 800})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
 
 
 def _patch(widget: Widget, live: LivePayload, engagement: Any, **given: Any) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -12,15 +10,7 @@ from tests.browser.harness import Widget
 from tests.widget import traces
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1100, "height": 900})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
+VIEWPORT = (1100, 900)
 
 
 def _place(widget: Widget, ms: float, y: float) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,6 @@ from tests.browser.harness import Widget
 from tests.widget import traces
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def widget(page: Page) -> Iterator[Widget]:
-    """A harness that ends the test with every error, warning and request that it saw."""
-    page.set_viewport_size({"width": 1100, "height": 800})
-    harness = Widget(page)
-    yield harness
-    assert harness.problems == []
 
 
 @pytest.mark.parametrize("name", list(traces.ALL))
@@ -97,7 +87,7 @@ def test_python_selects_in_the_browser_and_is_not_told_its_own_choice(widget: Wi
 
 def test_the_keyboard_reaches_every_step(widget: Widget) -> None:
     widget.show(traces.house())
-    widget.eval("document.addEventListener('keydown', e => (window.leaked ??= []).push(e.key))")
+    widget.eval("document.addEventListener('keydown', e => (window.leaked ??= []).push(e.key), { signal: test.signal })")
     graph = widget.page.locator(".ftnb-graph")
     graph.focus()
     for expected in ("s0", "s1", "s2"):

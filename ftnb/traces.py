@@ -36,8 +36,17 @@ FrameKind = Literal["polars", "pandas"]
 _MIN_PREFIX = 6
 
 
-def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars", engine: Engine | None = None) -> Traces:
-    """The traces at `source`: an SQLite file, an exported Parquet file or folder, a `sqlite:///` URL, or a store.
+def open(
+    source: str | PathLike[str] | Store | Sequence[str | PathLike[str] | Store],
+    *,
+    frames: FrameKind = "polars",
+    engine: Engine | None = None,
+) -> Traces:
+    """The traces at `source`: an SQLite file, a folder of Parquet, an exported file or folder (also in an object store:
+    `s3://…`), the URL of a server, or a store.
+
+    A list of these is read as one, and is read-only. An engagement that is in several of them is taken once; where one
+    has more of it, that is taken. Raises StoreError where they say different things of the same part of it.
 
     `frames` is the kind of dataframe that the methods return. Opening never creates anything; raises StoreError when
     nothing is there, NotOurFileError when it holds no trace of ours, SchemaVersionError when a newer ftnb wrote it.
@@ -47,6 +56,11 @@ def open(source: str | PathLike[str] | Store, *, frames: FrameKind = "polars", e
     """
     if isinstance(source, str):
         return Traces(open_store(source), frames=frames, engine=engine)
+    if isinstance(source, Sequence):
+        from .store._union import open_union
+
+        store: Store = open_union(source, lambda one: open_store(one if isinstance(one, str) else Path(one)))
+        return Traces(store, frames=frames, engine=engine)
     store = open_store(Path(source)) if isinstance(source, PathLike) else source
     return Traces(store, frames=frames, engine=engine)
 

@@ -67,10 +67,8 @@ def visits_before(recorded: Recorded, task: Task, again: Collection[Task]) -> di
 
 
 def writable(store: LogStore) -> LogStore:
-    """`store` where it can be written to; else a new one in memory, for an export stays as it is."""
-    from ..store.parquet_export import ParquetExport
-
-    if not isinstance(store, ParquetExport):
+    """`store` where it can be written to; else a new one in memory, for what is only read stays as it is."""
+    if not getattr(store, "read_only", False):
         return store
     from ..store.memory import MemoryStore
 

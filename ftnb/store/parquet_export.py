@@ -8,10 +8,10 @@ Everything is computed from the evidence in it (records, blobs, streams), never 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import orjson
 import polars as pl
@@ -22,7 +22,6 @@ from ..core.errors import InvalidArgumentError, NotOurFileError, StoreError, Unk
 from ..core.ids import from_us
 from ..core.model import Engagement
 from ._entries import EntryRow, LogHead
-from ._live import Subscription
 from ._masked import TYPE as MASKED
 from ._masked import Masks, masks_in, masks_of, overlay, shown
 from ._parquet_file import (
@@ -42,14 +41,14 @@ from ._parquet_file import (
 )
 from ._parquet_published import published
 from ._published import SUMMARISED, any_of, summaries_of
+from ._read_only import ReadOnly
 from ._remote import AnyPath, is_remote, remote
-from ._writer import Batch, clean_id
+from ._writer import clean_id
 from .base import EngagementSummary, matches
 from .blobs import Resolver
-from .draft import Draft
 from .leaf import NAMES
 from .reconstruct import fold
-from .records import BaseRecord, Record
+from .records import BaseRecord
 from .rows import record_or_gap
 
 pc: Any = pyarrow.compute  # its stubs know neither bytes patterns nor chunked tables
@@ -58,7 +57,7 @@ _KEPT_BLOBS = 8
 """Engagements whose blobs are kept in memory."""
 
 
-class ParquetExport:
+class ParquetExport(ReadOnly):
     """A read-only trace store over an exported folder or file; see `store.base` for what every store promises.
 
     Raises StoreError when nothing is there, NotOurFileError when it is no export of ours or damaged, SchemaVersionError
@@ -86,11 +85,8 @@ class ParquetExport:
         if self.has_proofs and ENTRIES not in self._files:
             self._files[ENTRIES] = EvidenceFile(self._place(ENTRIES), ENTRIES)
 
-    read_only = True
     is_export = True
     """Content may be left out of it, its commitments may not."""
-    signer: Any = None
-    """Nobody signs an export: its head is that of the store, with the signature that this had."""
 
     @classmethod
     def of_tables(cls, tables: Mapping[str, pa.Table]) -> ParquetExport:
@@ -228,16 +224,6 @@ class ParquetExport:
         """Always the same: an export does not change."""
         return 0, 0
 
-    def subscribe(self, *, after: int | None = None) -> AsyncIterator[Record]:
-        """Ends at once: nothing is ever added."""
-        subscription = Subscription()
-        subscription.end()
-        return subscription
-
-    def tail(self, *, timeout: float | None = None, after: int | None = None) -> Iterator[Record]:
-        """Ends at once: nothing is ever added."""
-        return iter(())
-
     def store_entries(self, *types: str) -> list[dict[str, Any]]:
         """The log of the store that was exported; empty where it gave no proofs."""
         if not self.has_proofs:
@@ -269,38 +255,6 @@ class ParquetExport:
     def close(self) -> None:
         """Forget what was read. Closing twice is fine."""
         self._blobs.clear()
-
-    # --- what a read-only store refuses ---
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise StoreError(f"cannot {what}: {self!r} is an export and read-only; record into an SQLite store instead")
-
-    def append(self, record: Record) -> None:
-        """Raises StoreError."""
-        self._refuse("append a record")
-
-    def append_drafts(self, drafts: Sequence[Draft]) -> None:
-        """Raises StoreError."""
-        self._refuse("append records")
-
-    def encode(self, drafts: Sequence[Draft]) -> Batch:
-        """Raises StoreError."""
-        self._refuse("append records")
-
-    def commit(self, batch: Batch) -> None:
-        """Raises StoreError."""
-        self._refuse("append records")
-
-    def abandon(self, batch: Batch) -> None:
-        """Nothing was begun."""
-
-    def append_entry(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Raises StoreError."""
-        self._refuse("add an entry")
-
-    def purge(self, engagement_id: str) -> bool:
-        """Raises StoreError."""
-        self._refuse(f"purge engagement {engagement_id!r}")
 
 
 def place_of(path: str | AnyPath) -> AnyPath:

@@ -72,7 +72,7 @@ def _found(evidence: Evidence, k: int, outcome: Outcome) -> pl.DataFrame:
 
 def steps_of(reading: Reading, ids: pl.Series) -> pl.DataFrame:
     """All columns of the steps of these engagements, in order of execution."""
-    steps = reading.steps
+    steps = reading.whole_steps()
     if isinstance(steps, PolarsSteps):
         key = pl.col("engagement_id").cast(pl.String)
         return steps.frame.lazy().filter(key.is_in(ids.implode())).collect()

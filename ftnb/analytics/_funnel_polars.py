@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
 from ._engines import head_rows
+from ._funnel_plain import furthest, is_for
 from ._funnel_spec import Item, Spec, earlier_alike, stops_after
 
 PAYLOAD = ("t", "d", "turn", "row")
@@ -35,6 +37,10 @@ class Rows:
     def n(self) -> int:
         return self.frame.height
 
+    @cached_property
+    def _step(self) -> Any:
+        return self.frame["step"].fill_null(len(self.spec.names)).to_numpy()
+
     def is_any(self, names: frozenset[str]) -> pl.Expr:
         """Whether the step is one of `names`."""
         asked = self.spec.names
@@ -56,6 +62,10 @@ class Rows:
         # The first engagement begins with the first row, and is number 0.
         return zeros.scatter(self.starts[1:], 1).cum_sum() if self.n else zeros
 
+    def run_of(self, rows: pl.Series) -> pl.Series:
+        """Which engagement these rows belong to."""
+        return pl.Series("run", self.starts.to_numpy().searchsorted(rows.to_numpy(), side="right") - 1)
+
     @cached_property
     def t(self) -> pl.Series:
         """When each row began, never before a row above it: a clock that was set back stands still for a while."""
@@ -75,21 +85,38 @@ class Rows:
         return t.scatter(some["i"], some["t"])
 
     @cached_property
-    def _next(self) -> dict[frozenset[str], pl.Series]:
+    def _places(self) -> dict[frozenset[str], Any]:
         return {}
+
+    def places(self, item: Item) -> Any:
+        """The rows of a step, and one behind all, as a numpy array."""
+        names = frozenset(item.names)
+        if names not in self._places:
+            self._places[names] = self._rows_of(names)
+        return self._places[names]
 
     def at_or_after(self, names: frozenset[str], rows: pl.Series, end: pl.Series) -> pl.Series:
         """The first execution of any of `names` at or below each of `rows`, before `end`; null when there is none."""
-        following = self._next.get(names)
-        if following is None:
-            row = pl.when(self.is_any(names)).then(pl.int_range(pl.len())).backward_fill()
-            following = self._next[names] = self.frame.select(row.alias("row"))["row"]
-        found = following.gather(where(rows, rows < end))
-        return where(found, found < end)
+        if names not in self._places:
+            self._places[names] = self._rows_of(names)
+        places = self._places[names]
+        # Behind the last execution stands a row that no engagement has.
+        found = places[places[:-1].searchsorted(rows.fill_null(self.n).to_numpy())]
+        return where(pl.Series("row", found), pl.Series(found) < end)
+
+    def _rows_of(self, names: frozenset[str]) -> Any:
+        """The rows in which any of `names` is executed, and one behind all, as a numpy array."""
+        import numpy as np
+
+        codes = [self.spec.names.index(name) for name in names]
+        is_here = self._step == codes[0]
+        for code in codes[1:]:
+            is_here |= self._step == code
+        return np.append(np.flatnonzero(is_here), self.n)
 
     def executions(self, item: Item) -> pl.Series:
         """The rows of a step."""
-        return self.frame.select(self.is_any(frozenset(item.names)).arg_true()).to_series().cast(pl.Int64)
+        return pl.Series(self.places(item)[:-1])
 
 
 def where(values: pl.Series, condition: pl.Series) -> pl.Series:
@@ -109,18 +136,20 @@ def paths(rows: Rows) -> pl.DataFrame:
     elif spec.mode == "any":
         found = _any(rows)
     else:
-        found = _in_order(rows)
-    columns = [rows.members.gather(found["run"]), found["attempt"], found["is_last"]]
+        found = furthest(rows) if is_for(spec) else _in_order(rows)
+    told = [name for name in PAYLOAD if name in rows.frame.columns]
+    values = rows.frame.select(told).with_columns(rows.t.alias("t")).rechunk()
+    columns = [pl.lit(rows.members).gather(pl.lit(found["run"])).alias("member"), pl.lit(found["attempt"]),
+               pl.lit(found["is_last"])]  # fmt: skip
     for k in range(len(spec.items)):
-        at = found[f"p{k}"]
+        at = pl.lit(found[f"p{k}"])
         columns.append(at.is_not_null().alias(f"x{k}"))
-        for name in PAYLOAD:
-            if name in rows.frame.columns:
-                values = rows.t if name == "t" else rows.frame[name]
-                columns.append(values.gather(at).alias(f"{name}{k}"))
+        columns += [pl.col(name).gather(at).alias(f"{name}{k}") for name in told]
         if f"s{k}" in found.columns:
-            columns.append(rows.t.gather(found[f"s{k}"]).alias(f"s{k}"))
-    got = pl.DataFrame(columns)
+            columns.append(pl.col("t").gather(pl.lit(found[f"s{k}"])).alias(f"s{k}"))
+    got = values.select(columns)
+    if spec.mode in ("ordered", "strict"):
+        return got  # each began with the first step
     return got.filter(pl.any_horizontal(pl.col(f"x{k}") for k in range(len(spec.items))))
 
 
@@ -192,8 +221,8 @@ def _begun(rows: Rows) -> pl.DataFrame:
         return frame.with_columns(
             pl.col("run").cast(pl.Int64), pl.lit(1, pl.Int64).alias("attempt"), pl.lit(True).alias("is_last")
         )
-    entry = rows.frame.select(rows.is_any(frozenset(spec.items[0].names)).arg_true()).to_series().cast(pl.Int64)
-    run = rows.run.gather(entry)
+    entry = rows.executions(spec.items[0])
+    run = rows.run_of(entry)
     frame = pl.DataFrame({"run": run, "entry": entry, "end": rows.ends.gather(run)})
     if spec.attempts == "best":
         return frame.with_columns(pl.lit(1, pl.Int64).alias("attempt"), pl.lit(True).alias("is_last"))

@@ -26,6 +26,8 @@ class Reading:
     """One source, opened for one question. The tables are read when they are asked for, and only their columns."""
 
     steps: Steps
+    whole_steps: Callable[[], Steps]
+    """The same rows with all of their columns."""
     engagements: pl.LazyFrame
     events: Callable[[], Table]
     annotations: Callable[[], Table]
@@ -40,10 +42,10 @@ def reading_of(source: Any) -> Reading:
     if engine is not None:
         return _of_views(source, engine)
     if isinstance(source, Opened):
-        return _of_frames(source.store, source.steps(), source.engagements(), source)
+        kept = getattr(source, "_frames", None)
+        return _of_frames(source.store, source if kept is None else kept())
     if isinstance(source, LogStore):
-        frames = Frames(source)
-        return _of_frames(source, frames.steps, frames.engagements(), frames)
+        return _of_frames(source, Frames(source))
     given = source if isinstance(source, tuple) else (source,)
     if isinstance(source, tuple) and len(source) not in (2, 3):
         raise InvalidArgumentError(f"expected two frames, (steps, engagements); got {len(source)}")
@@ -59,6 +61,7 @@ def _of_views(traces: Any, engine: Any) -> Reading:
     store = traces.store
     return Reading(
         steps,
+        lambda: steps,
         _engagements_of(steps) if engagements is None else engagements,
         lambda: views.scan("events"),
         lambda: _lazy(getattr(traces, "annotations", None)),
@@ -66,21 +69,31 @@ def _of_views(traces: Any, engine: Any) -> Reading:
     )
 
 
-def _of_frames(store: Any, steps: Any, engagements: Any, tables: Any) -> Reading:
-    whole = _polars(engagements)
+def _of_frames(store: Any, tables: Any) -> Reading:
+    """Of our own frames, or of those that somebody else's opened traces give."""
+    engagements = _polars(tables.engagements())
+
+    def steps() -> Steps:
+        return PolarsSteps(_polars(_called(tables.steps)))
+
     return Reading(
-        PolarsSteps(_polars(steps)),
-        whole.lazy(),
+        PolarsSteps(tables.walked) if isinstance(tables, Frames) else steps(),
+        steps,
+        engagements.lazy(),
         lambda: _lazy(tables.events),
         lambda: _lazy(getattr(tables, "annotations", None)),
-        lambda: _declared(store, whole["engagement_id"]),
+        lambda: _declared(store, engagements["engagement_id"]),
     )
+
+
+def _called(table: Any) -> Any:
+    return table() if callable(table) else table
 
 
 def _lazy(table: Any) -> Table:
     if table is None:
         return None
-    return _polars(table() if callable(table) else table).lazy()
+    return _polars(_called(table)).lazy()
 
 
 def _given(frames: tuple[Any, ...]) -> Reading:
@@ -88,14 +101,14 @@ def _given(frames: tuple[Any, ...]) -> Reading:
     steps = _steps(frames[0])
     _ensure_columns(steps.schema, ("engagement_id", "name"), "steps")
     if len(frames) == 1:
-        return Reading(steps, _engagements_of(steps), lambda: None, lambda: None, None)
+        return Reading(steps, lambda: steps, _engagements_of(steps), lambda: None, lambda: None, None)
     engagements = frames[1] if isinstance(frames[1], pl.LazyFrame) else _polars(frames[1]).lazy()
     columns = engagements.collect_schema().names()
     _ensure_columns(columns, ("engagement_id", "status", "dropped_at"), "engagements")
     if "step_id" in columns:
         raise InvalidArgumentError("expected (steps, engagements); the second frame looks like steps")
     events = frames[2] if len(frames) == 3 else None
-    return Reading(steps, engagements, lambda: _lazy(events), lambda: None, None)
+    return Reading(steps, lambda: steps, engagements, lambda: _lazy(events), lambda: None, None)
 
 
 def _ensure_columns(columns: Iterable[str], needed: tuple[str, ...], what: str) -> None:

@@ -12,7 +12,7 @@ from ..core.canonical import MARK, dumps, encode_json, from_json, loads
 from ..core.errors import InvalidArgumentError
 from ..store.reconstruct import UNKNOWN_NAME
 from ._log import Log, path
-from ._steps import RUN, millis, moment
+from ._steps import millis, moment
 from ._values import part_of_bodies
 from .schema import BRANCH_KEY, BRANCHES, ENGAGEMENTS, polars_schema
 
@@ -21,13 +21,12 @@ _LAST_WORD = ("step_started", "engagement_status_changed", "engagement_ended")
 
 
 def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, meta: Sequence[str] = ()) -> pl.DataFrame:
-    """The `engagements` frame from `step_rows` and `event_rows`; `meta` adds these metadata keys as typed columns."""
-    whole = log.records.group_by("engagement_id", maintain_order=True).agg(
-        pl.col("turn").max().alias("n_turns"), pl.col("at_us").min().alias("_first_us")
+    """The `engagements` frame from `walked_rows` and `event_rows`; `meta` adds these metadata keys as typed columns."""
+    frame = log.records.group_by("number", maintain_order=True).agg(
+        pl.col("engagement_id").first(), pl.col("turn").max().alias("n_turns"), pl.col("at_us").min().alias("_first_us")
     )
-    frame = whole
     for part in (_headers(log), _standing(log), _waits(log), _totals(steps, events)):
-        frame = frame.join(part, on="engagement_id", how="left", maintain_order="left")
+        frame = frame.join(part, on="number", how="left", maintain_order="left")
     frame = frame.with_columns(
         # An engagement whose start was lost began, as far as is known, with its first record.
         pl.coalesce("started_us", "_first_us").alias("started_us"),
@@ -88,38 +87,39 @@ def _typed(key: str, values: list[Any]) -> pl.Series:
 
 def _headers(log: Log) -> pl.DataFrame:
     """Name, start, parent and metadata: what the last start said, and labels after it."""
-    rows = log.of("engagement_started", "engagement_labelled").select("seq", "pos", "engagement_id", "type", "name",
-                                                                       "at_us", "parent_id")  # fmt: skip
+    wanted = ["seq", "pos", "number", "type", "name", "at_us", "parent_id"]
+    rows = log.of("engagement_started", "engagement_labelled", columns=wanted)
     is_start = pl.col("type") == "engagement_started"
-    names = (
-        rows.filter(is_start | (pl.col("name") != ""))
-        .unique("engagement_id", keep="last", maintain_order=True)
-        .select("engagement_id", "name")
-    )
-    starts = rows.filter(is_start).unique("engagement_id", keep="last", maintain_order=True)
-    frame = rows.select("engagement_id").unique(maintain_order=True)
+    names = _last(rows.filter(is_start | (pl.col("name") != ""))).select("number", "name")
+    starts = _last(rows.filter(is_start))
+    frame = _last(rows).select("number")
     for part in (
         names,
-        starts.select("engagement_id", "parent_id", pl.col("at_us").alias("started_us")),
-        _metadata(log, rows, starts.select("engagement_id", pl.col("pos").alias("_start"))),
+        starts.select("number", "parent_id", pl.col("at_us").alias("started_us")),
+        _metadata(log, rows, starts.select("number", pl.col("pos").alias("_start"))),
     ):
-        frame = frame.join(part, on="engagement_id", how="left", maintain_order="left")
+        frame = frame.join(part, on="number", how="left", maintain_order="left")
     return frame
+
+
+def _last(rows: pl.DataFrame) -> pl.DataFrame:
+    """The last of these records of each engagement."""
+    return rows.filter((pl.col("number") != pl.col("number").shift(-1)).fill_null(True))
 
 
 def _metadata(log: Log, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
     parts = pl.concat([part_of_bodies(log, kind, "metadata") for kind in ("engagement_started", "engagement_labelled")])
-    texts = rows.join(starts, on="engagement_id", how="left", maintain_order="left")
+    texts = rows.join(starts, on="number", how="left", maintain_order="left")
     texts = texts.filter((pl.col("pos") >= pl.col("_start")).fill_null(True))
     texts = texts.join(parts, on="seq", how="inner", maintain_order="left").rename({"part": "metadata"})
-    grouped = texts.filter(pl.col("metadata") != "{}").group_by("engagement_id", maintain_order=True)
+    grouped = texts.filter(pl.col("metadata") != "{}").group_by("number", maintain_order=True)
     merged = grouped.agg(pl.col("metadata"))
     single = pl.col("metadata").list.len() == 1
     once = merged.filter(single).with_columns(pl.col("metadata").list.first())
     # Only engagements that were labelled with metadata after their start need a merge.
     often = merged.filter(~single)
     both = [_merge(parts) for parts in often["metadata"]]
-    return pl.concat([once, often.select("engagement_id", pl.Series("metadata", both, pl.String))])
+    return pl.concat([once, often.select("number", pl.Series("metadata", both, pl.String))])
 
 
 def _merge(parts: pl.Series) -> str:
@@ -132,11 +132,11 @@ def _merge(parts: pl.Series) -> str:
 def _standing(log: Log) -> pl.DataFrame:
     """Status, end and drop-off: the last word of each engagement."""
     errors = log.bodies("engagement_ended", having=["error"]).select("seq", path("error").alias("error"))
-    last = log.of(*_LAST_WORD).unique("engagement_id", keep="last", maintain_order=True)
+    last = _last(log.of(*_LAST_WORD, columns=["seq", "number", "type", "name", "status", "at_us"]))
     ended = pl.col("type") == "engagement_ended"
     dropped = pl.when(ended & (pl.col("name") != "")).then("name")
     return last.join(errors, on="seq", how="left", maintain_order="left").select(
-        "engagement_id",
+        "number",
         pl.when(pl.col("type") == "step_started").then(pl.lit("active")).otherwise("status").alias("status"),
         pl.when(ended).then("at_us").alias("ended_us"),
         dropped.alias("dropped_at"),
@@ -146,22 +146,25 @@ def _standing(log: Log) -> pl.DataFrame:
 
 def _waits(log: Log) -> pl.DataFrame:
     """Time from each pause to the next record with which the engagement goes on."""
-    rows = log.of(*_LAST_WORD).select("engagement_id", "type", "status", "at_us").with_columns(
-        pl.col("at_us").shift(-1).over("engagement_id").alias("_next_us")
-    )  # fmt: skip
+    pauses = log.of("engagement_status_changed", columns=["number", "status"]).filter(pl.col("status") == "paused")
+    rows = log.of(*_LAST_WORD, columns=["number", "type", "status", "at_us"]).filter(
+        pl.col("number").is_in(pauses["number"].unique().implode())
+    )
+    goes_on = pl.when(pl.col("number") == pl.col("number").shift(-1)).then(pl.col("at_us").shift(-1))
     paused = (pl.col("type") == "engagement_status_changed") & (pl.col("status") == "paused")
-    waited = (pl.col("_next_us") - pl.col("at_us")).clip(lower_bound=0)
-    total = rows.filter(paused).group_by("engagement_id").agg(waited.sum().alias("_wait_us"))
-    return total.select("engagement_id", millis(pl.col("_wait_us")).alias("wait_ms"))
+    waited = (goes_on - pl.col("at_us")).clip(lower_bound=0)
+    total = rows.with_columns(waited.alias("_waited")).filter(paused).group_by("number").agg(pl.col("_waited").sum())
+    return total.select("number", millis(pl.col("_waited")).alias("wait_ms"))
 
 
 def _totals(steps: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     """Counts over steps; an exception that failed a step and is one of its events counts once."""
     wrong = (pl.col("kind") == "error") | pl.col("error").is_not_null() | pl.col("error_type").is_not_null()
-    errors = events.filter(wrong).group_by(RUN).agg(pl.len().cast(pl.Int64).alias("_n_errors"))
-    rows = steps.select(*RUN, "status", "total_tokens").join(errors, on=RUN, how="left", maintain_order="left")
+    errors = events.filter(wrong).group_by("execution").agg(pl.len().cast(pl.Int64).alias("_n_errors"))
+    rows = steps.select("number", "execution", "status", "total_tokens")
+    rows = rows.join(errors, on="execution", how="left", maintain_order="left")
     failed = pl.when(pl.col("status") == "failed").then(1).otherwise(0)
-    return rows.group_by("engagement_id").agg(
+    return rows.group_by("number").agg(
         pl.len().cast(pl.Int64).alias("n_steps"),
         pl.col("total_tokens").sum(),
         pl.coalesce("_n_errors", failed).sum().alias("n_errors"),

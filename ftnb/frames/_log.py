@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _COLUMNS = (
-    "seq", "engagement_id", "stream_id", "n", "type", "at_us", "turn", "step_id", "parent_id", "event_id", "name",
-    "ns", "visit", "attempt", "kind", "status", "duration_us", "ttft_us", "model", "tok_prompt", "tok_completion",
-    "tok_total", "tok_cache_read", "tok_cache_write", "tok_reasoning", "error_type", "n_bytes",
+    "seq", "engagement_id", "stream_id", "n", "type", "at_us", "turn", "step_id", "parent_id", "name", "ns", "visit",
+    "attempt", "kind", "status", "duration_us", "error_type",
 )  # fmt: skip
+_OF_EVENTS = (
+    "seq", "event_id", "ttft_us", "model", "tok_prompt", "tok_completion", "tok_total", "tok_cache_read",
+    "tok_cache_write", "tok_reasoning", "n_bytes",
+)  # fmt: skip
+"""Columns that no other record has anything in."""
 _STEP_TYPES = ("step_started", "event_recorded", "extraction_recorded", "step_ended")
 
 
@@ -41,11 +46,12 @@ class LogSource(Protocol):
 
 @dataclass(frozen=True)
 class Log:
-    """Every record's header, and bodies on demand.
+    """Every record's header, and on demand bodies, and what only events have.
 
-    `records` holds the log's columns without bodies, engagement after engagement (by first seq), within one by turn,
-    stream and position: the order of `store.reconstruct.fold`. It has two columns more: `pos`, the row number, and
-    `run`, which start of its step id a record belongs to (0: one whose start was lost).
+    `records` holds the columns that all records share, engagement after engagement (by first seq), within one by turn,
+    stream and position: the order of `store.reconstruct.fold`. It has columns more: `pos`, the row number; `number`,
+    that of the engagement; `run`, which start of its step id a record belongs to (0: one whose start was lost), and
+    `execution`, a number for the step id and the run.
     """
 
     source: LogSource
@@ -53,15 +59,30 @@ class Log:
     engagement_id: str | None = None
     """Set when the log holds this engagement only."""
 
-    def of(self, *types: str) -> pl.DataFrame:
-        """The records of these types."""
-        return self.records.filter(pl.col("type").is_in(types))
+    def of(self, *types: str, columns: Sequence[str] = ()) -> pl.DataFrame:
+        """The records of these types; `columns` are those that are wanted, all when empty."""
+        wanted = self.records.lazy().filter(pl.col("type").is_in(types))
+        return (wanted.select(columns) if columns else wanted).collect()
+
+    def events(self) -> pl.DataFrame:
+        """The records of events, with the columns that only they have."""
+        # Without any, one engagement's part of the log, which is small, tells the columns and their types.
+        which = self.engagement_id if "event_recorded" in self.types else ""
+        table = self.source.scan(_OF_EVENTS, types=("event_recorded",), engagement_id=which)
+        return self.of("event_recorded").join(pl.DataFrame(table), on="seq", how="left", maintain_order="left")
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The types of records that there are."""
+        return frozenset(self.records["type"].unique())
 
     def bodies(self, *types: str, having: Sequence[str] = ()) -> pl.DataFrame:
         """`seq` and `body` (JSON text) of records of these types; `having` keeps those with any of these keys.
 
         The key may also be one deeper inside the body: it saves reading, it does not decide.
         """
+        if not self.types.intersection(types):
+            return pl.DataFrame(schema={"seq": pl.Int64, "body": pl.String})
         table = self.source.scan(
             ["seq", "body"],
             types=types,
@@ -75,34 +96,49 @@ class Log:
 
 def read_log(source: LogSource, engagement_id: str | None = None) -> Log:
     """Scan the whole log, or one engagement's part of it."""
-    frame = pl.DataFrame(source.scan(_COLUMNS, engagement_id=engagement_id))
-    ordered = (
-        frame.with_columns(
-            pl.col("step_id").fill_null(""),
-            pl.col("ns").fill_null(""),
-            pl.col("name").fill_null(""),
-            pl.col("seq").min().over("engagement_id").alias("_engagement"),
-            pl.col("seq").min().over("stream_id").alias("_stream"),
-        )
-        .sort("_engagement", "turn", "_stream", "n")
-        .drop("_engagement", "_stream")
-        .with_row_index("pos")
-    )  # fmt: skip
-    ordered = ordered.with_columns(_runs(ordered))
+    table = source.scan(_COLUMNS, engagement_id=engagement_id)
+    frame = pl.DataFrame(table).with_columns(pl.col("step_id", "ns", "name").fill_null(""))
+    # In order of their first records, which is what engagements and streams are sorted by; and numbers are quicker.
+    frame = frame.with_columns(_numbers(table[name], f"_{name}") for name in ("engagement_id", "stream_id", "step_id"))
+    order = ["_engagement_id", "turn", "_stream_id", "n"]
+    ordered = frame if _is_sorted(frame, order) else frame.sort(order)
+    ordered = ordered.with_row_index("pos")
+    ordered = ordered.with_columns(*_runs(ordered), pl.col("_engagement_id").set_sorted().alias("number"))
+    ordered = ordered.drop("_engagement_id", "_stream_id", "_step_id")
     log = Log(source, ordered, engagement_id)
     return Log(source, _with_whole_names(log), engagement_id)
 
 
-def _runs(ordered: pl.DataFrame) -> pl.Series:
-    """Which start of its step id each record belongs to; null: a record of no step."""
+def _numbers(ids: Any, name: str) -> pl.Series:
+    """Each id of an Arrow column as a number, from 0 in the order in which they first come; a null is an empty text."""
+    encoded = ids.fill_null("").dictionary_encode().combine_chunks()
+    return pl.Series(name, encoded.indices, pl.Int32)
+
+
+def _is_sorted(frame: pl.DataFrame, by: Sequence[str]) -> bool:
+    rises = pl.lit(True)
+    for name in reversed(by):
+        here, before = pl.col(name), pl.col(name).shift(1)
+        rises = (here > before) | ((here == before) & rises)
+    return bool(frame.select(rises.fill_null(True).all()).item())
+
+
+def _runs(ordered: pl.DataFrame) -> list[pl.Series]:
+    """Which start of its step id each record belongs to; null: a record of no step. `execution`: a number for it."""
     of_step = pl.col("type").is_in(_STEP_TYPES)
     is_start = pl.col("type") == "step_started"
-    first = ordered.filter(of_step).select(
-        (pl.struct("engagement_id", "step_id").is_first_distinct() == is_start).all().alias("is_plain")
-    )
+    step = pl.col("_engagement_id").cast(pl.UInt64) * 2**32 + pl.col("_step_id")
+    steps = ordered.select("type", step.alias("step"))
+    first = steps.filter(of_step).select((pl.col("step").is_first_distinct() == is_start).all().alias("is_plain"))
     # Nearly always a step's first record is its start, and its only one: then nothing needs to be counted.
-    number = pl.lit(1, pl.UInt32) if first.item() else is_start.cum_sum().over("engagement_id", "step_id")
-    return ordered.select(pl.when(of_step).then(number).alias("run"))["run"]
+    if first.item():
+        number, execution = pl.lit(1, pl.UInt32), pl.col("step")
+    else:
+        number = is_start.cum_sum().over("step")
+        execution = pl.struct("step", number).rank("dense").cast(pl.UInt64)
+    return steps.select(
+        pl.when(of_step).then(number).alias("run"), pl.when(of_step).then(execution).alias("execution")
+    ).get_columns()
 
 
 def _with_whole_names(log: Log) -> pl.DataFrame:

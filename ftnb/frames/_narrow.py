@@ -25,6 +25,11 @@ class NarrowFrames(Frames):
         return self._of(self._whole.engagements(meta))
 
     @cached_property
+    def walked(self) -> pl.DataFrame:
+        """The rows of `steps` with fewer columns."""
+        return self._of(self._whole.walked)
+
+    @cached_property
     def steps(self) -> pl.DataFrame:
         """One row a step execution."""
         return self._of(self._whole.steps)

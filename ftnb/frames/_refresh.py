@@ -45,9 +45,9 @@ class _Refreshed(Frames):
         old, new = frame(self._before), frame(self._part)
         if kept_as != "_engagements":  # by which the order is told
             self._before.__dict__.pop(kept_as, None)  # nobody asks it again: one copy of a large frame is enough
-        joined = pl.concat([old.filter(~pl.col("engagement_id").is_in(self._touched)), new])
         if is_all_new:
-            return joined
+            return pl.concat([old, new])
+        joined = pl.concat([old.filter(~pl.col("engagement_id").is_in(self._touched)), new])
         place = {key: number for number, key in enumerate(self._order)}
         places = joined["engagement_id"].replace_strict(place, return_dtype=pl.Int64)
         return joined.with_columns(places.alias("_place")).sort("_place", maintain_order=True).drop("_place")
@@ -70,6 +70,11 @@ class _Refreshed(Frames):
     def engagements(self, meta: Sequence[str] = ()) -> pl.DataFrame:
         """One row an engagement; `meta` names metadata keys to add as typed columns."""
         return with_metadata(self._engagements, meta)
+
+    @cached_property
+    def walked(self) -> pl.DataFrame:
+        """The rows of `steps` with fewer columns."""
+        return self._joined(lambda frames: frames.walked, "walked")
 
     @cached_property
     def steps(self) -> pl.DataFrame:

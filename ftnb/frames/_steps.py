@@ -9,9 +9,6 @@ from ._log import Log, path
 from ._values import part_of_bodies
 from .schema import EVENTS, PAYLOAD, STEPS, polars_schema
 
-RUN = ["engagement_id", "step_id", "run"]
-"""What tells the executions of one log apart: an id is a step's own, but a lost or doubled start must not mix two."""
-
 
 def moment(micros: str) -> pl.Expr:
     """A column of integer microseconds as UTC times."""
@@ -43,15 +40,15 @@ def event_rows(log: Log) -> pl.DataFrame:
         (path("discarded") == "true").fill_null(False).alias("_said_discarded"),
     )
     waiting = (
-        log.of("step_ended")
+        log.of("step_ended", columns=["pos", "execution", "status"])
         .filter(pl.col("status") == "waiting")
-        .group_by(RUN)
+        .group_by("execution")
         .agg(pl.col("pos").max().alias("_waiting_pos"))
     )
     has_tokens = pl.col("tok_total").is_not_null()
     counted = pl.col("tok_prompt").fill_null(0) + pl.col("tok_completion").fill_null(0)
-    rows = log.of("event_recorded").join(bodies, on="seq", how="left", maintain_order="left")
-    rows = rows.join(waiting, on=RUN, how="left", maintain_order="left")
+    rows = log.events().join(bodies, on="seq", how="left", maintain_order="left")
+    rows = rows.join(waiting, on="execution", how="left", maintain_order="left")
     return rows.with_columns(
         # A step that ended waiting discards what it did until then; what is recorded of it later is not.
         (pl.col("_said_discarded").fill_null(False) | (pl.col("pos") < pl.col("_waiting_pos")).fill_null(False)).alias(
@@ -83,50 +80,74 @@ def events_frame(log: Log, rows: pl.DataFrame, *, payload: bool = False) -> pl.D
     return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
-def step_rows(log: Log, events: pl.DataFrame) -> pl.DataFrame:
-    """One row a step execution, in the order of the fold: the `steps` frame's columns, `pos`, `run`, `routes`."""
-    started = _started(log)
-    begun = pl.concat([started, _stand_ins(log)], how="diagonal").sort("pos")
-    ends = _ends(log)
+def walked_rows(log: Log, events: pl.DataFrame) -> pl.DataFrame:
+    """One row a step execution, in the order of the fold: the columns `WALKED`, and numbers to join rows by."""
+    begun = pl.concat([_started(log), _stand_ins(log)], how="diagonal").sort("pos")
     kept, lost = pl.col("total_tokens").filter(~pl.col("discarded")), pl.col("total_tokens").filter("discarded")
-    spent = events.group_by(RUN).agg(
+    spent = events.group_by("execution").agg(
         kept.sum().alias("total_tokens"), lost.sum().alias("discarded_tokens"), pl.len().alias("n_events")
     )
-    frame = begun.join(ends, on=RUN, how="left", maintain_order="left")
-    frame = frame.join(spent, on=RUN, how="left", maintain_order="left")
+    frame = begun.join(_ends(log), on="execution", how="left", maintain_order="left")
+    frame = frame.join(spent, on="execution", how="left", maintain_order="left")
     filled = frame.with_columns(
         pl.col("status").fill_null("running"), pl.col("total_tokens", "discarded_tokens", "n_events").fill_null(0)
     )
-    return filled.select(
-        "pos", "run", "routes", *(pl.col(name).cast(dtype) for name, dtype in polars_schema(STEPS).items())
-    )
+    schema = polars_schema(STEPS)
+    known = (pl.col(name).cast(dtype) for name, dtype in schema.items() if name in WALKED)
+    return filled.select("pos", "number", "execution", "_start", "_end", *known)
 
 
-def _started(log: Log) -> pl.DataFrame:
+WALKED = (
+    "engagement_id", "step_id", "name", "ns", "attempt", "turn", "status", "is_global", "parent_step_id", "started_at",
+    "ended_at", "duration_ms", "total_tokens", "error_type", "discarded_tokens", "n_events",
+)  # fmt: skip
+"""Columns of steps that need no body, and no look at the other executions of a node."""
+
+
+def step_rows(log: Log, walked: pl.DataFrame) -> pl.DataFrame:
+    """One row a step execution, in the order of the fold: the `steps` frame's columns, `pos`, `execution`, `routes`."""
     bodies = log.bodies("step_started", having=["triggers", "tools", "routes"])
     parts = bodies.select(
-        "seq",
+        pl.col("seq").alias("_start"),
         list_of_text(bodies, "triggers").alias("triggers"),
         list_of_text(bodies, "tools").alias("tools_available"),
         path("routes").alias("routes"),
     )
-    # visit: a given one is taken as it is and moves the count up; without one, the count goes up by one.
+    errors = log.bodies("step_ended", having=["error"]).select(
+        pl.col("seq").alias("_end"), path("error").alias("error")
+    )
+    rows = walked.join(_visits(log), on="_start", how="left", maintain_order="left")
+    for part, key in ((parts, "_start"), (errors, "_end")):
+        rows = rows.join(part, on=key, how="left", maintain_order="left")
+    # A step whose start was lost is the first visit that is known.
+    rows = rows.with_columns(
+        pl.col("visit").fill_null(1), pl.col("triggers", "tools_available").fill_null(pl.lit([], pl.List(pl.String)))
+    )
+    return rows.select(
+        "pos", "execution", "routes", *(pl.col(name).cast(dtype) for name, dtype in polars_schema(STEPS).items())
+    )
+
+
+def _visits(log: Log) -> pl.DataFrame:
+    """For each start of a step the number of its visit."""
+    # A given one is taken as it is and moves the count up; without one, the count goes up by one.
     place = ["engagement_id", "ns", "name"]
-    rows = log.of("step_started").with_columns(pl.col("visit").is_null().cum_sum().over(place).alias("_uncounted"))
+    rows = log.of("step_started", columns=["seq", *place, "visit"])
+    rows = rows.with_columns(pl.col("visit").is_null().cum_sum().over(place).alias("_uncounted"))
+    if rows["visit"].null_count() == len(rows):
+        return rows.select(pl.col("seq").alias("_start"), pl.col("_uncounted").alias("visit").cast(pl.Int64))
     ahead = (pl.col("visit") - pl.col("_uncounted")).fill_null(0).cum_max().over(place).clip(lower_bound=0)
-    empty = pl.lit([], pl.List(pl.String))
-    return (
-        rows.with_columns(pl.coalesce("visit", pl.col("_uncounted") + ahead).alias("visit"))
-        .join(parts, on="seq", how="left", maintain_order="left")
-        .select(
-            "pos", "engagement_id", "step_id", "run", "name", "ns", "visit", "turn",
-            pl.col("attempt").fill_null(1).replace(0, 1),
-            (pl.col("kind") == "global").fill_null(False).alias("is_global"),
-            pl.col("parent_id").alias("parent_step_id"),
-            pl.col("triggers", "tools_available").fill_null(empty),
-            "routes",
-            moment("at_us").alias("started_at"),
-        )
+    return rows.select(pl.col("seq").alias("_start"), pl.coalesce("visit", pl.col("_uncounted") + ahead).alias("visit"))
+
+
+def _started(log: Log) -> pl.DataFrame:
+    return log.of("step_started").select(
+        "pos", "number", "engagement_id", "step_id", "execution", "name", "ns", "turn",
+        pl.col("attempt").fill_null(1).replace(0, 1),
+        (pl.col("kind") == "global").fill_null(False).alias("is_global"),
+        pl.col("parent_id").alias("parent_step_id"),
+        moment("at_us").alias("started_at"),
+        pl.col("seq").alias("_start"),
     )  # fmt: skip
 
 
@@ -134,35 +155,31 @@ def _stand_ins(log: Log) -> pl.DataFrame:
     """Steps whose start was lost, told by their first other record."""
     rows = log.of("event_recorded", "extraction_recorded", "step_ended").filter(pl.col("run") == 0)
     named = pl.col("name").filter((pl.col("type") == "step_ended") & (pl.col("name") != ""))
-    empty = pl.lit([], pl.List(pl.String))
     return (
-        rows.group_by(RUN, maintain_order=True)
+        rows.group_by("execution", maintain_order=True)
         .agg(
-            pl.col("pos").first(),
+            pl.col("engagement_id", "number", "step_id", "pos").first(),
             named.first().fill_null(UNKNOWN_NAME).alias("name"),
             pl.col("turn").first(),
             moment("at_us").first().alias("started_at"),
         )
         .with_columns(
-            pl.lit("").alias("ns"),
-            pl.lit(1, pl.Int64).alias("visit"),
-            pl.lit(1, pl.Int64).alias("attempt"),
-            pl.lit(False).alias("is_global"),
-            empty.alias("triggers"),
-            empty.alias("tools_available"),
+            pl.lit("").alias("ns"), pl.lit(1, pl.Int64).alias("attempt"), pl.lit(False).alias("is_global")
         )
     )  # fmt: skip
 
 
 def _ends(log: Log) -> pl.DataFrame:
     """The last end of each step."""
-    bodies = log.bodies("step_ended", having=["error"]).select("seq", path("error").alias("error"))
-    rows = log.of("step_ended").unique(RUN, keep="last", maintain_order=True)
-    return rows.join(bodies, on="seq", how="left", maintain_order="left").select(
-        *RUN,
+    wanted = ["seq", "execution", "status", "at_us", "duration_us", "error_type"]
+    ends = log.of("step_ended", columns=wanted)
+    if not ends["execution"].is_unique().all():
+        ends = ends.unique("execution", keep="last", maintain_order=True)
+    return ends.select(
+        "execution",
         "status",
         moment("at_us").alias("ended_at"),
         millis(pl.col("duration_us")).alias("duration_ms"),
-        "error",
         "error_type",
-    )
+        pl.col("seq").alias("_end"),
+    )  # fmt: skip

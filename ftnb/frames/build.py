@@ -14,7 +14,7 @@ import polars as pl
 from ._engagements import engagements_frame, with_metadata
 from ._log import Log, LogSource, read_log
 from ._others import annotations_frame, extractions_frame, intent_switches_frame
-from ._steps import event_rows, events_frame, step_rows
+from ._steps import WALKED, event_rows, events_frame, step_rows, walked_rows
 from ._transitions import transitions_frame
 from .schema import STEPS
 
@@ -39,12 +39,16 @@ class Frames:
         return event_rows(self._log)
 
     @cached_property
+    def _walked_rows(self) -> pl.DataFrame:
+        return walked_rows(self._log, self._event_rows)
+
+    @cached_property
     def _step_rows(self) -> pl.DataFrame:
-        return step_rows(self._log, self._event_rows)
+        return step_rows(self._log, self._walked_rows)
 
     @cached_property
     def _engagements(self) -> pl.DataFrame:
-        return engagements_frame(self._log, self._step_rows, self._event_rows)
+        return engagements_frame(self._log, self._walked_rows, self._event_rows)
 
     @cached_property
     def _events(self) -> pl.DataFrame:
@@ -53,6 +57,11 @@ class Frames:
     def engagements(self, meta: Sequence[str] = ()) -> pl.DataFrame:
         """One row an engagement; `meta` names metadata keys to add as typed columns."""
         return with_metadata(self._engagements, meta)
+
+    @cached_property
+    def walked(self) -> pl.DataFrame:
+        """The rows of `steps` with the columns that can be had soonest (`WALKED`): no body is read for them."""
+        return self._walked_rows.select(WALKED)
 
     @cached_property
     def steps(self) -> pl.DataFrame:

@@ -14,9 +14,10 @@ import orjson
 from ..core.errors import FtnbError, StoreError
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
-    _Ids = tuple[pa.Array[Any], pa.Array[Any]]
+    _Ids = tuple[pl.Series, pl.Series]
 
 _PIECE = 65_536
 """Records that are taken at once."""
@@ -44,6 +45,7 @@ def packed(
     SQLite library in this process, as ADBC brings one, must not open the file: closing it drops our locks.) While one
     piece is taken apart, SQLite already packs the next.
     """
+    import polars as pl
     import pyarrow as pa
 
     query = _Query(dtypes, conditions)
@@ -63,8 +65,9 @@ def packed(
                 found = waiting.result()
                 if start + _PIECE < last:
                     waiting = pool.submit(texts, start + _PIECE)
-                arrays = query.arrays(found, ids)
-                batches.append(pa.record_batch([arrays[name] for name in schema.names], schema=schema))
+                columns = query.columns(found, ids)
+                piece = pl.DataFrame([columns[name] for name in schema.names]).to_arrow().cast(schema)
+                batches += piece.to_batches()
     return pa.Table.from_batches(batches, schema=schema)
 
 
@@ -89,35 +92,45 @@ class _Query:
             f"SELECT {', '.join(packs)} FROM (SELECT {', '.join(inner)} FROM log WHERE {where} ORDER BY seq LIMIT -1)"
         )
 
-    def arrays(self, texts: Sequence[Any], ids: Mapping[str, _Ids]) -> dict[str, pa.Array[Any]]:
+    def columns(self, texts: Sequence[Any], ids: Mapping[str, _Ids]) -> dict[str, pl.Series]:
         """The columns of one piece by name."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+        import polars as pl
 
-        kinds = _kinds()
         given = iter(texts)
-        found: dict[str, pa.Array[Any]] = {}
+        found: dict[str, pl.Series] = {}
         for name in self._dense:
-            kind = pa.int64() if name in _KEYS else kinds[self._dtypes[name]]
-            found[name] = pa.array(orjson.loads(next(given)), kind)
-        for name, (keys, values) in ids.items():
-            found[name] = values.take(pc.index_in(found[name], value_set=keys))
+            found[name] = _column(name, next(given), "int" if name in _KEYS else self._dtypes[name])
+        for name, (place, values) in ids.items():
+            found[name] = values.gather(place.gather(found[name], null_on_oob=True)).alias(name)
         if self._sparse:
-            there = pa.array(orjson.loads(next(given)), pa.int64())
-            parts = [pa.array(orjson.loads(next(given)), kinds[self._dtypes[name]]) for name in self._sparse]
-            rows = pa.array(orjson.loads(next(given)), pa.int64())
-            place = pc.index_in(rows, value_set=there)
-            found |= {name: part.take(place) for name, part in zip(self._sparse, parts, strict=True)}
+            there = _column("seq", next(given), "int")
+            parts = [_column(name, next(given), self._dtypes[name]) for name in self._sparse]
+            rows = _column("seq", next(given), "int")
+            if len(there) == 0:
+                return found | {part.name: part.clear(len(rows)) for part in parts}
+            place = rows.is_in(there.implode())
+            place = pl.select(pl.when(place).then(place.cum_sum() - 1)).to_series()
+            found |= {part.name: part.gather(place) for part in parts}
         return found
 
 
+def _column(name: str, text: str, dtype: str) -> pl.Series:
+    """A JSON list as a column. (Arrow would import pandas, if it is installed, to see that a list is not of pandas.)"""
+    import polars as pl
+
+    return pl.Series(name, orjson.loads(text), pl.Int64 if dtype == "int" else pl.String)
+
+
 def _ids(connection: sqlite3.Connection, name: str) -> _Ids:
-    """The keys of a kind of ids, and the ids."""
-    import pyarrow as pa
+    """For each key of a kind of ids the place of its id, and the ids."""
+    import polars as pl
 
     key, table = _KEYS[name]
     rows = connection.execute(f"SELECT json_group_array({key}), json_group_array({name}) FROM {table}").fetchone()
-    return pa.array(orjson.loads(rows[0]), pa.int64()), pa.array(orjson.loads(rows[1]), pa.string())
+    keys, values = _column(key, rows[0], "int"), _column(name, rows[1], "text")
+    last = max(keys, default=0)
+    nowhere = pl.Series([None], dtype=pl.Int64).new_from_index(0, last + 1)
+    return nowhere.scatter(keys, pl.int_range(len(keys), eager=True)), values
 
 
 def _kinds() -> dict[str, Any]:

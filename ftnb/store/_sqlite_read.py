@@ -169,16 +169,17 @@ class SQLiteReader:
         return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY stream_id", [], dtypes)
 
     def _table(self, sql: str, parameters: Sequence[Any], dtypes: Mapping[str, str]) -> pa.Table:
+        import polars as pl
         import pyarrow as pa
 
-        schema = schema_of(dtypes)
-        batches = []
+        schema, batches = schema_of(dtypes), []
+        kinds = {"int": pl.Int64, "text": pl.String, "bytes": pl.Binary}
         with self.lock, told(self.path):
             cursor = self.connection.execute(sql, parameters)
             while rows := cursor.fetchmany(65_536):
-                columns = zip(*rows, strict=True)
-                arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
-                batches.append(pa.record_batch(arrays, schema=schema))
+                columns = zip(dtypes.items(), zip(*rows, strict=True), strict=True)
+                piece = pl.DataFrame([pl.Series(name, values, kinds[kind]) for (name, kind), values in columns])
+                batches += piece.to_arrow().cast(schema).to_batches()
         return pa.Table.from_batches(batches, schema=schema)
 
 

@@ -54,14 +54,14 @@ def test_a_scan_gives_one_state_of_the_store(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_sqlite_columns, "_PIECE", 2)
         pieces = iter(range(10))
-        arrays = _sqlite_columns._Query.arrays
+        columns = _sqlite_columns._Query.columns
 
         def slow(*arguments: Any) -> Any:
             if next(pieces) == 1:
                 subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
-            return arrays(*arguments)
+            return columns(*arguments)
 
-        patch.setattr(_sqlite_columns._Query, "arrays", slow)
+        patch.setattr(_sqlite_columns._Query, "columns", slow)
         assert store.scan(["seq"]).num_rows == 10
     assert store.scan(["seq"]).num_rows == 0
     store.close()

@@ -23,6 +23,7 @@ from ..core import redact
 from ..core.canonical import encode_json, to_json
 from ..core.errors import InvalidArgumentError, ReplayError
 from ..langgraph_adapter import _llm
+from ..langgraph_adapter.calls import SdkCall
 from ._recorded import Call, Recorded, Task
 
 Use = Literal["recorded", "live", "refuse"]
@@ -86,7 +87,7 @@ class Cassette:
     safe_tools: frozenset[str] = frozenset()
     all_safe: bool = False
     allow_live: frozenset[str] = frozenset()
-    """Providers and models whose SDK may be called, although its answers are not given from the record."""
+    """Providers and models that are called through their SDK, whatever is on record."""
     model: Any = None
     """A chat model, or the name of one, in the place of each that is called."""
     assumes: bool = False
@@ -159,19 +160,69 @@ class Cassette:
         )  # fmt: skip
         raise self._refuse(kind, name, node, why, hint)
 
-    def ask_raw(self, provider: str, model: str | None, node: str) -> None:
-        """A call through a provider's own SDK. Its answer is an object of the SDK's, which the record does not hold.
+    def ask_sdk(self, asked: SdkCall, node: str) -> Entry | None:
+        """The recorded answer to a call through a provider's SDK; None: it is to be called. Raises ReplayError."""
+        name = asked.model or asked.provider
+        if self.model is not None or self.use == "live" or self._is_allowed(asked):
+            self._note(Served("sdk", name, "live", node))
+            return None
+        with self._lock:
+            found = self._find("sdk", asked.api, _keys_of(asked.messages, "messages"))
+            settings = settings_of(asked.parameters)
+            exact = [entry for entry in found if entry.settings == settings]
+            given: Entry | None = None
+            if exact:
+                given = self._give(exact, "sdk", name, node)
+            elif self.assumes and (near := found or self._at("sdk", asked.api, node)):
+                given = self._give(near, "sdk", name, node, "model" if found else "prompt", asked.messages)
+                self.log[-1].settings = _llm.parameters(asked.parameters)
+        if given is not None:
+            if self._can_be_given(given):
+                return given
+            self.log.pop()
+            hint = "" if self.use == "refuse" else (
+                f"; to call it, pass allow_live=[{asked.provider!r}] or use='live'"
+            )  # fmt: skip
+            why = f"it was called through the SDK of {asked.provider}, and its answer is not on record ({asked.api})"
+            raise self._refuse("sdk", name, node, why, hint)
+        why, hint = f"no answer of {asked.provider} to these messages is on record", ""
+        if self.use == "recorded" and not self.assumes and not self.refused:
+            if self.knows(asked.api):
+                self._note(Served("sdk", name, "live", node))
+                return None
+            why = f"no call through the SDK of {asked.provider} is on record here (was it captured then?)"
+            hint = f"; to call it, pass allow_live=[{asked.provider!r}] or use='live'"
+        raise self._refuse("sdk", name, node, why, hint)
 
-        Raises ReplayError unless it may be made.
-        """
-        name = model or provider
-        allowed = self.use == "live" or (self.use != "refuse" and bool(self.allow_live & {provider, name}))
-        if allowed and not self.assumes and not self.refused:
-            self._note(Served("llm", name, "live", node))
-            return
-        why = f"it is called through the SDK of {provider}, whose answers cannot be given from the record"
-        hint = f"; to call it, pass allow_live=[{provider!r}] or use='live'" if self.use == "recorded" else ""
-        raise self._refuse("llm", name, node, why, hint)
+    def knows(self, api: str) -> bool:
+        """Whether calls of that operation of an SDK are on record."""
+        with self._lock:
+            self._find("sdk", "", ())
+            return any(kind == "sdk" and name == api for kind, name, _ in self._by_node)
+
+    def asks_below(self, node: str) -> bool:
+        """Whether the models of `node` were recorded as an SDK saw them, so that it is the SDK that asks."""
+        with self._lock:
+            self._find("sdk", "", ())
+            kinds = {kind for kind, _, name in self._by_node if name == node}
+        return "sdk" in kinds and "llm" not in kinds
+
+    def instead(self, provider: str) -> str | None:
+        """The model that an SDK is to call in the place of each. Raises ReplayError where that cannot be."""
+        if self.model is None or isinstance(self.model, str):
+            return self.model
+        raise self._refuse(
+            "sdk", provider, "", f"model= is a {type(self.model).__name__}, and the node calls the SDK of {provider}",
+            "; give the name of a model of that provider: model=\"…\""
+        )  # fmt: skip
+
+    def _is_allowed(self, asked: SdkCall) -> bool:
+        allowed = self.use == "recorded" and bool(self.allow_live & {asked.provider, asked.model})
+        return allowed and not self.assumes and not self.refused
+
+    def _can_be_given(self, entry: Entry) -> bool:
+        payload = self.recorded.value(entry.call.payload) or {}
+        return bool((payload.get("raw") or {}).get("reply")) or entry.call.error is not None
 
     def n_by_how(self) -> dict[str, int]:
         """How many calls were answered from the record, made again, or refused."""
@@ -202,7 +253,7 @@ class Cassette:
         return entry
 
     def _refuse(self, kind: str, name: str, node: str, why: str, hint: str) -> ReplayError:
-        what = f"{ {'llm': 'the model', 'tool': 'tool', 'retriever': 'retriever'}[kind] } {name!r}"
+        what = f"{ {'llm': 'the model', 'sdk': 'the model'}.get(kind, kind) } {name!r}"
         rule = f" (use={self.use!r})" if self.use != "recorded" else ""
         message = f"{what} was not called in {node or 'the replay'}{rule}: {why}{hint}"
         self.refused.append(message)
@@ -218,7 +269,10 @@ class Cassette:
             for call in task.calls:
                 payload = self.recorded.value(call.payload) or {}
                 entry = Entry(call, task)
-                if call.kind == "llm":
+                if isinstance(payload.get("raw"), dict):
+                    entry.settings = settings_of(payload.get("parameters") or {})
+                    key = ("sdk", str(payload["raw"].get("api")), _digest(payload.get("messages")))
+                elif call.kind == "llm":
                     if not payload.get("response") and call.error is None:
                         continue
                     entry.settings = settings_of(payload.get("parameters") or {})
@@ -229,7 +283,7 @@ class Cassette:
                         continue
                     key = (call.kind, call.name, _digest(payload.get("query" if call.kind == "retriever" else "args")))
                 by_key[key].append(entry)
-                self._by_node[call.kind, key[1], task.full].append(entry)
+                self._by_node[key[0], key[1], task.full].append(entry)
         return by_key
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
 import orjson
@@ -13,7 +12,8 @@ import orjson
 from ..core.canonical import Json
 from ..core.errors import FtnbError, InvalidArgumentError
 from ._align import Row, Side, align
-from ._inspect import change_line
+from ._diff_cost import Costs
+from ._divergence import Divergence, divergence
 from ._look import Look
 from ._patch import Change, changes
 from ._ran import Ran, uncollected
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ..widget.many import ManyView
 
 _SHARED = "shared"
-_SHOWN_CHANGES = 6
-Prices = Mapping[str, tuple[float, float]]
-"""Model to what a million prompt tokens and a million completion tokens cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +81,15 @@ class EngagementDiff(Sequence[Pair]):
     """Two engagements, step by step. As the last expression of a cell it shows itself."""
 
     def __init__(
-        self, a: Look, b: Look, *, ignore: Iterable[str] = (), exact: bool = False, prices: Prices | None = None
+        self, a: Look, b: Look, *, ignore: Iterable[str] = (), exact: bool = False, prices: Any = None
     ) -> None:
         """See `diff`."""
         self.looks = (a, b)
         self.a, self.b = a.story.id, b.story.id
         keys = [ignore] if isinstance(ignore, str) else list(ignore)
         self.values: tuple[Values, Values] = (_values(a, keys, exact), _values(b, keys, exact))
-        self._prices = prices
+        self.costs = Costs(prices, (a.story, b.story))
+        """What the steps of both cost; `costs.currency`."""
         self._prints: dict[tuple[int, str, int], Any] = {}
         with uncollected():
             rows = align(
@@ -121,7 +119,7 @@ class EngagementDiff(Sequence[Pair]):
     def first(self) -> Divergence | None:
         """Where they first part; None: nowhere."""
         found = next((at for at, pair in enumerate(self._pairs) if not pair.same), None)
-        return None if found is None else _divergence(self, found)
+        return None if found is None else divergence(self, found)
 
     def state(self) -> list[Change]:
         """From the state in which a ended to that in which b did."""
@@ -154,7 +152,7 @@ class EngagementDiff(Sequence[Pair]):
             yield "only_b" if a is None else "only_a"
             return
         for which, name in (("state", "input"), ("update", "output")):
-            if self._print(0, a, which) != self._print(1, b, which):
+            if not self.values[0].is_same(getattr(a, which), self.values[1], getattr(b, which)):
                 yield name
         if a.status != b.status:
             yield "status"
@@ -167,16 +165,7 @@ class EngagementDiff(Sequence[Pair]):
 
     def cost(self, step: Ran | None) -> float | None:
         """What a step's model calls cost; None when it made none, or a model has no price."""
-        calls = [] if step is None else [call for call in step.calls if call.kind == "llm_call"]
-        if self._prices is None or not calls:
-            return None
-        total = 0.0
-        for call in calls:
-            price = self._prices.get(call.model or "", self._prices.get(call.name))
-            if price is None:
-                return None
-            total += (call.prompt * price[0] + call.completion * price[1]) / 1_000_000
-        return total
+        return None if step is None else self.costs.of(step)
 
     # --- showing ---
 
@@ -184,15 +173,16 @@ class EngagementDiff(Sequence[Pair]):
         """One row a step, in causal order; `patch` adds the JSON patches of input and output, as text.
 
         Columns: ns, name, visit, attempt, side (both, a, b), same, what, keys (of the output, that differ), then for a
-        and b: step_id, status, duration_ms, tokens, and `cost` where prices were given; deltas are b less a.
+        and b: step_id, status, duration_ms, tokens, cost (null: no call of a model, or one without a price); deltas
+        are b less a.
         """
         from ._diff_frame import diff_frame
 
-        return diff_frame(self, patch=patch, with_cost=self._prices is not None)
+        return diff_frame(self, patch=patch)
 
     def summary(self) -> dict[str, Any]:
         """Counts of steps: n_both, n_a, n_b, n_shared (before a fork), n_different; and of a and of b status,
-        duration_ms and tokens."""
+        duration_ms, tokens and cost (of the calls that have a price; None: none has)."""
         found: dict[str, Any] = {
             "n_both": sum(pair.side == "both" for pair in self),
             "n_a": sum(pair.what == ("only_a",) for pair in self),
@@ -205,6 +195,7 @@ class EngagementDiff(Sequence[Pair]):
             found[f"status_{name}"] = look.story.status
             found[f"duration_ms_{name}"] = sum(step.duration_us or 0 for step in tops) / 1000
             found[f"tokens_{name}"] = sum(step.tokens for step in look.story.steps)
+            found[f"cost_{name}"] = self.costs.total(look.story)
         return found
 
     def payload(self) -> dict[str, Any]:
@@ -253,7 +244,8 @@ class EngagementDiff(Sequence[Pair]):
             (f"{facts['n_shared']} steps before the fork, " if facts["n_shared"] else "")
             + f"{facts['n_both']} steps in both, {facts['n_a']} only in a, {facts['n_b']} only in b; "
             f"{facts['n_different']} differ; tokens {facts['tokens_a']:,} → {facts['tokens_b']:,}, "
-            f"in steps {facts['duration_ms_a']:,.0f} → {facts['duration_ms_b']:,.0f} ms",
+            f"in steps {facts['duration_ms_a']:,.0f} → {facts['duration_ms_b']:,.0f} ms"
+            + self.costs.line(facts["cost_a"], facts["cost_b"]),
         ]
         return "\n".join([*lines, "no difference" if self.first is None else self.first.text])
 
@@ -274,97 +266,6 @@ class EngagementDiff(Sequence[Pair]):
         return {**data, **text}, metadata
 
 
-@dataclass(frozen=True, eq=False)
-class Divergence:
-    """Where two engagements first part."""
-
-    pair: Pair
-    before: Pair | None
-    """The last step that both ran alike, on the way here."""
-    text: str
-
-    @property
-    def name(self) -> str:
-        """Name of the step."""
-        return self.pair.row.step.name
-
-    @property
-    def what(self) -> tuple[str, ...]:
-        """What differs there."""
-        return self.pair.what
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.text)}</pre>"
-
-
-def _divergence(diff: EngagementDiff, at: int) -> Divergence:
-    pair = diff[at]
-    if pair.side == "both":
-        return Divergence(pair, diff[at - 1] if at else None, _in_step(diff, pair))
-    # Who ran another step, and after what: that step's routing is where they parted.
-    by_step = {id(step): one for one in diff for step in (one.row.a, one.row.b) if step is not None}
-    story = diff.looks[0 if pair.side == "a" else 1].story
-    causes = [story.by_id[cause] for cause in pair.row.step.triggers if cause in story.by_id]
-    before = by_step.get(id(causes[0])) if causes else None
-    return Divergence(pair, before, _on_the_way(diff, pair, before))
-
-
-def _in_step(diff: EngagementDiff, pair: Pair) -> str:
-    a, b = pair.row.a, pair.row.b
-    assert a is not None
-    assert b is not None
-    lines = [f"they first part in {pair.label}: {' and '.join(pair.what)} differ{'s' if len(pair.what) == 1 else ''}"]
-    for name, found in (("input", pair.input if "input" in pair.what else []), ("output", pair.output)):
-        lines += [f"  {name} {change_line(change)}" for change in found[:_SHOWN_CHANGES]]
-        if len(found) > _SHOWN_CHANGES:
-            lines.append(f"  {name} … {len(found) - _SHOWN_CHANGES:,} more")
-    if "status" in pair.what or "error" in pair.what:
-        lines += [f"  {side}: {step.status}{_failure(step)}" for side, step in (("a", a), ("b", b))]
-    if "decision" in pair.what:
-        for side, step, look in (("a", a, diff.looks[0]), ("b", b, diff.looks[1])):
-            lines.append(f"  {side}: {_said(step)}, so {_next(look, step)} came next")
-    if "calls" in pair.what:
-        lines += [
-            f"  {side} called: {', '.join(call.model or call.name for call in step.calls) or 'nothing'}"
-            for side, step in (("a", a), ("b", b))
-        ]
-    return "\n".join(lines)
-
-
-def _failure(step: Ran) -> str:
-    return f", {step.error_type}: {step.error}" if step.error_type or step.error else ""
-
-
-def _next(look: Look, step: Ran) -> str:
-    """Names of the steps that a step led to."""
-    return ", ".join(dict.fromkeys(one.full for one in look.story.leads_to.get(step.step_id, ()))) or "nothing"
-
-
-def _said(step: Ran) -> str:
-    return ", ".join(f"router {name!r} said {said!r}" for name, said in step.decisions.items()) or "no router spoke"
-
-
-def _on_the_way(diff: EngagementDiff, pair: Pair, before: Pair | None) -> str:
-    mine, other = pair.side, "b" if pair.side == "a" else "a"
-    if before is None or before.side != "both":
-        return f"they first part at {pair.label}: only {mine} runs it"
-    steps = {"a": before.row.a, "b": before.row.b}
-    nexts = {}
-    for name, look in zip("ab", diff.looks, strict=True):
-        step = steps[name]
-        nexts[name] = "nothing" if step is None else _next(look, step)
-    text = f"they first part after {before.label}: a goes on with {nexts['a']}, b with {nexts['b']}"
-    if nexts["a"] == nexts["b"]:
-        text = f"they first part after {before.label}: only {mine} runs {pair.label}, {other} does not"
-    said = {name: step.decisions for name, step in steps.items() if step is not None and step.decisions}
-    if len(said) == 2 and said["a"] != said["b"]:
-        text += "".join(f"\n  {name}: {_said(step)}" for name, step in steps.items() if step is not None)
-    return text
-
-
 def _values(look: Look, ignore: list[str], exact: bool) -> Values:
     return Values.of(look.store, look.story.id, whole=True, ignore=ignore, exact=exact)
 
@@ -375,15 +276,15 @@ def diff(
     *,
     ignore: str | Iterable[str] = (),
     exact: bool = False,
-    prices: Prices | None = None,
+    prices: Any = None,
 ) -> Any:
     """Compare two engagements, step by step, or two groups of engagements, in numbers.
 
     Engagements are what `tr.engagement(id)` and `ftnb.last()` give: the result is an `EngagementDiff`. Groups are
     opened traces, as `tr.where(version=1)` gives: the result is a `GroupDiff`. Ids of messages and of tool calls, and
     what a provider says beside an answer, count as equal unless `exact`; `ignore` names keys of states that do too.
-    `prices` maps a model to what a million prompt and completion tokens cost, and adds costs. Raises
-    InvalidArgumentError.
+    `prices` is as in `tr.costs()`: a price sheet, the path of one, or `{model: (prompt, completion)}` for a million
+    tokens; without it, the list prices that come along. Raises InvalidArgumentError.
     """
     looks = [getattr(side, "look", None) for side in (a, b)]
     if all(callable(look) for look in looks):
@@ -391,7 +292,7 @@ def diff(
     if all(hasattr(side, "transitions") and hasattr(side, "store") for side in (a, b)):
         from ._groups import group_diff
 
-        return group_diff(a, b)
+        return group_diff(a, b, prices)
     raise InvalidArgumentError(
         "diff takes two engagements (tr.engagement(id), ftnb.last()) or two groups of them (tr.where(version=1), "
         f"tr.where(version=2)); got {type(a).__name__} and {type(b).__name__}"

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from ._diff import EngagementDiff, Pair
 
 
-def diff_frame(diff: EngagementDiff, *, patch: bool, with_cost: bool) -> pl.DataFrame:
+def diff_frame(diff: EngagementDiff, *, patch: bool) -> pl.DataFrame:
     """One row a step; see `EngagementDiff.frame`."""
-    rows = [_row(diff, pair, patch, with_cost) for pair in diff]
-    return pl.DataFrame(rows, schema=_schema(patch, with_cost), orient="row")
+    rows = [_row(diff, pair, patch) for pair in diff]
+    return pl.DataFrame(rows, schema=_schema(patch), orient="row")
 
 
-def _schema(patch: bool, with_cost: bool) -> dict[str, Any]:
+def _schema(patch: bool) -> dict[str, Any]:
     schema: dict[str, Any] = {"ns": pl.String, "name": pl.String, "visit": pl.Int64, "attempt": pl.Int64}
     schema |= {"side": pl.String, "same": pl.Boolean, "what": pl.List(pl.String), "keys": pl.List(pl.String)}
     for name, dtype in (
@@ -27,15 +27,14 @@ def _schema(patch: bool, with_cost: bool) -> dict[str, Any]:
         ("status", pl.String),
         ("duration_ms", pl.Float64),
         ("tokens", pl.Int64),
+        ("cost", pl.Float64),
     ):
         schema |= {f"{name}_a": dtype, f"{name}_b": dtype}
-    schema |= {"duration_ms_delta": pl.Float64, "tokens_delta": pl.Int64}
-    if with_cost:
-        schema |= {"cost_a": pl.Float64, "cost_b": pl.Float64, "cost_delta": pl.Float64}
+    schema |= {"duration_ms_delta": pl.Float64, "tokens_delta": pl.Int64, "cost_delta": pl.Float64}
     return schema | ({"input_patch": pl.String, "output_patch": pl.String} if patch else {})
 
 
-def _row(diff: EngagementDiff, pair: Pair, patch: bool, with_cost: bool) -> dict[str, Any]:
+def _row(diff: EngagementDiff, pair: Pair, patch: bool) -> dict[str, Any]:
     step, a, b = pair.row.step, pair.row.a, pair.row.b
     row: dict[str, Any] = {
         "ns": step.ns,
@@ -52,9 +51,8 @@ def _row(diff: EngagementDiff, pair: Pair, patch: bool, with_cost: bool) -> dict
         row[f"status_{side}"] = one and one.status
         row[f"duration_ms_{side}"] = None if one is None or one.duration_us is None else one.duration_us / 1000
         row[f"tokens_{side}"] = one and one.tokens
-        if with_cost:
-            row[f"cost_{side}"] = diff.cost(one)
-    for name in ("duration_ms", "tokens", *(["cost"] if with_cost else [])):
+        row[f"cost_{side}"] = diff.cost(one)
+    for name in ("duration_ms", "tokens", "cost"):
         left, right = row[f"{name}_a"], row[f"{name}_b"]
         row[f"{name}_delta"] = None if left is None or right is None else right - left
     if patch:

@@ -7,12 +7,15 @@ how far chance alone could carry a difference, and take no account of how many r
 
 from __future__ import annotations
 
+from functools import cached_property
 from html import escape
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ..analytics import PriceSheet, prices
+from ..analytics._funnel_reading import model_calls
 from ..core.errors import InvalidArgumentError
 from ._view import FAINT, STYLE
 
@@ -47,10 +50,14 @@ def difference(k_a: int, n_a: int, k_b: int, n_b: int) -> tuple[float | None, fl
 class GroupDiff:
     """Two groups of engagements. As the last expression of a cell it shows itself."""
 
-    def __init__(self, a: Any, b: Any) -> None:
-        """`a` and `b` are opened traces; their replays and forks are left out, unless they have nothing else."""
+    def __init__(self, a: Any, b: Any, source: Any = None) -> None:
+        """`a` and `b` are opened traces; their replays and forks are left out, unless they have nothing else. `source`
+        is as for `ftnb.prices`."""
         self.a, self.b = repr(a), repr(b)
-        self._a, self._b = _Group(a), _Group(b)
+        sheet = prices(source)
+        self.currency = sheet.currency
+        """The currency of costs."""
+        self._a, self._b = _Group(a, sheet), _Group(b, sheet)
         for name, group, said in (("first", self._a, self.a), ("second", self._b, self.b)):
             if not group.n:
                 raise InvalidArgumentError(f"the {name} group is empty: no engagement in {said}")
@@ -79,12 +86,17 @@ class GroupDiff:
         return pl.DataFrame(rows, schema=_STEPS)
 
     def outcomes(self) -> pl.DataFrame:
-        """One row an outcome: how ended engagements ended, and each label that was put on engagements.
+        """One row an outcome: how ended engagements ended, what they took, and each label that was put on engagements.
 
         `kind` is status, label (yes or no, and texts by value) or mean (of a number); `k` counts engagements of
-        `n`; `value_a` and `value_b` are shares or means, with `delta`, `low` and `high`.
+        `n`; `value_a` and `value_b` are shares or means, with `delta`, `low` and `high`. `duration_ms`, `tokens` and
+        `cost` are means of an engagement; cost is of those whose calls all have a price.
         """
         rows = [_outcome("status", name, self._a.ended(name), self._b.ended(name)) for name in _ENDED]
+        for name in ("duration_ms", "tokens", "cost"):
+            one, other = self._a.numbers(name), self._b.numbers(name)
+            if one or other:
+                rows.append(_mean(name, one, other))
         a, b = self._a.labels(), self._b.labels()
         for label in sorted({*a, *b}):
             rows += _labelled(label, a.get(label, []), b.get(label, []))
@@ -148,7 +160,8 @@ _NONE: tuple[int, int, None, None, int] = (0, 0, None, None, 0)
 class _Group:
     """One group's frames."""
 
-    def __init__(self, traces: Any) -> None:
+    def __init__(self, traces: Any, sheet: PriceSheet) -> None:
+        self._traces, self._sheet = traces, sheet
         engagements = _polars(traces.engagements())
         own = engagements.filter(pl.col("branch").is_null())
         self._engagements = engagements if own.is_empty() else own
@@ -174,6 +187,25 @@ class _Group:
         """Engagements that ended so, and all that ended."""
         ended = self._engagements.filter(pl.col("status").is_in(_ENDED))
         return ended.filter(pl.col("status") == status).height, ended.height
+
+    def numbers(self, name: str) -> list[float]:
+        """A number of each engagement that has one."""
+        if name == "cost":
+            return self._costs
+        column = {"tokens": "total_tokens"}.get(name, name)
+        return self._engagements[column].drop_nulls().cast(pl.Float64).to_list()
+
+    @cached_property
+    def _costs(self) -> list[float]:
+        calls = model_calls(_polars(self._traces.events()).lazy()).collect()
+        calls = calls.join(self._engagements, on="engagement_id", how="semi")
+        if calls.is_empty():
+            return []
+        costs = calls.select("engagement_id", self._sheet.cost(calls))
+        whole = costs.group_by("engagement_id", maintain_order=True).agg(
+            pl.col("cost").sum(), pl.col("cost").null_count().alias("unpriced")
+        )
+        return whole.filter(pl.col("unpriced") == 0)["cost"].to_list()
 
     def labels(self) -> dict[str, list[Any]]:
         """The latest value of each label of each engagement."""
@@ -304,6 +336,9 @@ _OUTCOMES: dict[str, Any] = {
 _WAYS: dict[str, Any] = {"from_name": pl.String, "to_name": pl.String, **_share_schema("engagements", "share")}
 
 
-def group_diff(a: Any, b: Any) -> GroupDiff:
-    """Compare two groups of engagements, given as opened traces. Raises InvalidArgumentError for an empty one."""
-    return GroupDiff(a, b)
+def group_diff(a: Any, b: Any, source: Any = None) -> GroupDiff:
+    """Compare two groups of engagements, given as opened traces, with the prices of `source` (see `ftnb.prices`).
+
+    Raises InvalidArgumentError for an empty one.
+    """
+    return GroupDiff(a, b, source)

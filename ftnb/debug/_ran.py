@@ -31,7 +31,9 @@ _TYPES = (
     "engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended", "step_started",
     "step_ended",
 )  # fmt: skip
-_EVENT = ("step_id", "kind", "name", "model", "tok_prompt", "tok_completion", "tok_total")
+_STEP_TYPES = ("step_started", "step_ended")
+_EVENT = ("step_id", "kind", "name", "model", "tok_prompt", "tok_completion", "tok_total", "at_us", "tok_cache_read",
+          "tok_cache_write", "tok_reasoning")  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +109,9 @@ class Call:
     prompt: int
     completion: int
     total: int
+    at_us: int = 0
+    cache: tuple[int | None, int | None, int | None] = (None, None, None)
+    """Of the prompt: tokens read from and written to the provider's cache; of the completion: of hidden reasoning."""
 
 
 @dataclass(slots=True)
@@ -135,6 +140,8 @@ class Story:
         self._visits: Counter[tuple[str, str]] = Counter()
         self.codes: list[Code] = []
         self.values = Values(lambda _: None)
+        self._has_bare = False
+        """Whether a record of a step has no body."""
 
     @classmethod
     def of(cls, store: LogStore, engagement_id: str) -> Story:
@@ -151,7 +158,7 @@ class Story:
             newest = [summary.id for summary in store.list_engagements(limit=5, newest=True)]
             raise UnknownEngagementError.of(engagement_id, newest)
         story._take(table)
-        if table["body"].null_count:
+        if story._has_bare:
             story._tell_erased(store)
         story._take_calls(store.scan(_EVENT, types=("event_recorded",), engagement_id=engagement_id))
         return story
@@ -166,6 +173,8 @@ class Story:
         for at, row in enumerate(rows):
             body, withheld = _body(row[_BODY])
             kind = row[_TYPE]
+            if row[_BODY] is None and kind in _STEP_TYPES:
+                self._has_bare = True
             if kind == "step_started":
                 self._begin(at, row, body, withheld)
             elif kind == "step_ended":
@@ -232,12 +241,12 @@ class Story:
 
     def _take_calls(self, table: Any) -> None:
         for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            step_id, kind, name, model, prompt, completion, total = row
+            step_id, kind, name, model, prompt, completion, total, at_us, *cache = row
             step = self.by_id.get(step_id)
             if step is None or kind not in ("llm_call", "tool_call"):
                 continue
             counted = total or (prompt or 0) + (completion or 0)
-            step.calls.append(Call(kind, name or "", model, prompt or 0, completion or 0, counted))
+            step.calls.append(Call(kind, name or "", model, prompt or 0, completion or 0, counted, at_us, tuple(cache)))
             if step.status != "waiting":
                 step.tokens += counted
 

@@ -64,6 +64,9 @@ class Calls:
         if answer.error is not None:
             error = told(answer.error)  # type: ignore[assignment]
         call.payload.update(answer.more)
+        raw = seen.raw()
+        if raw is not None:
+            call.payload["raw"] = raw
         fields = {
             "tokens": answer.tokens,
             "model": answer.model or call.model,

@@ -72,6 +72,10 @@ class Seen:
         """When, by `perf_counter_ns`."""
         raise NotImplementedError
 
+    def raw(self) -> dict[str, Any] | None:
+        """The answer in the provider's own form, from which a replay makes the SDK's objects; None: it is not known."""
+        return None
+
 
 def completed(answer: Answer, inner: Sequence[Seen]) -> Answer:
     """`answer`, with what it lacks taken from the same call as layers below saw it.

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from ..core.freeze import freeze
@@ -30,8 +30,40 @@ class Answers(Protocol):
     def tool(self, tool: Any, name: str, arguments: Any) -> tuple[Any] | None:
         """The recorded result, in a tuple; None: the tool is to be called."""
 
-    def raw(self, provider: str, model: str | None) -> None:
-        """A call leaves for a provider through its SDK, and nobody above it has been asked. Raises where it may not."""
+    def sdk(self, asked: SdkCall) -> Given | None:
+        """What a provider answered to a call through its SDK; None: it is to be called. Nobody above it was asked."""
+
+    def knows(self, api: str) -> bool:
+        """Whether calls of that operation are on record at all."""
+
+    def instead(self, provider: str) -> str | None:
+        """The model that is to be called in the place of each; None: the one that is asked for."""
+
+
+class SdkCall(NamedTuple):
+    """A call through a provider's SDK, as it is recorded."""
+
+    api: str
+    """As `openai.chat.completions`."""
+    provider: str
+    model: str | None
+    messages: Any
+    parameters: Mapping[str, Any]
+
+
+class Given(NamedTuple):
+    """A provider's recorded answer."""
+
+    reply: Mapping[str, Any] | None
+    """In the provider's own form; None: there was none."""
+    status: int | None
+    """HTTP status of an error."""
+    error: tuple[str, str] | None
+    """Class and message of what the SDK raised."""
+    sent: Mapping[str, Any] | None
+    """The error that the provider sent as a part of its answer; it is `error`, too."""
+    cut: str | None
+    """Why its end is not known: whoever reads so far is told; None: it is whole."""
 
 
 ANSWERS: ContextVar[Answers | None] = ContextVar("ftnb_answers", default=None)

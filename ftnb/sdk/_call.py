@@ -11,6 +11,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from ..core._call_scope import CALL, CallScope, outer, softer
+from ..core.canonical import encode_json, to_json
 from ..core.freeze import freeze
 from ..langgraph_adapter import _events as events
 from ..langgraph_adapter import _place, _scope, calls
@@ -20,6 +21,7 @@ from . import _wire
 from ._wire import Api, Reply
 
 _ALONE = Alone()
+_MAX_NUMBERS = 100_000
 _OK = 400
 CLOSED_EARLY = "closed before its end"
 
@@ -30,6 +32,7 @@ class Call(CallScope, Seen):
     __slots__ = (
         "__weakref__",
         "above",
+        "answers",
         "api",
         "attempts",
         "base_url",
@@ -49,7 +52,9 @@ class Call(CallScope, Seen):
         "perf",
         "provider",
         "reader",
+        "reply",
         "request",
+        "sent",
         "status",
         "target",
     )
@@ -83,6 +88,12 @@ class Call(CallScope, Seen):
         self.base_url: Any = None
         self.is_done = False
         self.known: Answer | None = None
+        self.reply: Mapping[str, Any] | None = None
+        """The answer in the provider's own form, once it is known."""
+        self.sent: tuple[str, str] | None = None
+        """Message and kind of an error that the provider sent as a part of its answer."""
+        self.answers: calls.Answers | None = None
+        """Who answers from a record, while a replay runs and nobody above was asked."""
         self.reader: Any = None
         """Makes JSON objects of `chunks` that are objects of the SDK's."""
         self.target: Any = None
@@ -92,10 +103,11 @@ class Call(CallScope, Seen):
     # --- on the caller's thread ---
 
     def begin(self) -> bool:
-        """Begin it; False where nothing is recorded."""
+        """Begin it; False where nothing is recorded, and no replay runs."""
         above = outer()
         target, key, scope = _place.here()
-        if target is None:
+        self.answers = calls.ANSWERS.get() if above is None else None
+        if target is None and self.answers is None:
             return False
         self.target = target
         self.outer = CALL.get()
@@ -105,16 +117,31 @@ class Call(CallScope, Seen):
             self.above = above
             above.tell(self)
             return True
+        if target is None:
+            return True
         into = scope or (_ALONE if _scope.cell_labels is None else Alone(_scope.cell_labels))
         start = (events.LLM_START, self.perf, self, key, self.api.name, self, _NOTHING, None, into)
-        target.submit(target.translate, start)
+        target.put(start)
         return True
 
-    def ensure_allowed(self) -> None:
-        """While a replay runs, it says whether a call may be made that its record cannot answer. Raises ReplayError."""
-        answers = calls.ANSWERS.get()
-        if answers is not None and self.above is None:
-            answers.raw(self.provider, self.model)
+    def instead(self) -> str | None:
+        """While a replay runs: the model that is to be called in the place of this one. Raises ReplayError."""
+        name = None if self.answers is None else self.answers.instead(self.provider)
+        if name is not None:
+            self.model = name
+        return name
+
+    def wanted(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of the call, for the model that is to be called."""
+        return {**kwargs, "model": self.model} if self.model is not None and "model" in kwargs else dict(kwargs)
+
+    def ask(self) -> calls.Given | None:
+        """While a replay runs, what its record says to this; None: the model is to be called. Raises ReplayError."""
+        if self.answers is None:
+            return None
+        messages, parameters, _ = self.asked()
+        asked = calls.SdkCall(self.api.name, self.provider, self.model, messages, parameters)
+        return self.answers.sdk(asked)
 
     def add(self, chunk: Any) -> None:
         """A part of a stream arrived."""
@@ -137,12 +164,13 @@ class Call(CallScope, Seen):
         if self.request is None:
             # The SDK is through with it; from here on the values are the caller's again.
             self.given = freeze(self.given)[0]
-        if self.above is None and not self.target.recorder.is_closed:
-            self.target.submit(self.target.translate, (events.LLM_END, perf_counter_ns(), self, self, None))
+        if self.above is None and self.target is not None and not self.target.recorder.is_closed:
+            self.target.put((events.LLM_END, perf_counter_ns(), self, self, None))
 
     def drop(self, where: str, error: BaseException) -> None:
         """Something of ours went wrong: count it."""
-        self.target.drop(f"capture of {self.api.name}, {where}", error)
+        if self.target is not None:
+            self.target.drop(f"capture of {self.api.name}, {where}", error)
 
     # --- on the writer's thread ---
 
@@ -166,6 +194,7 @@ class Call(CallScope, Seen):
         if self.known is not None:
             return self.known
         reply = self._reply()
+        self.reply, self.sent = reply.body, reply.error
         more = {**reply.more, **self._about_the_way(reply)}
         error_text = reply.error if self.error is None else None
         found = completed(
@@ -181,11 +210,28 @@ class Call(CallScope, Seen):
             chunks = list(self.chunks)
             if self.is_json:
                 whole = _wire.parse(_wire.joined(chunks, self.encoding))
-                return self.api.read(whole) if isinstance(whole, Mapping) else Reply(is_complete=False)
+                return self._read(whole) if isinstance(whole, Mapping) else Reply(is_complete=False)
             found = _wire.objects(chunks, self.encoding) if self.reader is None else self.reader(chunks)
             return self.api.fold(found)
         body = _plain(self.body)
-        return self.api.read(body) if isinstance(body, Mapping) else Reply()
+        return self._read(body) if isinstance(body, Mapping) else Reply()
+
+    def _read(self, body: Mapping[str, Any]) -> Reply:
+        reply = self.api.read(body)
+        reply.body = body
+        return reply
+
+    def raw(self) -> dict[str, Any] | None:
+        """See `Seen.raw`. Numbers of embeddings that are many are left out."""
+        self.answer()
+        reply = self.reply if self.error is None else _wire.sent_back(self.error)
+        if self.api.subtype == "embedding" and reply is not None and len(encode_json(to_json(reply))) > _MAX_NUMBERS:
+            reply = None
+        found: dict[str, Any] = {"api": self.api.name, "reply": reply}
+        if self.sent is not None and self.error is None:
+            found["error"] = dict(zip(("message", "type"), self.sent, strict=True))
+        status = getattr(self.error, "status_code", None) or getattr(self.error, "code", None)
+        return {**found, "status": status} if isinstance(status, int) else found
 
     def _about_the_way(self, reply: Reply) -> dict[str, Any]:
         more: dict[str, Any] = {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ._unfold import chat_chunks, nothing
 from ._wire import Api, Events, Reply, arguments, error_of, rest
 from .usage import tokens
 
 _SAID = ("content", "reasoning_content", "reasoning", "refusal", "text")
+_ABOUT = ("id", "object", "model", "service_tier", "created", "system_fingerprint")
 
 
 def message(given: Any) -> Any:
@@ -24,6 +26,12 @@ def message(given: Any) -> Any:
     return shown
 
 
+def _plain(given: Any) -> Any:
+    """A message that is an object of the SDK's, as one passed on from an answer, as the mapping that is sent."""
+    dump = getattr(given, "model_dump", None)
+    return dump(mode="json", exclude_none=True, warnings=False) if callable(dump) else given
+
+
 def _tool_call(call: Any) -> Any:
     function = call.get("function") or call.get("custom") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
@@ -34,7 +42,7 @@ def _tool_call(call: Any) -> Any:
 
 def _ask_chat(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     given = request.get("messages")
-    return [message(one) for one in _several(given)], rest(request, "messages")
+    return [message(_plain(one)) for one in _several(given)], rest(request, "messages")
 
 
 def _ask_text(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -87,12 +95,15 @@ def fold_chat(events: Events) -> Reply:
     made, parts, about, usage = Reply(), dict[int, dict[str, Any]](), dict[str, Any](), None
     for at, chunk in events:
         made.error = made.error or error_of(chunk)
-        about.update({key: chunk[key] for key in ("id", "model", "service_tier") if chunk.get(key)})
+        about.update({key: chunk[key] for key in _ABOUT if chunk.get(key)})
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or ():
             if _add(parts.setdefault(choice.get("index") or 0, {}), choice) and made.first_token is None:
                 made.first_token = at
     said = [_whole(parts[index]) for index in sorted(parts)]
+    is_text = about.get("object") == "text_completion"
+    kind = "text_completion" if is_text else "chat.completion"
+    made.body = {**about, "object": kind, "usage": usage, "choices": _choices(parts, said, is_text)}
     made.tokens, made.model = tokens("openai", usage), _text(about.get("model"))
     made.is_complete = bool(said) and all("finish_reason" in one for one in said)
     _answer(made, said, about)
@@ -137,6 +148,26 @@ def _whole(part: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
+def _choices(parts: Mapping[int, Mapping[str, Any]], said: list[dict[str, Any]], is_text: bool) -> list[dict[str, Any]]:
+    """The choices as an answer has them that comes in one piece."""
+    found = []
+    for index, one in zip(sorted(parts), said, strict=True):
+        ended = {"index": index, "finish_reason": one.get("finish_reason")}
+        if is_text:
+            found.append({**ended, "text": one["content"] or "", "logprobs": None})
+            continue
+        given = {key: value for key, value in one.items() if key != "finish_reason"}
+        if "tool_calls" in one:
+            calls = parts[index]["tool_calls"].values()
+            given["tool_calls"] = [
+                {"id": call["id"], "type": "function", "function": {
+                    "name": call["name"], "arguments": "".join(call["args"])}}
+                for call in calls
+            ]  # fmt: skip
+        found.append({**ended, "message": given})
+    return found
+
+
 def read_embedding(reply: Mapping[str, Any]) -> Reply:
     """Embeddings: how many and how long; the numbers themselves are left out."""
     found = reply.get("data") or ()
@@ -154,6 +185,6 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-CHAT = Api("openai.chat.completions", _ask_chat, read_chat, fold_chat)
-TEXT = Api("openai.completions", _ask_text, read_chat, fold_chat)
-EMBEDDING = Api("openai.embeddings", _ask_embedding, read_embedding, fold_chat, "embedding")
+CHAT = Api("openai.chat.completions", _ask_chat, read_chat, fold_chat, chat_chunks)
+TEXT = Api("openai.completions", _ask_text, read_chat, fold_chat, chat_chunks)
+EMBEDDING = Api("openai.embeddings", _ask_embedding, read_embedding, fold_chat, nothing, "embedding")

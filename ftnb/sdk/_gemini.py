@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._unfold import as_one, nothing
 from ._wire import Api, Events, Reply, error_of, rest
 from .usage import tokens
 
@@ -86,7 +87,9 @@ def fold(events: Events) -> Reply:
             first = at if first is None and parts else first
         whole.update({key: value for key, value in part.items() if key != "candidates" and value is not None})
     ended = bool(candidates) and all(one.get("finishReason") for one in candidates.values())
-    made = read({**whole, "candidates": [candidates[index] for index in sorted(candidates)]})
+    body = {**whole, "candidates": [candidates[index] for index in sorted(candidates)]}
+    made = read(body)
+    made.body = body
     made.first_token, made.error, made.is_complete = first, error, ended
     return made
 
@@ -105,5 +108,5 @@ def _read_embedding(reply: Mapping[str, Any]) -> Reply:
     return made
 
 
-GENERATE = Api("google.generate_content", _ask, read, fold)
-EMBED = Api("google.embed_content", _ask_embedding, _read_embedding, fold, "embedding")
+GENERATE = Api("google.generate_content", _ask, read, fold, as_one)
+EMBED = Api("google.embed_content", _ask_embedding, _read_embedding, fold, nothing, "embedding")

@@ -6,12 +6,16 @@ recorded as what it is, several calls.
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from ..core._call_scope import CALL
+from ..core._raised import raised
+from ..core.errors import ReplayError
+from ..langgraph_adapter.calls import Given
 from . import _wire
 from ._call import Call
 from ._gemini import EMBED, GENERATE
@@ -71,7 +75,9 @@ def _request(begin: Begin) -> Callable[[Any], Any]:
                 return original(self, *args, **kwargs)
             token = CALL.set(call)
             try:
-                result = original(self, *args, **kwargs)
+                result, args, kwargs = _answered(call, args, kwargs)
+                if result is None:
+                    result = original(self, *args, **kwargs)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -94,7 +100,9 @@ def _async_request(begin: Begin) -> Callable[[Any], Any]:
                 return await original(self, *args, **kwargs)
             token = CALL.set(call)
             try:
-                result = await original(self, *args, **kwargs)
+                result, args, kwargs = _answered(call, args, kwargs)
+                if result is None:
+                    result = await original(self, *args, **kwargs)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -114,11 +122,12 @@ def _streamed(begin: Begin) -> Callable[[Any], Any]:
         def request_streamed(self: Any, *args: Any, **kwargs: Any) -> Any:
             # The request is sent with the first part that is asked for; it begins then.
             call = begin(self, args, kwargs)
-            parts = original(self, *args, **kwargs)
             if call is None:
-                yield from parts
-            else:
-                yield from _read(call, parts)
+                yield from original(self, *args, **kwargs)
+                return
+            given, args, kwargs = _asked(call, args, kwargs)
+            parts = original(self, *args, **kwargs) if given is None else _given_parts(call, given)
+            yield from _read(call, parts)
 
         return request_streamed
 
@@ -157,7 +166,11 @@ def _async_streamed(begin: Begin) -> Callable[[Any], Any]:
             _as_stream(call)
             token = CALL.set(call)
             try:
-                parts = await original(self, *args, **kwargs)
+                given, args, kwargs = _asked(call, args, kwargs)
+                if given is None:
+                    parts = await original(self, *args, **kwargs)
+                else:
+                    parts = _agiven_parts(call, given)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -196,6 +209,69 @@ def _objects(chunks: _wire.Chunks) -> Iterator[tuple[int, dict[str, Any]]]:
         value = _wire.parse(body)
         if isinstance(value, dict):
             yield at, value
+
+
+# --- while a replay runs ---
+
+
+def _asked(call: Call, args: Any, kwargs: Any) -> tuple[Given | None, Any, Any]:
+    """What the record says to a request, and the request, for the model that the replay wants. Raises ReplayError."""
+    if call.answers is None:
+        return None, args, kwargs
+    try:
+        name = call.instead()
+        given = call.ask()
+    except Exception as error:
+        call.failed(error)
+        raise
+    if name is not None:
+        said = {**dict(zip(("http_method", "path", "request_dict", "http_options"), args, strict=False)), **kwargs}
+        head, _, operation = str(said["path"]).rpartition(":")
+        args, kwargs = (), {**said, "path": f"{head.rpartition('/')[0]}/{name}:{operation}"}
+    return given, args, kwargs
+
+
+def _answered(call: Call, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    """A recorded answer as the SDK's HTTP client gives it; None: it is to be had. Raises what the SDK raised then."""
+    given, args, kwargs = _asked(call, args, kwargs)
+    if given is None:
+        return None, args, kwargs
+    if given.error is not None:
+        raise _error(given)
+    if given.cut is not None:
+        raise ReplayError(f"{given.cut}; the code that is replayed wants all of it")
+    return _part(given), args, kwargs
+
+
+def _part(given: Given) -> Any:
+    from google.genai.types import HttpResponse
+
+    return HttpResponse(headers={"content-type": "application/json"}, body=json.dumps(given.reply or {}))
+
+
+def _given_parts(call: Call, given: Given) -> Iterator[Any]:
+    """The answer as one part, and then the error, if there was one."""
+    if given.reply is not None and given.status is None:
+        yield _part(given)
+    if given.error is not None:
+        raise _error(given)
+    if given.cut is not None:
+        raise ReplayError(given.cut)
+
+
+async def _agiven_parts(call: Call, given: Given) -> AsyncIterator[Any]:
+    for part in _given_parts(call, given):
+        yield part
+
+
+def _error(given: Given) -> Exception:
+    from google.genai import errors
+
+    assert given.error is not None
+    kind = getattr(errors, given.error[0], None)
+    if given.status is not None and given.reply is not None and kind is not None:
+        return kind(given.status, dict(given.reply))  # type: ignore[no-any-return]
+    return raised(*given.error)
 
 
 # --- attempts ---

@@ -6,6 +6,7 @@ that records the calls; else they are recorded here, as far as they can be seen.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import perf_counter_ns
@@ -15,12 +16,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..core import _call_scope
+from ..core._raised import raised
+from ..core.errors import ReplayError
 from ..core.model import EventKind, Extraction
 from ..langgraph_adapter import _events as events
-from ..langgraph_adapter import _place
+from ..langgraph_adapter import _place, calls
 from ..langgraph_adapter._runs import describe
+from ..langgraph_adapter.calls import Given
 from ..plain import step as plain_step
 from ..store import build
+from . import _registry
 from ._call import Call, copied
 from ._patch import AttributePatch, Patch, Switch
 from ._shapes import ANY
@@ -83,7 +88,7 @@ class _Extracting:
             value = value[-1]
         try:
             fact = (events.CALL, _record, perf_counter_ns(), self, value, error)
-            self.target.submit(self.target.translate, fact)
+            self.target.put(fact)
         except Exception as fault:
             count(fault)
 
@@ -95,7 +100,7 @@ def _begin(switch: Switch, kwargs: Any) -> _Extracting | None:
         if not switch.is_on or schema is None or "func" not in kwargs or _call_scope.outer() is not None:
             return None
         found = _Extracting(schema, kwargs.get("kwargs") or {})
-        return None if found.target is None else found
+        return None if found.target is None and calls.ANSWERS.get() is None else found
     except Exception as error:
         count(error)
         return None
@@ -166,7 +171,8 @@ def _attempt(found: _Extracting, function: Any) -> Any:
         call = Call(ANY, "instructor", found.model, kwargs)
         with _call_scope.claim("instructor", is_firm=False) as scope:
             try:
-                result = function(*args, **kwargs)
+                given = _given(call, function)
+                result = function(*args, **call.wanted(kwargs)) if given is None else _made(call, given)
             except BaseException as error:
                 _attempted(call, scope, None, error)
                 raise
@@ -182,7 +188,8 @@ def _async_attempt(found: _Extracting, function: Any) -> Any:
         call = Call(ANY, "instructor", found.model, kwargs)
         with _call_scope.claim("instructor", is_firm=False) as scope:
             try:
-                result = await function(*args, **kwargs)
+                given = _given(call, function)
+                result = await function(*args, **call.wanted(kwargs)) if given is None else _made(call, given)
             except BaseException as error:
                 _attempted(call, scope, None, error)
                 raise
@@ -190,6 +197,47 @@ def _async_attempt(found: _Extracting, function: Any) -> Any:
         return result
 
     return attempt
+
+
+_BELOW = {"openai": "openai", "anthropic": "anthropic", "google": "google", "litellm": "litellm"}
+
+
+def _given(call: Call, function: Any) -> Given | None:
+    """While a replay runs, what its record says to an attempt, unless the SDK below recorded it, and asks itself."""
+    inner: Any = inspect.unwrap(getattr(function, "func", function))
+    package = str(getattr(inner, "__module__", "") or "").partition(".")[0]
+    call.answers = calls.ANSWERS.get()
+    if call.answers is None or (_BELOW.get(package) in _registry.seen() and not call.answers.knows(call.api.name)):
+        return None
+    call.instead()
+    given = call.ask()
+    if given is not None and call.given.get("stream"):
+        raise ReplayError(
+            f"the answer of {call.model} was streamed to Instructor, which does not show it whole; capture the SDK "
+            'below it too: ftnb.capture("instructor", …)'
+        )
+    return given
+
+
+def _made(call: Call, given: Given) -> Any:
+    """A recorded answer as the SDK below gives it. Raises what it raised then, or ReplayError."""
+    if given.error is not None:
+        raise raised(*given.error)
+    reply = dict(given.reply or {})
+    for key, path in _KINDS.items():
+        if key in reply:
+            module, _, name = path.rpartition(".")
+            kind = getattr(importlib.import_module(module), name)
+            return kind.model_validate(reply) if key == "candidates" else kind.construct(**reply)
+    raise ReplayError(f"the answer of {call.model} was recorded in a form that cannot be given again")
+
+
+_KINDS = {
+    "choices": "openai.types.chat.ChatCompletion",
+    "output": "openai.types.responses.Response",
+    "candidates": "google.genai.types.GenerateContentResponse",
+    "content": "anthropic.types.Message",
+}
 
 
 def _attempted(call: Call, scope: _call_scope.CallScope, result: Any, error: BaseException | None) -> None:

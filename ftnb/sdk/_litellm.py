@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..core._call_scope import CALL
+from ..core._raised import raised
+from ..core.errors import ReplayError
+from ..langgraph_adapter.calls import Given
 from . import _chat, _wire
 from ._call import Call, copied
 from ._patch import AttributePatch, CellPatch, Patch, Switch
@@ -78,7 +81,9 @@ def _call(api: Api, switch: Switch) -> Callable[[Any], Any]:
                 return original(*args, **kwargs)
             token = CALL.set(call)
             try:
-                result = original(*args, **kwargs)
+                result, args, kwargs = _answered(call, args, kwargs, is_async=False)
+                if result is None:
+                    result = original(*args, **kwargs)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -100,7 +105,9 @@ def _async_call(api: Api, switch: Switch) -> Callable[[Any], Any]:
                 return await original(*args, **kwargs)
             token = CALL.set(call)
             try:
-                result = await original(*args, **kwargs)
+                result, args, kwargs = _answered(call, args, kwargs, is_async=True)
+                if result is None:
+                    result = await original(*args, **kwargs)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -130,6 +137,80 @@ def _returned(call: Call, result: Any) -> None:
 def _objects(chunks: _wire.Chunks) -> Iterator[tuple[int, dict[str, Any]]]:
     for at, chunk in chunks:
         yield at, chunk.model_dump(mode="json", warnings=False)
+
+
+# --- while a replay runs ---
+
+
+def _answered(call: Call, args: Any, kwargs: Any, *, is_async: bool) -> tuple[Any, Any, Any]:
+    """What the record says to a call, as LiteLLM gives it (None: it is to be made), and the call's arguments, for the
+    model that the replay wants. Raises what LiteLLM raised then, or ReplayError."""
+    if call.answers is None:
+        return None, args, kwargs
+    name = call.instead()
+    if name is not None:
+        args, kwargs = ((name, *args[1:]), kwargs) if args else (args, {**kwargs, "model": name})
+        call.given = {**call.given, "model": name}
+    given = call.ask()
+    if given is None:
+        return None, args, kwargs
+    streams = bool(call.given.get("stream"))
+    if given.error is not None and not (streams and given.reply):
+        raise _error(call, given.error)
+    if given.cut is not None and not streams:
+        raise ReplayError(f"{given.cut}; the code that is replayed wants all of it")
+    return (_stream_of(call, given, kwargs, is_async) if streams else _whole_of(call, given)), args, kwargs
+
+
+def _whole_of(call: Call, given: Given) -> Any:
+    import litellm
+
+    kind = litellm.EmbeddingResponse if call.api is _EMBEDDING else litellm.ModelResponse
+    return kind(**(given.reply or {}))
+
+
+def _stream_of(call: Call, given: Given, kwargs: Any, is_async: bool) -> Any:
+    from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+    from openai.types.chat import ChatCompletionChunk
+
+    parameters = {"stream_options": call.given.get("stream_options")}
+    said = [one for _, one in call.api.unfold(given.reply or {}, parameters) if isinstance(one, dict)]
+    # Not checked: what other providers say beside it is kept.
+    chunks = [ChatCompletionChunk.construct(**one) for one in said]
+    end = _error(call, given.error) if given.error is not None else None
+    end = ReplayError(given.cut) if given.cut is not None and end is None else end
+    parts = _asent(chunks, end) if is_async else _sent(chunks, end)
+    options = call.given.get("stream_options")
+    return CustomStreamWrapper(
+        parts, call.model, kwargs["litellm_logging_obj"], custom_llm_provider="openai", stream_options=options
+    )
+
+
+def _sent(chunks: list[Any], end: Exception | None) -> Iterator[Any]:
+    yield from chunks
+    if end is not None:
+        raise end
+
+
+async def _asent(chunks: list[Any], end: Exception | None) -> AsyncIterator[Any]:
+    for chunk in chunks:
+        yield chunk
+    if end is not None:
+        raise end
+
+
+def _error(call: Call, error: tuple[str, str]) -> Exception:
+    from litellm import exceptions
+
+    name, message = error
+    kind = getattr(exceptions, name, None)
+    if kind is not None:
+        about = {"llm_provider": call.provider, "model": call.model}
+        try:
+            return kind(message=message.removeprefix(f"litellm.{name}: "), **about)  # type: ignore[no-any-return]
+        except TypeError:  # it wants something else
+            pass
+    return raised(name, message)
 
 
 # --- streams ---

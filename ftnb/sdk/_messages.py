@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._unfold import message_events
 from ._wire import Api, Events, Reply, arguments, error_of, rest
 from .usage import tokens
 
@@ -88,6 +89,7 @@ def fold(events: Events) -> Reply:
         ended = ended or kind == "message_stop"
     whole["content"] = [_whole(blocks[index]) for index in sorted(blocks)]
     made = read({**whole, "usage": usage})
+    made.body = {**whole, "usage": usage}
     made.first_token, made.error, made.is_complete = first, error, ended
     return made
 
@@ -97,7 +99,11 @@ _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta"
 
 def _add(block: dict[str, Any], delta: Mapping[str, Any]) -> None:
     kind = str(delta.get("type"))
-    if kind == "input_json_delta":
+    if kind == "signature_delta":
+        block["signature"] = str(delta.get("signature") or "")
+    elif kind == "citations_delta":
+        block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
+    elif kind == "input_json_delta":
         block["parts"].append(str(delta.get("partial_json") or ""))
     elif kind in _TEXTS:
         block["parts"].append(str(delta.get(_TEXTS[kind]) or ""))
@@ -110,8 +116,8 @@ def _whole(block: dict[str, Any]) -> dict[str, Any]:
     if kind in ("text", "thinking"):
         block[kind] = str(block.get(kind) or "") + parts
     elif parts:
-        block["input"] = parts
+        block["input"] = arguments(parts)
     return block
 
 
-MESSAGES = Api("anthropic.messages", _ask, read, fold)
+MESSAGES = Api("anthropic.messages", _ask, read, fold, message_events)

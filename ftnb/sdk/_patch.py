@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..langgraph_adapter.calls import ANSWERS
+
 
 class Patch(Protocol):
     """One place that is taken."""
@@ -61,9 +63,16 @@ class CellPatch:
 
 
 class Switch:
-    """Whether the functions of one capture still record: one that cannot be taken out again only passes on."""
+    """Whether the functions of one capture still look: one that cannot be taken out again only passes on."""
 
-    __slots__ = ("is_on",)
+    __slots__ = ("is_for_replays", "is_put")
 
     def __init__(self) -> None:
-        self.is_on = True
+        self.is_put = True
+        self.is_for_replays = False
+        """Calls of what is replayed are looked at, and no others."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a call that is made here and now is looked at."""
+        return self.is_put and (not self.is_for_replays or ANSWERS.get() is not None)

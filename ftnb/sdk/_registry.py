@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import sys
 import threading
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from ..core import _call_scope
 from ..core._optional import require
-from ..core.errors import InvalidArgumentError, MissingPackageError, PartialTraceWarning
+from ..core.errors import FtnbError, InvalidArgumentError, MissingPackageError, PartialTraceWarning
 from ._patch import Patch, Switch
 
 Version = tuple[int, ...]
@@ -43,6 +44,8 @@ _ELSEWHERE = {"langchain", "langgraph", "langchain_openai", "langchain-openai"}
 
 _lock = threading.RLock()
 _taken: dict[str, tuple[Switch, list[Patch]]] = {}
+_held: set[str] = set()
+"""Of these, those that are taken for replays only."""
 
 
 def capture(*names: str) -> list[str]:
@@ -62,12 +65,45 @@ def capture(*names: str) -> list[str]:
         for name in _checked(names):
             if name not in _taken:
                 made[name] = _prepared(name)
+            elif name in _held:
+                _held.discard(name)
+                _taken[name][0].is_for_replays = False
         for name, (switch, patches) in made.items():
             for patch in patches:
                 patch.put()
             _taken[name] = switch, patches
             _call_scope.watch()
         return captured()
+
+
+def hold() -> None:
+    """While a replay runs, have the calls of what it runs looked at, whichever SDK of those imported they go through.
+
+    None of them leaves unasked, then; other calls are left alone. Pair with `release`.
+    """
+    with _lock:
+        for name, sdk in SDKS.items():
+            if name in _taken or sdk.module not in sys.modules:
+                continue
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    switch, patches = _prepared(name)
+            except (ImportError, FtnbError):  # a version that is not known
+                continue
+            switch.is_for_replays = True
+            for patch in patches:
+                patch.put()
+            _taken[name] = switch, patches
+            _held.add(name)
+            _call_scope.watch()
+
+
+def release() -> None:
+    """Give back what `hold` took, but for what was captured since."""
+    with _lock:
+        for name in list(_held):
+            _give_back(name)
 
 
 def uncapture(*names: str) -> list[str]:
@@ -78,18 +114,28 @@ def uncapture(*names: str) -> list[str]:
     """
     with _lock:
         for name in _checked(names) if names else list(_taken):
-            if name in _taken:
-                switch, patches = _taken.pop(name)
-                switch.is_on = False
-                for patch in reversed(patches):
-                    patch.restore()
-                _call_scope.unwatch()
+            if name in _taken and name not in _held:
+                _give_back(name)
         return captured()
+
+
+def _give_back(name: str) -> None:
+    switch, patches = _taken.pop(name)
+    _held.discard(name)
+    switch.is_put = False
+    for patch in reversed(patches):
+        patch.restore()
+    _call_scope.unwatch()
 
 
 def captured() -> list[str]:
     """Names of the SDKs that are captured."""
-    return sorted(_taken)
+    return sorted(set(_taken) - _held)
+
+
+def seen() -> set[str]:
+    """Names of the SDKs whose calls are looked at by now, if only those of replays."""
+    return set(_taken)
 
 
 def _checked(names: Sequence[object]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._unfold import response_events
 from ._wire import Api, Events, Reply, arguments, error_of, rest
 from .usage import tokens
 
@@ -81,6 +82,7 @@ def fold(events: Events) -> Reply:
             first = at
         if kind in _ENDS and isinstance(event.get("response"), Mapping):
             made = read(event["response"])
+            made.body = event["response"]
             made.first_token, made.error = first, made.error or failed
             return made
         if isinstance(event.get("response"), Mapping):
@@ -91,6 +93,7 @@ def fold(events: Events) -> Reply:
         elif kind == "response.output_text.delta":
             texts.append(str(event.get("delta") or ""))
     made = read({**begun, "output": items, "status": None})
+    made.body = {**begun, "output": items}
     if texts and made.response is not None:
         made.response["content"] = (made.response["content"] or "") + "".join(texts)
     made.first_token, made.is_complete, made.error = first, False, failed
@@ -103,4 +106,4 @@ def _failure(event: Mapping[str, Any]) -> tuple[str, str] | None:
     return error_of(event)
 
 
-RESPONSES = Api("openai.responses", _ask, read, fold)
+RESPONSES = Api("openai.responses", _ask, read, fold, response_events)

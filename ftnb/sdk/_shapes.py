@@ -23,4 +23,4 @@ def _read(reply: Mapping[str, Any]) -> Reply:
     return (_responses.RESPONSES if "output" in reply else _messages.MESSAGES).read(reply)
 
 
-ANY = Api("instructor.completion", _ask, _read, _chat.CHAT.fold)
+ANY = Api("instructor.completion", _ask, _read, _chat.CHAT.fold, _chat.CHAT.unfold)

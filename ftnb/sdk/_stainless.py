@@ -7,11 +7,13 @@ helpers, raw responses, subclasses and clients made earlier all go that way.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core._call_scope import CALL
 from ..langgraph_adapter import _place
+from . import _replied
 from ._call import Call
 from ._patch import AttributePatch, Patch, Switch
 from ._tee import tee
@@ -68,8 +70,10 @@ def _request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[Any], A
                 return original(self, *args, **kwargs)
             token = CALL.set(call)
             try:
-                call.ensure_allowed()
-                result = original(self, *args, **kwargs)
+                if call.answers is None:
+                    result = original(self, *args, **kwargs)
+                else:
+                    result = _answered(original, self, call, args, kwargs)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -91,8 +95,10 @@ def _async_request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[A
                 return await original(self, *args, **kwargs)
             token = CALL.set(call)
             try:
-                call.ensure_allowed()
-                result = await original(self, *args, **kwargs)
+                if call.answers is None:
+                    result = await original(self, *args, **kwargs)
+                else:
+                    result = await _aanswered(original, self, call, args, kwargs)
             except BaseException as error:
                 call.failed(error)
                 raise
@@ -104,6 +110,48 @@ def _async_request(begin: Callable[[Any, Any, Any], Call | None]) -> Callable[[A
         return request
 
     return make
+
+
+# --- while a replay runs ---
+
+
+def _answered(original: Any, client: Any, call: Call, args: Any, kwargs: Any) -> Any:
+    args, kwargs = _with_model(client, call, args, kwargs)
+    options = client._prepare_options(_replied.copy_of(client, _options(args, kwargs)))
+    made = _replied.prepared(client, call, options, client._build_request(options, retries_taken=0), args, kwargs)
+    given = call.ask()
+    if given is None:
+        return original(client, *args, **kwargs)
+    response = _replied.response_of(client, call, made, given, is_async=False)
+    return client._process_response(options=options, response=response, retries_taken=0, **made.more)
+
+
+async def _aanswered(original: Any, client: Any, call: Call, args: Any, kwargs: Any) -> Any:
+    args, kwargs = _with_model(client, call, args, kwargs)
+    copied = _replied.copy_of(client, _options(args, kwargs))
+    options = await client._prepare_options(await copied if inspect.isawaitable(copied) else copied)
+    made = _replied.prepared(client, call, options, client._build_request(options, retries_taken=0), args, kwargs)
+    given = call.ask()
+    if given is None:
+        return await original(client, *args, **kwargs)
+    response = _replied.response_of(client, call, made, given, is_async=True)
+    return await client._process_response(options=options, response=response, retries_taken=0, **made.more)
+
+
+def _options(args: Any, kwargs: Any) -> Any:
+    return args[1] if len(args) > 1 else kwargs["options"]
+
+
+def _with_model(client: Any, call: Call, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The arguments of a request, for the model that the replay wants."""
+    name, options = call.instead(), _options(args, kwargs)
+    if name is None or not isinstance(options.json_data, Mapping):
+        return args, kwargs
+    options = options.model_copy()
+    options.json_data = {**options.json_data, "model": name}
+    return (args[0] if args else kwargs["cast_to"], options), {
+        key: value for key, value in kwargs.items() if key not in ("cast_to", "options")
+    }
 
 
 def _returned(call: Call, result: Any) -> None:

@@ -31,6 +31,8 @@ class Reply:
     more: dict[str, Any] = field(default_factory=dict)
     is_complete: bool = True
     """False: the stream ended before the answer did."""
+    body: Mapping[str, Any] | None = None
+    """The answer as the provider gives it when nothing is streamed, where it was put together from a stream."""
 
 
 class Api(NamedTuple):
@@ -44,6 +46,8 @@ class Api(NamedTuple):
     """A whole answer."""
     fold: Callable[[Events], Reply]
     """The events of a streamed one, as far as there are any."""
+    unfold: Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[tuple[str | None, Any]]]
+    """A whole answer and the request's parameters as named events, of which its user makes the same answer."""
     subtype: str | None = None
 
 
@@ -79,6 +83,18 @@ def error_of(body: Any) -> tuple[str, str] | None:
         return str(error), "error"
     kind = error.get("type") or error.get("status") or error.get("code") or "error"
     return str(error.get("message") or error), str(kind)
+
+
+def sent_back(error: BaseException) -> Any:
+    """The JSON that came with an error, as an SDK's exception knows it; None: none came."""
+    found = getattr(error, "details", None)
+    if isinstance(found, Mapping):
+        return found
+    try:
+        body = parse(getattr(error, "response").content)  # noqa: B009  (any exception may come here)
+    except Exception:  # not read, or none
+        body = None
+    return body if isinstance(body, Mapping) else None
 
 
 def objects(chunks: Chunks, encoding: str | None) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -15,6 +15,7 @@ from langgraph.types import Send
 
 import ftnb
 from ftnb.core.canonical import to_json
+from ftnb.core.errors import InvalidArgumentError
 from ftnb.debug._groups import difference, wilson
 from ftnb.debug._patch import apply_patch, patch, pointer
 from ftnb.recorder import Recorder
@@ -175,7 +176,11 @@ def test_the_frame_has_tokens_time_and_cost(store: SQLiteStore) -> None:
     assert row["cost_delta"] == pytest.approx(0.002)
     unpriced = ftnb.diff(a, b, prices={"other": (1.0, 1.0)}).frame()
     assert unpriced["cost_a"].to_list() == [None]
-    assert "cost_a" not in ftnb.diff(a, b).frame().columns
+    assert ftnb.diff(a, b).summary()["cost_a"] is None, "no list price for that model"
+    sheet = ftnb.prices({"m-1": [{"prompt": 1.0, "completion": 10.0, "currency": "EUR"}]})
+    assert "cost 0.0020 → 0.0040 EUR" in ftnb.diff(a, b, prices=sheet).text
+    with pytest.raises(InvalidArgumentError, match="prices"):
+        ftnb.diff(a, b, prices=7)
 
 
 def test_the_frame_names_the_keys_and_can_hold_the_patches(store: SQLiteStore) -> None:
@@ -333,7 +338,7 @@ def test_the_view_says_what_steps_cost(store: SQLiteStore) -> None:
         recorder.close()
     a, b = (ftnb.open(store).engagement(one) for one in ids)
     runs = ftnb.diff(a, b, prices={"m-1": (1.0, 10.0)}).payload()["runs"]
-    assert [one["steps"][0]["cost"] for one in runs] == [0.1, 0.2]
+    assert [one["steps"][0]["cost"] for one in runs] == pytest.approx([0.1, 0.2])
     assert [one["steps"][0]["cost"] for one in ftnb.diff(a, b).payload()["runs"]] == [None, None]
 
 

@@ -1,0 +1,76 @@
+"""What the model calls of two engagements cost, by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from ..analytics import PriceSheet, prices
+from ..core.ids import from_us
+from ._ran import Call, Ran, Story
+
+
+class Costs:
+    """Costs of steps, worked out when the first is asked for."""
+
+    def __init__(self, source: Any, stories: Sequence[Story]) -> None:
+        """`source` is as for `ftnb.prices`. Raises InvalidArgumentError for what is none."""
+        self.sheet: PriceSheet = prices(source)
+        self._stories = stories
+
+    @property
+    def currency(self) -> str:
+        """The currency of all of them."""
+        return self.sheet.currency
+
+    def of(self, step: Ran) -> float | None:
+        """What a step's model calls cost; None when it made none, or one of them has no price."""
+        found = self._by_step.get(id(step))
+        return None if not found or None in found else sum(cost for cost in found if cost is not None)
+
+    def total(self, story: Story) -> float | None:
+        """What an engagement's calls cost, of those that have a price; None: none has."""
+        found = [cost for step in story.steps for cost in self._by_step.get(id(step), ()) if cost is not None]
+        return sum(found) if found else None
+
+    def line(self, a: float | None, b: float | None) -> str:
+        """Both totals for people; empty where nothing has a price."""
+        if a is None and b is None:
+            return ""
+        one, other = ("none" if cost is None else f"{cost:,.4f}" for cost in (a, b))
+        return f", cost {one} → {other} {self.currency}"
+
+    @cached_property
+    def _by_step(self) -> dict[int, list[float | None]]:
+        import polars as pl
+
+        calls = [(id(step), call) for story in self._stories for step in story.steps
+                 for call in step.calls if call.kind == "llm_call"]  # fmt: skip
+        if not calls:
+            return {}
+        rows = [_row(call) for _, call in calls]
+        found: dict[int, list[float | None]] = {}
+        for (step, _), cost in zip(calls, self.sheet.cost(pl.DataFrame(rows, schema=_schema())), strict=True):
+            found.setdefault(step, []).append(cost)
+        return found
+
+
+def _row(call: Call) -> dict[str, Any]:
+    is_known = call.prompt or call.completion
+    return {
+        "model": call.model or call.name,
+        "at": from_us(call.at_us),
+        "prompt_tokens": call.prompt if is_known else None,
+        "completion_tokens": call.completion if is_known else None,
+        "cache_read_tokens": call.cache[0],
+        "cache_write_tokens": call.cache[1],
+        "reasoning_tokens": call.cache[2],
+    }
+
+
+def _schema() -> dict[str, Any]:
+    import polars as pl
+
+    names = ("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    return {"model": pl.String, "at": pl.Datetime("us", "UTC"), **dict.fromkeys(names, pl.Int64)}

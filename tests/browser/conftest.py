@@ -13,7 +13,7 @@ from tests.browser.harness import Widget
 @pytest.fixture(scope="session")
 def kept_page(browser: Browser) -> Iterator[Page]:
     """A page that outlives tests."""
-    page = browser.new_page()
+    page = browser.new_page(locale="en-US", timezone_id="UTC")
     yield page
     page.close()
 

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
 from .leaf import COLUMNS
-from .records import SCHEMA_VERSION
 
 APPLICATION_ID = 0x66746E62  # "ftnb", in the file header where file(1) looks
 BUSY_SECONDS = 5.0
@@ -45,6 +44,8 @@ CREATE TABLE store_head (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT
     note TEXT) STRICT;
 INSERT INTO store_head VALUES (1, 0, x'', NULL);
 """
+MIGRATIONS: tuple[str, ...] = (SCHEMA,)
+"""The n-th makes layout n (the file's user_version) out of layout n - 1, which other programs of ftnb may have open."""
 
 
 def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
@@ -84,8 +85,14 @@ def check_database(path: str) -> sqlite3.Connection:
     """Open a store's database for reading only. Raises StoreError, NotOurFileError, SchemaVersionError."""
     connection = connect(path, read_only=True)
     try:
-        if not _is_ours(connection, path):
+        layout = _layout(connection, path)
+        if not layout:
             raise NotOurFileError(f"{path!r} is an empty SQLite file, so there are no traces to read in it")
+        if layout < len(MIGRATIONS):
+            raise SchemaVersionError(
+                f"{path!r} was made by an older ftnb (layout {layout}, now {len(MIGRATIONS)}) and may only be read; "
+                "open it once where it may be written, or a copy of it, and it is migrated"
+            )
     except sqlite3.DatabaseError as error:
         connection.close()
         raise _open_error(path, error) from error
@@ -139,39 +146,41 @@ def _open_error(path: str, error: sqlite3.DatabaseError) -> StoreError:
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: str) -> None:
-    """Create the tables in an empty file; refuse files that are not ours."""
+    """Create the tables in an empty file, complete those of an older ftnb; refuse files that are not ours."""
     with transaction(connection, path):
-        if _is_ours(connection, path):
+        layout = _layout(connection, path)
+        if layout == len(MIGRATIONS):
             return
-        for statement in SCHEMA.split(";\n"):
-            if statement.strip():
-                connection.execute(statement)
+        for script in MIGRATIONS[layout:]:
+            for statement in script.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
 
 _GUESTS = frozenset({"checkpoints", "writes", "checkpoint_blobs", "checkpoint_writes", "checkpoint_migrations"})
 """LangGraph's checkpoint tables: a file may hold them and a store side by side, whichever came first."""
 
 
-def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
-    """Whether it holds a store; False when it is empty. Raises NotOurFileError, SchemaVersionError."""
+def _layout(connection: sqlite3.Connection, path: str) -> int:
+    """The layout of the store in it; 0 when it is empty. Raises NotOurFileError, SchemaVersionError."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if application == APPLICATION_ID:
-        if version > SCHEMA_VERSION:
+        if version > len(MIGRATIONS):
             raise SchemaVersionError(
-                f"{path!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
+                f"{path!r} has log format {version}, this ftnb reads up to {len(MIGRATIONS)}; upgrade ftnb"
             )
-        return True
+        return int(version)
     if tables - _GUESTS:
         shown = ", ".join(sorted(tables)[:5])
         raise NotOurFileError(
             f"{path!r} is an SQLite database of another program (tables: {shown}), and was left as it is; "
             "choose another path for the store"
         )
-    return False
+    return 0
 
 
 def _begin(connection: sqlite3.Connection) -> None:

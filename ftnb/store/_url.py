@@ -130,9 +130,10 @@ def _missing(path: Path) -> str:
 
 
 def _open_sqlite(path: Path) -> LogStore:
+    from ._sqlite_publish import recorded_elsewhere
     from .sqlite import SQLiteStore
 
-    return SQLiteStore(path, read_only=not os.access(path, os.W_OK))
+    return SQLiteStore(path, read_only=not os.access(path, os.W_OK) or recorded_elsewhere(path) is not None)
 
 
 def _open_folder(path: Path) -> LogStore:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..core.errors import NotOurFileError, StoreError
-from . import _entries, _sqlite_follow, _sqlite_schema
+from . import _drives, _entries, _sqlite_follow, _sqlite_schema
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase
+from ._sqlite_publish import Published
 from ._sqlite_read import SQLiteReader
 from ._sqlite_seed import is_seed_database, migrate
 from ._sqlite_write import SQLiteWriter
@@ -48,16 +49,26 @@ class SQLiteStore(LogStoreBase):
     trace of ours, SchemaVersionError when a newer ftnb wrote it.
     """
 
-    def __init__(self, path: str | Path = ":memory:", *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: str | Path = ":memory:", *, read_only: bool = False, shared_drive: bool | None = None
+    ) -> None:
         """`path` is a file, made when missing; `:memory:` is one database for all threads of this object. `read_only`
-        opens what is there and changes nothing in it; appending then raises StoreError."""
+        opens what is there and changes nothing in it; appending then raises StoreError. On a `shared_drive` (None: as
+        the file system says, see `_drives`) recording goes to a file on this machine, `self.path`, of which whole
+        copies are put at `path`: every few seconds while it changes, when something is erased, and on `close`."""
         self.path = str(path)
         in_memory = self.path == ":memory:"
         url = f"sqlite:memory/{uuid4().hex}" if in_memory else f"sqlite:///{Path(self.path).resolve()}"
         self._seen_version = -1
         super().__init__(url, f"the store {self.path}", shared=not in_memory)
         self.read_only = read_only
+        self._published: Published | None = None
+        if not (in_memory or read_only) and (_drives.is_shared(path) if shared_drive is None else shared_drive):
+            self._published = Published(Path(path))
+            self.path = str(self._published.local)
         self._connect()
+        if self._published is not None and not self._published.target.exists():
+            self.publish()  # whoever looks for the file finds it
 
     def _connect(self) -> None:
         write = self._open()
@@ -91,7 +102,15 @@ class SQLiteStore(LogStoreBase):
     # --- writing ---
 
     def _commit(self, batch: Batch, entries: Sequence[Entry]) -> dict[int, int]:
-        return self._writer.commit(batch, entries, self.signer)
+        seqs = self._writer.commit(batch, entries, self.signer)
+        if self._published is not None:
+            self._published.changed()
+        return seqs
+
+    def publish(self) -> None:
+        """Put what is committed on the shared drive now; nothing where the file is not on one. Raises StoreError."""
+        if self._published is not None:
+            self._published.publish()
 
     def _purge(
         self,
@@ -99,14 +118,20 @@ class SQLiteStore(LogStoreBase):
         receipt: Callable[[Sequence[StreamHead]], Entry],
         unless: Callable[[int, int], bool],
     ) -> bool:
-        return bool(self._writer.purge({engagement_id: receipt}, lambda _, last, size: unless(last, size), self.signer))
+        done = self._writer.purge({engagement_id: receipt}, lambda _, last, size: unless(last, size), self.signer)
+        self.publish()
+        return bool(done)
 
     def _purge_many(self, whys: Mapping[str, Mapping[str, Any]], unless: Callable[[str, int, int], bool]) -> list[str]:
         receipts = {key: partial(_entries.receipt, key, fields=dict(why)) for key, why in whys.items()}
-        return self._writer.purge(receipts, unless, self.signer)
+        gone = self._writer.purge(receipts, unless, self.signer)
+        self.publish()
+        return gone
 
     def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
-        return self._writer.redact(engagement_id, records, blobs, said, self.signer)
+        n = self._writer.redact(engagement_id, records, blobs, said, self.signer)
+        self.publish()
+        return n
 
     def latest_turn(self, engagement_id: str) -> int:
         """The engagement's highest turn; 0 when it is unknown."""
@@ -118,6 +143,8 @@ class SQLiteStore(LogStoreBase):
 
     def _add_entries(self, entries: Sequence[Entry]) -> None:
         self._writer.add_entries(entries, self.signer)
+        if self._published is not None:
+            self._published.changed()
 
     def vacuum(self) -> None:
         """Write the file anew, without the remains of what was purged. Needs as much space again for a moment."""
@@ -127,6 +154,13 @@ class SQLiteStore(LogStoreBase):
                 self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
                 raise StoreError(f"cannot vacuum the store {self.path!r}: {error}") from error
+            self.publish()
+
+    def advice(self) -> list[tuple[bool | None, str]]:
+        """Where the file lies, as far as it matters: (whether it is as it should be, what to know)."""
+        if self._published is None:
+            return []
+        return [(None, f"on a shared drive: recorded into {self.path}, and published every few seconds and on closing")]
 
     # --- reading ---
 
@@ -238,3 +272,5 @@ class SQLiteStore(LogStoreBase):
         self._tail_reader.close()
         self._reader.close()
         self._write.close()
+        if self._published is not None:
+            self._published.close()

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,6 +16,7 @@ from ftnb.core.errors import NotOurFileError, SchemaVersionError, StoreError, Un
 from ftnb.core.ids import new_id
 from ftnb.core.model import Engagement, EngagementStatus, EventKind, StepEvent, StepStatus, TokenUsage
 from ftnb.recorder import Recorder
+from ftnb.store import _sqlite_schema
 from ftnb.store._sqlite_write import SQLiteWriter
 from ftnb.store.base import LogStore
 from ftnb.store.build import event, step_started
@@ -473,4 +475,33 @@ def test_checkpoints_of_langgraph_may_be_in_the_file_first(tmp_path: Path) -> No
         saver.setup()
     store = SQLiteStore(path)
     assert len(store.get_engagement(_record(store)).steps) == 2
+    store.close()
+
+
+def test_a_file_of_an_older_layout_is_migrated_when_it_may_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    store = SQLiteStore(path)
+    store.append(EngagementStarted(engagement_id="e", name="x"))
+    store.close()
+    newer = (*_sqlite_schema.MIGRATIONS, "CREATE TABLE added (a INTEGER) STRICT;\nINSERT INTO added VALUES (7);\n")
+    with patch.object(_sqlite_schema, "MIGRATIONS", newer):
+        with pytest.raises(SchemaVersionError, match="older ftnb"):
+            SQLiteStore(path, read_only=True)
+        for _ in range(2):
+            store = SQLiteStore(path)
+            assert [s.id for s in store.list_engagements()] == ["e"]
+            assert store._write.execute("SELECT a FROM added").fetchall() == [(7,)]
+            store.close()
+    with pytest.raises(SchemaVersionError, match="upgrade ftnb"):
+        SQLiteStore(path)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    SQLiteStore(path).close()
+    broken = (*_sqlite_schema.MIGRATIONS, "CREATE TABLE added (a INTEGER) STRICT;\nINSERT INTO nowhere VALUES (7);\n")
+    with patch.object(_sqlite_schema, "MIGRATIONS", broken), pytest.raises(StoreError, match="nowhere"):
+        SQLiteStore(path)
+    store = SQLiteStore(path)
+    assert store._write.execute("SELECT count(*) FROM sqlite_master WHERE name = 'added'").fetchone() == (0,)
     store.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
-from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -38,9 +37,9 @@ class CallHandler(BaseCallbackHandler):
 
     def __init__(self, target: Capture | None = None) -> None:
         self.target = target
-        self._graphs: dict[int, FrameType] = {}
-        """Frames of the graphs that run, to look at their loop when they end. By the number of their run's id, which
-        has a hash in C."""
+        self.graphs: dict[int, Any] = {}
+        """Of the graphs that run, to look at their loop when they end: the loop, or the frame that has it. By the
+        number of their run's id, which has a hash in C."""
         self._first_tokens: dict[UUID, int] = {}
         self._scopes: dict[UUID, _call_scope.CallScope] = {}
         """Of the calls of models under way, while somebody records those of SDKs too."""
@@ -92,7 +91,7 @@ class CallHandler(BaseCallbackHandler):
             parent_run_id = inner(ORIGIN.get() if parent_run_id is None else parent_run_id)
             if parent_run_id is None:
                 scope = SCOPE.get()
-                if scope is None and not self._graphs:
+                if scope is None and not self.graphs:
                     return  # a call of its own, while no graph runs
             name = more.get("name") or name_of(serialized, "llm")
             parameters = freeze(more.get("invocation_params") or {})
@@ -170,7 +169,7 @@ class CallHandler(BaseCallbackHandler):
             parent_run_id = inner(ORIGIN.get() if parent_run_id is None else parent_run_id)
             if parent_run_id is None:
                 scope = SCOPE.get()
-                if scope is None and not self._graphs:
+                if scope is None and not self.graphs:
                     return
             arguments = freeze(given)
             target.put(

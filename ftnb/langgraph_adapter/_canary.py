@@ -89,6 +89,7 @@ class _Deaf:
 
     def __init__(self, handler: Any) -> None:
         self.target = handler.target
+        self.graphs: dict[int, Any] = {}
         self.run_inline = True
         self.raise_error = False
 

@@ -22,17 +22,18 @@ _MAX_HOPS = 5
 """Frames between a callback and the graph's own `stream` or `astream`: 3 when sync, 4 when async."""
 _OWN_METADATA = ("langgraph_", "ls_", "lc_", "checkpoint_")
 _FROM_CONFIGURABLE = {"thread_id", "checkpoint_id", "checkpoint_ns", "task_id", "run_id", "assistant_id", "graph_id"}
-_codes: set[CodeType] = set()
+_codes: dict[int, CodeType] = {}
+"""Of `stream` and `astream`, by identity: the hash of a code object is made of all that it consists of, each time."""
 
 
-def _known_codes() -> set[CodeType]:
+def _known_codes() -> dict[int, CodeType]:
     if not _codes:
         pregel: Any = sys.modules.get("langgraph.pregel")
         kind = getattr(pregel, "Pregel", None)
         for name in ("stream", "astream"):
             code = getattr(getattr(kind, name, None), "__code__", None)
             if code is not None:
-                _codes.add(code)
+                _codes[id(code)] = code
     return _codes
 
 
@@ -43,7 +44,7 @@ def graph_frame() -> FrameType | None:
     for _ in range(_MAX_HOPS):
         if frame is None:
             return None
-        if frame.f_code in codes:
+        if id(frame.f_code) in codes:
             return frame
         frame = frame.f_back
     return None
@@ -82,9 +83,9 @@ def user_metadata(given: Mapping[str, Any] | None, configurable: Mapping[str, An
     return freeze(kept)[0]  # type: ignore[no-any-return]
 
 
-def facts_of(frame: FrameType) -> Facts | None:
-    """How a graph's loop stands as its run ends; None when it never got that far."""
-    loop = frame.f_locals.get("loop")
+def facts_of(seen: Any) -> Facts | None:
+    """How a graph's loop stands as its run ends, by its frame or the loop; None when it never got that far."""
+    loop = seen.f_locals.get("loop") if isinstance(seen, FrameType) else seen
     if loop is None:
         return None
     checkpoint = getattr(loop, "checkpoint", None) or {}

@@ -35,7 +35,7 @@ class Handler(CallHandler):
         """Send events to `target` from now on."""
         self.target = target
         if target is None:
-            self._graphs.clear()
+            self.graphs.clear()
             self._first_tokens.clear()
 
     # --- graphs, nodes and chains ---
@@ -76,7 +76,7 @@ class Handler(CallHandler):
                     start = graph_start(frame, inputs)
                     start.is_tapped = frame is not None and tap.ensure()
                     if frame is not None and "langgraph_node" not in about:
-                        self._graphs[run_id.int] = frame
+                        self.graphs[run_id.int] = frame
                     name = name or "LangGraph"
                     event = (events.GRAPH_START, perf, run_id, parent_run_id, name, about, start)
                     target.put(event)
@@ -98,7 +98,7 @@ class Handler(CallHandler):
             return
         try:
             perf = perf_counter_ns()
-            frame = self._graphs.pop(run_id.int, None)
+            frame = self.graphs.pop(run_id.int, None)
             if frame is None:
                 target.put((CHAIN_END, perf, run_id, freeze(outputs), None))
             else:
@@ -113,7 +113,7 @@ class Handler(CallHandler):
             return
         try:
             perf = perf_counter_ns()
-            frame = self._graphs.pop(run_id.int, None)
+            frame = self.graphs.pop(run_id.int, None)
             facts = None if frame is None else facts_of(frame)
             target.put((events.CHAIN_ERROR, perf, run_id, error, facts))
         except Exception as fault:

@@ -15,6 +15,7 @@ import functools
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter_ns
@@ -30,6 +31,7 @@ _RUNTIME = "__pregel_runtime"
 _MISSING = (
     "the checkpoint that a run goes on from, nodes answered from the cache, custom stream writes, and update_state"
 )
+_MATCH, _AMATCH = "match_cached_writes", "amatch_cached_writes"
 _wrapped: list[tuple[type, str, Any, Any]] = []
 """Class, attribute, what was there, what is there now."""
 _lock = threading.Lock()
@@ -101,10 +103,9 @@ def _install() -> None:
     base, sync_loop, async_loop = _loop.PregelLoop, _loop.SyncPregelLoop, _loop.AsyncPregelLoop
     _wrap(base, "__init__", _init)
     _wrap(base, "_first", _first)
-    _wrap(base, "_put_checkpoint", _put_checkpoint)
     _wrap(base, "put_writes", _put_writes)
-    _wrap(sync_loop, "match_cached_writes", _match_cached)
-    _wrap(async_loop, "amatch_cached_writes", _amatch_cached)
+    for owner, name in ((base, "_put_checkpoint"), (sync_loop, _MATCH), (async_loop, _AMATCH)):
+        vars(owner)[name]  # wrapped where they matter (`_wrap_own`); they must be there
     _wrap(Pregel, "bulk_update_state", _update_state)
     _wrap(Pregel, "abulk_update_state", _aupdate_state)
 
@@ -124,9 +125,14 @@ def _uninstall() -> None:
             setattr(owner, name, original)
 
 
+def _handler() -> Any:
+    """LangChain's handler of this context; None: none."""
+    return sys.modules["ftnb.langgraph_adapter.handler"].HANDLER.get()
+
+
 def _target() -> Any:
     """Who records in this context; None: nobody."""
-    handler = sys.modules["ftnb.langgraph_adapter.handler"].HANDLER.get()
+    handler = _handler()
     return None if handler is None else handler.target
 
 
@@ -136,26 +142,42 @@ def _target() -> Any:
 def _init(original: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        target = _target()
-        if target is None or self.manager is None:
+        handler = _handler()
+        if handler is None or handler.target is None or self.manager is None:
             return
+        target = handler.target
         try:
-            self._ftnb = target, self.manager.run_id
+            run_id = self.manager.run_id
+            self._ftnb = target, run_id
+            if run_id.int in handler.graphs:
+                handler.graphs[run_id.int] = self
             configurable = self.config["configurable"]
             runtime = configurable.get(_RUNTIME)
             writer = getattr(runtime, "stream_writer", None)
             if writer is not None and not hasattr(writer, "_ftnb"):
                 configurable[_RUNTIME] = runtime.override(stream_writer=_telling(writer))
+            if self.checkpointer is not None:
+                _wrap_own(self, "_put_checkpoint", _put_checkpoint)
+            if self.cache is not None:
+                is_async = _AMATCH in vars(type(self))
+                _wrap_own(self, *((_AMATCH, _amatch_cached) if is_async else (_MATCH, _match_cached)))
         except Exception as error:
             target.drop("the tap's start", error)
 
     return __init__
 
 
+def _wrap_own(loop: Any, name: str, make: Callable[[Any, Any], Any]) -> None:
+    """Wrap a method of this loop alone: it is called at every superstep, and says something in few runs.
+
+    The loop is held weakly, or it would live on, and its run's state with it, until a garbage collection.
+    """
+    setattr(loop, name, make(weakref.ref(loop), getattr(type(loop), name)))
+
+
 def _telling(writer: Callable[[Any], None]) -> Callable[[Any], None]:
     """`writer`, and the log of what is written. Whoever records now is asked at each call: a writer may be kept."""
 
-    @functools.wraps(writer)
     def stream_writer(chunk: Any) -> None:
         writer(chunk)
         target = _target()
@@ -192,14 +214,12 @@ def _first(original: Any) -> Any:
     return _first
 
 
-def _put_checkpoint(original: Any) -> Any:
-    def _put_checkpoint(self: Any, *args: Any, **kwargs: Any) -> Any:
+def _put_checkpoint(own: Any, original: Any) -> Any:
+    def _put_checkpoint(*args: Any, **kwargs: Any) -> Any:
+        self = own()
         result = original(self, *args, **kwargs)
-        if self.checkpointer is None:
-            return result
-        seen = self.__dict__.get("_ftnb")
-        if seen is not None:
-            target, run_id = seen
+        if _wrapped:
+            target, run_id = self._ftnb
             try:
                 is_there = getattr(self, "durability", None) != "exit"
                 target.send(events.CHECKPOINT, run_id, self.checkpoint["id"], is_there)
@@ -227,35 +247,28 @@ def _put_writes(original: Any) -> Any:
     return put_writes
 
 
-def _match_cached(original: Any) -> Any:
-    def match_cached_writes(self: Any, *args: Any, **kwargs: Any) -> Any:
-        matched = original(self, *args, **kwargs)
-        if matched:
-            _cached(self, matched)
+def _match_cached(own: Any, original: Any) -> Any:
+    def match_cached_writes(*args: Any, **kwargs: Any) -> Any:
+        matched = original(own(), *args, **kwargs)
+        if matched and _wrapped:
+            _cached(own(), matched)
         return matched
 
     return match_cached_writes
 
 
-def _amatch_cached(original: Any) -> Any:
-    async def told(self: Any, *args: Any, **kwargs: Any) -> Any:
-        matched = await original(self, *args, **kwargs)
-        if matched:
-            _cached(self, matched)
+def _amatch_cached(own: Any, original: Any) -> Any:
+    async def amatch_cached_writes(*args: Any, **kwargs: Any) -> Any:
+        matched = await original(own(), *args, **kwargs)
+        if matched and _wrapped:
+            _cached(own(), matched)
         return matched
-
-    def amatch_cached_writes(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # Asked for at every superstep: without a cache, a coroutine of ours would only pass on.
-        return (original if getattr(self, "cache", told) is None else told)(self, *args, **kwargs)
 
     return amatch_cached_writes
 
 
 def _cached(loop: Any, tasks: Any) -> None:
-    seen = loop.__dict__.get("_ftnb")
-    if seen is None:
-        return
-    target, run_id = seen
+    target, run_id = loop._ftnb
     try:
         for task in tasks:
             about = dict((task.config or {}).get("metadata") or {})

@@ -30,6 +30,12 @@ def ratio(times: Times, of: str, over: str) -> float:
     return statistics.median(a / b for a, b in zip(times[of], times[over], strict=True))
 
 
+def ratios(times: Times, of: str, over: str) -> str:
+    """The median of those ratios, and their quartiles, as text."""
+    found = [a / b for a, b in zip(times[of], times[over], strict=True)]
+    return f"{statistics.median(found):.2f} ({quantile(found, 0.25):.2f} to {quantile(found, 0.75):.2f})"
+
+
 def added(times: Times, of: str, over: str) -> float:
     """The median over the rounds of how much longer one variant took than another in the same round."""
     return statistics.median(a - b for a, b in zip(times[of], times[over], strict=True))

@@ -150,7 +150,7 @@ def test_nothing_is_left_open_after_runs(seen: Seen) -> None:
     assert session_ is not None
     session_.recorder.flush()
     assert session_._capture.assembler.n_open == 0
-    assert handler.AMBIENT._graphs == {}
+    assert handler.AMBIENT.graphs == {}
     assert handler.AMBIENT._first_tokens == {}
 
 

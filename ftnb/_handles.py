@@ -222,8 +222,13 @@ class EngagementHandle(_Forwarding):
         model = self.model
         if model.status in LIVE:
             options.setdefault("follow", partial(follow_run, self._store, self.id))
-        given = {"annotate": self.annotate, "debugging": self._debugging(), **options}
+        given = {"annotate": self.annotate, "debugging": self._debugging(), "audit": self._badge, **options}
         return EngagementView(model, resolve=self.resolve, **given)
+
+    def _badge(self) -> Any:
+        from .audit._state import badges_of
+
+        return badges_of(self._store, [self.id])[0]
 
     def _debugging(self) -> Any:
         from .debug._told import Told

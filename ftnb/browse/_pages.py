@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .._handles import EngagementHandle
+from ..audit._state import badges_of
 from ..store.base import LogStore
 from ..widget.browse import PAGE, Catalogue, checked_query, first_query
 from ..widget.browser import BrowserView, Unfinished
@@ -35,7 +36,7 @@ def browse_frame(store: LogStore, frame: Callable[[], pl.DataFrame], title: str,
     asked = first_query(**query)
     first = source.newest() if asked == first_query() else None
     view = BrowserView(
-        Unfinished(first, lambda _: source.catalogue.page(asked, title=title)) if first else source.page(asked),
+        Unfinished(first, lambda _: source.whole_page(asked)) if first else source.page(asked),
         on_query=source.page,
         on_open=lambda one: _open(store, one),
     )
@@ -69,16 +70,28 @@ class _Source:
             return None
         ids = [one.id for one in self._store.list_engagements(limit=PAGE, newest=True)]
         page = Catalogue(Frames(PartOf(self._store, ids)).engagements()).page(first_query(), title=self._title)
-        return {**page, "facets": [], "spreads": [], "note": "the newest; the rest is being counted …"}
+        note = "the newest; the rest is being counted …"
+        return {**self._with_badges(page), "facets": [], "spreads": [], "note": note}
 
     def page(self, asked: BrowseQuery) -> BrowserPayload | Unfinished:
         if asked["within"] == "about" or not asked["text"]:
-            return self.catalogue.page(asked, title=self._title)
+            return self.whole_page(asked)
         known = self._searched
         if known is not None and known[0] == asked["text"]:
             return self._found_page(known[1], asked)
         before = self._empty(asked, f"searching {asked['text'][:40]!r} in all that was recorded …")
         return Unfinished(before, lambda wanted: self._search(asked, wanted))
+
+    def whole_page(self, asked: BrowseQuery) -> BrowserPayload:
+        """A page of the frame."""
+        return self._with_badges(self.catalogue.page(asked, title=self._title))
+
+    def _with_badges(self, page: BrowserPayload) -> BrowserPayload:
+        """How far each of its engagements is proved, as the store says."""
+        rows = page["rows"]
+        for row, badge in zip(rows, badges_of(self._store, [row["id"] for row in rows]), strict=True):
+            row["audit"] = badge
+        return page
 
     def _search(self, asked: BrowseQuery, wanted: Callable[[], bool]) -> BrowserPayload:
         def still(_done: int, _total: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..audit._state import badges_of
 from ..core._plain_json import encode
 from ..core.model import Engagement, Step
 from ..live.follow import LIVE, follow_run, hub_of
@@ -44,11 +45,14 @@ class RunRoom:
             if self._live is not None:
                 return
             engagement = self._store.get_engagement(self.id)
-            self._engagement, self._live = engagement, LivePayload(engagement, self._resolve)
+            self._engagement, self._live = engagement, LivePayload(engagement, self._resolve, self._badge)
             if self._log is not None:
                 hub_of(self._log).join(self)
                 if engagement.status in LIVE:
                     self._unfollow = follow_run(self._log, self.id, self._hear)
+
+    def _badge(self) -> Any:
+        return badges_of(self._store, [self.id])[0]
 
     def close(self) -> None:
         """Nobody watches any more."""

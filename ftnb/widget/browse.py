@@ -214,6 +214,7 @@ def _row(row: dict[str, Any], keys: Sequence[str]) -> BrowseRow:
         parent_id=row["parent_id"],
         error=None if row["error"] is None else row["error"][:_MAX_TEXT],
         metadata=[[key[:_MAX_CELL], value[:_MAX_CELL]] for key, value in metadata[:_VALUES]],
+        audit=None,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
-from ..core.model import Engagement, StepEvent
+from ..core.model import Engagement, EngagementStatus, StepEvent
 from .payload import engagement_payload, event_detail, step_detail
 from .preview import PREVIEW_BYTES, Resolve
-from .protocol import Change, EngagementPayload, EventDetail, Following, StepDetail
+from .protocol import AuditName, Change, EngagementPayload, EventDetail, Following, StepDetail
 from .times import times_of
 
+Audit = Callable[[], AuditName | None]
 MANY_DETAILS = 300
 """Steps past which a view gets details only of the steps that it asks for."""
 
@@ -19,8 +20,9 @@ MANY_DETAILS = 300
 class LivePayload:
     """The payload of one engagement over time. Not thread-safe."""
 
-    def __init__(self, engagement: Engagement, resolve: Resolve | None) -> None:
-        self._resolve = resolve
+    def __init__(self, engagement: Engagement, resolve: Resolve | None, audit: Audit | None = None) -> None:
+        """`audit` says how far the engagement is proved; it is asked while no turn goes on."""
+        self._resolve, self._audit = resolve, audit
         self._details: dict[str, StepDetail] = {}
         self._events: dict[tuple[str, bool], EventDetail] = {}
         self._start: datetime | None = None
@@ -49,6 +51,8 @@ class LivePayload:
 
     def _make(self, engagement: Engagement) -> EngagementPayload:
         payload = engagement_payload(engagement, details="none", resolve=self._resolve)
+        if self._audit is not None and engagement.status is not EngagementStatus.ACTIVE:
+            payload["engagement"]["audit"] = self._audit()
         if len(engagement.steps) > MANY_DETAILS:
             return payload
         start = times_of(engagement).start

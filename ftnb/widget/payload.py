@@ -116,6 +116,7 @@ def _summary(engagement: Engagement, times: Times, limit: int | None) -> Summary
         error=engagement.error,
         parent_id=engagement.parent_id,
         metadata=preview(engagement.metadata, limit=limit),
+        audit=None,
     )
 
 

@@ -58,7 +58,7 @@ def process_map_payload(
         groups=[MapGroup(name=source.name, n_engagements=source.n_engagements) for source in sources],
         nodes=builder.nodes,
         edges=builder.edges,
-        layout=layout_graph(builder.nodes, builder.edges, spread=1.8),
+        layout=layout_graph(builder.nodes, builder.edges, spread=2.4),
     )
 
 

@@ -24,7 +24,7 @@ from ._rows import step_frame
 from .columns import pack, plain
 from .export import png_bytes, whole_svg
 from .html import engagement_page, frame, read_bundle
-from .live import LivePayload
+from .live import Audit, LivePayload
 from .news import Follow, News
 from .payload import engagement_payload
 from .picture import static_html, summary_line
@@ -100,17 +100,18 @@ class EngagementView(anywidget.AnyWidget):
         annotate: Annotate | None = None,
         follow: Follow | None = None,
         debugging: Debugging | None = None,
+        audit: Audit | None = None,
         **kwargs: Any,
     ) -> None:
         """`resolve` turns a value held by reference into the plain value (see `payload.engagement_payload`).
 
         `annotate(label, value, note=…, step=…)` puts a judgement on record; without it the view offers none. With
-        `follow` the view goes on with the run. `debugging` tells why a step ran, and of
-        the run's branches. No engagement is one that has not begun: the view waits for it.
+        `follow` the view goes on with the run. `debugging` tells why a step ran, and of the run's branches; `audit` how
+        far it is proved. No engagement is one that has not begun: the view waits for it.
         """
         self._engagement = engagement
-        self._resolve = resolve
-        self._live = None if engagement is None else LivePayload(engagement, resolve)
+        self._resolve, self._audit = resolve, audit
+        self._live = None if engagement is None else LivePayload(engagement, resolve, audit)
         self._lock = threading.RLock()
         self._version = 0
         self._unfollow: Callable[[], None] | None = None
@@ -345,7 +346,7 @@ class EngagementView(anywidget.AnyWidget):
             self._is_over = self._is_over and news.following is None
             begins = self._live is None or self._live.payload["engagement"]["id"] != news.engagement.id
             if self._live is None or begins:
-                self._live = LivePayload(news.engagement, self._resolve)
+                self._live = LivePayload(news.engagement, self._resolve, self._audit)
             changes = self._live.update(news.engagement, changed=news.changed, following=news.following)
             if begins or ends:
                 # Whole, as a trait: so it is what a page that is loaded again, or saved, finds.

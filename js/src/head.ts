@@ -1,5 +1,6 @@
 // The line above: what run this is, how it stands, and what is wrong with it.
 
+import { auditBadge } from "./audit";
 import { button, h, icon } from "./dom";
 import { count, duration, plural } from "./format";
 import type { Run } from "./run";
@@ -27,6 +28,7 @@ export class Head {
     this.element.replaceChildren(
       h("span", { class: "ftnb-name", text: engagement.name, title: `${engagement.name}\n${engagement.id}` }),
       chip,
+      ...[auditBadge(engagement.audit)].filter((badge) => badge !== null),
       ...(this.family ? [this.family] : []),
       h(
         "span",

@@ -8,6 +8,8 @@ export type StepStatusName = "running" | "completed" | "failed" | "skipped" | "w
 
 export type EngagementStatusName = "active" | "paused" | "completed" | "failed" | "abandoned";
 
+export type AuditName = "sealed" | "unsealed" | "gap" | "redacted";
+
 export type ColumnType = "f8" | "f4" | "i4" | "u4" | "u2" | "u1";
 
 /** A value, possibly with parts left out. `value` is canonical JSON. What was left out stands in it as a marker `{"$ftnb": "cut", "why": "size", "type", "n", "head"?}`; `cut` says whether there is any, or a reference that was not resolved. */
@@ -35,6 +37,7 @@ export interface Summary {
   error: string | null;
   parent_id: string | null;
   metadata: Preview;
+  audit: "sealed" | "unsealed" | "gap" | "redacted" | null;
 }
 
 /** A workflow node, with what its steps add up to. `n_steps` counts attempts, `n_visits` does not; `cost` is in the unit of the prices it was reckoned with, None where no step of it has one. */
@@ -711,6 +714,7 @@ export interface BrowseRow {
   parent_id: string | null;
   error: string | null;
   metadata: Array<Array<string>>;
+  audit: "sealed" | "unsealed" | "gap" | "redacted" | null;
 }
 
 /** A value that holds a text that was searched for. */

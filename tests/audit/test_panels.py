@@ -10,9 +10,11 @@ import pytest
 
 import ftnb
 from ftnb.audit import Audit, Trail
+from ftnb.audit._state import badges_of
 from ftnb.recorder import Recorder
 from ftnb.store import _log_store
 from ftnb.store.memory import MemoryStore
+from ftnb.store.sqlite import SQLiteStore
 from tests.audit.runs import chat
 
 
@@ -40,6 +42,22 @@ def test_the_text_of_an_engagement_has_its_badge() -> None:
     assert repr(eng).endswith("sealed>")
     eng.redact(all=True, reason="asked")
     assert repr(eng).endswith("redacted>")
+
+
+def test_views_of_runs_and_the_list_of_many_have_badges(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "t.db")
+    ids = [chat(store), chat(store)]
+    recorder = Recorder(store)
+    running = recorder.start_engagement("chat")
+    recorder.flush()
+    tr = ftnb.open(store)
+    tr.engagement(ids[0]).redact(all=True, reason="asked")
+    listed = {row["id"]: row["audit"] for row in tr.browse().payload["rows"]}
+    assert listed == {ids[0]: "redacted", ids[1]: "sealed", running: "unsealed"}
+    said = [tr.engagement(one).widget().payload["engagement"]["audit"] for one in (*ids, running)]
+    assert said == ["redacted", "sealed", None]
+    recorder.close()
+    assert badges_of(object(), ["any"]) == [None]
 
 
 def test_a_turn_that_goes_on_is_sealed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

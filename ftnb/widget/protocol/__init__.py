@@ -19,7 +19,7 @@ from .messages import (
     Relative, Saved, SavedInsight, SearchMessage, SelectMessage, StateMessage, ValueMessage, WhyDetail,
 )  # fmt: skip
 from .run import (
-    AnnotationRow, Cause, Column, ColumnType, Edge, EngagementPayload, EngagementStatusName, EventDetail,
+    AnnotationRow, AuditName, Cause, Column, ColumnType, Edge, EngagementPayload, EngagementStatusName, EventDetail,
     ExtractionDetail, Filter, Following, GapRow, Lane, Layout, Mark, MarkColumns, Node, NodeKind, Placement,
     Preview, StepColumns, StepDetail, StepRow, StepStatusName, Summary, Switch, Timeline, Tokens, ViewState,
 )  # fmt: skip
@@ -31,15 +31,15 @@ from .several import (
 PROTOCOL_VERSION = 1
 
 __all__ = [
-    "ActivityRow", "AlarmRow", "AlertRow", "AnnotateMessage", "AnnotationRow", "AnswerMessage", "BranchKind",
-    "BrowseMessage", "BrowseQuery", "BrowseRow", "BrowserPayload", "Cause", "CauseRow", "Change", "ChangeRow",
-    "ChangesDetail", "CodeDetail", "Column", "ColumnType", "ComparedEdge", "ComparedNode", "ComparisonPayload",
-    "DetailMessage", "DetailPart", "Edge", "EngagementPayload", "EngagementStatusName", "EventDetail",
-    "ExtractionDetail", "Facet", "FacetValue", "FamilyMessage", "FetchMessage", "Filter", "Following", "GapRow",
-    "HelloMessage", "HitRow", "InsightKind", "InspectMessage", "Lane", "Layout", "MapEdge", "MapGroup", "MapNode",
-    "MapNumbers", "Mark", "MarkColumns", "MonitorPayload", "Node", "NodeKind", "OpenMessage", "PROTOCOL_VERSION",
-    "Pair", "PairKind", "PatchMessage", "Picked", "Placement", "Preview", "ProcessMapPayload", "Relative",
-    "RemoveAlertMessage", "Saved", "SavedInsight", "SearchMessage", "SelectMessage", "Spread", "StateMessage",
-    "StepColumns", "StepDetail", "StepRow", "StepStatusName", "Summary", "Switch", "Timeline", "Tokens",
-    "ValueMessage", "ViewState", "WhyDetail", "Within",
+    "ActivityRow", "AlarmRow", "AlertRow", "AnnotateMessage", "AnnotationRow", "AnswerMessage", "AuditName",
+    "BranchKind", "BrowseMessage", "BrowseQuery", "BrowseRow", "BrowserPayload", "Cause", "CauseRow", "Change",
+    "ChangeRow", "ChangesDetail", "CodeDetail", "Column", "ColumnType", "ComparedEdge", "ComparedNode",
+    "ComparisonPayload", "DetailMessage", "DetailPart", "Edge", "EngagementPayload", "EngagementStatusName",
+    "EventDetail", "ExtractionDetail", "Facet", "FacetValue", "FamilyMessage", "FetchMessage", "Filter", "Following",
+    "GapRow", "HelloMessage", "HitRow", "InsightKind", "InspectMessage", "Lane", "Layout", "MapEdge", "MapGroup",
+    "MapNode", "MapNumbers", "Mark", "MarkColumns", "MonitorPayload", "Node", "NodeKind", "OpenMessage",
+    "PROTOCOL_VERSION", "Pair", "PairKind", "PatchMessage", "Picked", "Placement", "Preview", "ProcessMapPayload",
+    "Relative", "RemoveAlertMessage", "Saved", "SavedInsight", "SearchMessage", "SelectMessage", "Spread",
+    "StateMessage", "StepColumns", "StepDetail", "StepRow", "StepStatusName", "Summary", "Switch", "Timeline",
+    "Tokens", "ValueMessage", "ViewState", "WhyDetail", "Within",
 ]  # fmt: skip

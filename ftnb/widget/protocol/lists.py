@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from .run import EngagementStatusName, Following
+from .run import AuditName, EngagementStatusName, Following
 
 Within = Literal["about", "values"]
 
@@ -145,6 +145,7 @@ class BrowseRow(TypedDict):
     parent_id: str | None
     error: str | None
     metadata: list[list[str]]
+    audit: AuditName | None
 
 
 class HitRow(TypedDict):

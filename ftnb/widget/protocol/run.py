@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 NodeKind = Literal["step", "start", "end"]
 StepStatusName = Literal["running", "completed", "failed", "skipped", "waiting", "cancelled"]
 EngagementStatusName = Literal["active", "paused", "completed", "failed", "abandoned"]
+AuditName = Literal["sealed", "unsealed", "gap", "redacted"]
 ColumnType = Literal["f8", "f4", "i4", "u4", "u2", "u1"]
 
 
@@ -42,6 +43,8 @@ class Summary(TypedDict):
     error: str | None
     parent_id: str | None
     metadata: Preview
+    audit: AuditName | None
+    """How far it is proved, as its store says; None where a store gives no proofs, and while it goes on."""
 
 
 class Node(TypedDict):

@@ -7,6 +7,7 @@ import { sparkline } from "../monitor/spark";
 import type { MountRun } from "../monitor/view";
 import type { BrowseQuery, BrowserPayload, BrowseRow, Facet, HitRow, Within } from "../protocol.gen";
 import { Notice } from "../states";
+import { auditBadge } from "../audit";
 import { ICON_CLOSE, statusLook } from "../status";
 import css from "../styles.css";
 import { applyTheme, watchTheme } from "../theme";
@@ -171,7 +172,7 @@ export class BrowserApp {
     const own = h(
       "tr", { class: this.openId === row.id ? "open" : "", attrs: { "data-status": row.status } },
       h("td", {}, chip(row.status)),
-      h("td", { class: "name" }, name, row.parent_id !== null && h("small", { class: "ftnb-tag", text: "branch", title: `forked from ${row.parent_id}` }),
+      h("td", { class: "name" }, name, auditBadge(row.audit), row.parent_id !== null && h("small", { class: "ftnb-tag", text: "branch", title: `forked from ${row.parent_id}` }),
         row.n_turns > 1 && h("small", { text: ` ${row.n_turns} turns` }), h("small", { class: "meta", text: this.asked === row.id ? "opens when the kernel is free …" : metadataLine(row), title: metadataLine(row) })),
       h("td", { class: "started_at", text: moment(row.started_at) }),
       number("duration_ms", row.duration_ms, row.duration_ms === null ? "–" : duration(row.duration_ms)),

@@ -50,8 +50,10 @@ class Answers:
             self._reply(content, "answer", "value", does[op])
 
     def read(self, asked: dict[str, Any]) -> Any:
-        """The answer to a question that changes nothing: fetch, detail, search. Raises LookupError for another."""
-        return {"fetch": self._value, "detail": self._detail, "search": self._search}[asked["op"]](asked)
+        """The answer to a question that changes nothing: fetch, detail, search, inspect, or family without `show`.
+        Raises LookupError for another."""
+        does = {"fetch": self._value, "detail": self._detail, "search": self._search, "inspect": self._inspect}
+        return self._view.relatives() if asked["op"] == "family" else does[asked["op"]](asked)
 
     def _reply(self, asked: dict[str, Any], op: str, field: str, make: Callable[[dict[str, Any]], Any]) -> None:
         answer: dict[str, Any] = {"op": op, "seq": asked.get("seq"), field: None, "error": None}

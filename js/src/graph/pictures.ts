@@ -48,7 +48,7 @@ function signs(node: Pictured, theme: Theme): Sign[] {
     found.push({ uri: iconUri(UNFOLD, theme.color.soft, 1.6), width: 13, height: 13, x: "100%", y: "50%", dx: -6, dy: 0, clip: "node" });
   }
   if (node.badge) found.push({ ...pill(node.badge, own, theme.color.bg), x: "100%", y: "0%", dx: 9, dy: -9, clip: "none" });
-  if (node.note) found.push({ ...pill(node.note, theme.color.panel, theme.color.fg, theme.color.soft), x: "100%", y: "100%", dx: 7, dy: 10, clip: "none" });
+  if (node.note) found.push({ ...pill(node.note, theme.color.panel, theme.color.fg, theme.color.soft), x: "50%", y: "100%", dx: 0, dy: 9, clip: "none" });
   return found;
 }
 

@@ -3,16 +3,19 @@
 import type { AnyModel } from "../host";
 import type { Connection, Message } from "./socket";
 
+const ASKED = ["hello", "fetch", "detail", "search", "inspect", "family"];
+
 type Listener = (...args: never[]) => void;
 
 export class RunModel implements AnyModel {
-  private readonly state = new Map<string, unknown>([["_payload", null], ["selection", []], ["_state", {}], ["_can", []]]);
+  private readonly state = new Map<string, unknown>([["_payload", null], ["selection", []], ["_state", {}], ["_can", ["inspect", "family"]]]);
   private readonly listeners = new Map<string, Set<Listener>>();
 
   constructor(
     readonly id: string,
     private readonly connection: Connection,
     private readonly onSelection: (ids: string[]) => void,
+    private readonly onRelative: (id: string) => void = () => {},
   ) {}
 
   get(name: string): unknown {
@@ -27,10 +30,14 @@ export class RunModel implements AnyModel {
   save_changes(): void {}
 
   send(content: unknown): void {
-    const { op } = content as Message;
+    const { op, show, seq } = content as Message;
     // Before the first payload there is nothing to be behind of.
     if (op === "hello" && this.state.get("_payload") === null) return;
-    if (["hello", "fetch", "detail", "search"].includes(op)) this.connection.send(content as object);
+    if (op === "family" && typeof show === "string") {
+      // Another member of the family has an address of its own here.
+      this.onRelative(show);
+      this.fire("msg:custom", { op: "answer", seq, value: [], error: null });
+    } else if (ASKED.includes(op)) this.connection.send(content as object);
   }
 
   on(event: string, listener: Listener): void {

@@ -61,7 +61,8 @@ class Page {
   }
 
   private open(id: string, steps: string[]): void {
-    const model = new RunModel(id, this.socket, (chosen) => history.replaceState(null, "", hashOf({ engagement: id, steps: chosen })));
+    const selected = (chosen: string[]) => history.replaceState(null, "", hashOf({ engagement: id, steps: chosen }));
+    const model = new RunModel(id, this.socket, selected, (relative) => (location.hash = hashOf({ engagement: relative, steps: [] })));
     const controller = new AbortController();
     const app = new App(modelHost(model, this.place, controller.signal), controller.signal, "server");
     app.mount(this.place);

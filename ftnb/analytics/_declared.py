@@ -132,7 +132,8 @@ def _texts(store: LogStore) -> pl.DataFrame:
     rows = rows.with_columns(cut.alias("topology"))
     odd = rows["topology"].is_null() | rows["topology"].str.contains(f'"{MARK}"', literal=True)
     if odd.any():
-        parsed = [_parsed(store, *row) for row in rows.filter(odd).select("engagement_id", "body").iter_rows()]
+        read: dict[bytes, str | None] = {}
+        parsed = [_parsed(store, *row, read) for row in rows.filter(odd).select("engagement_id", "body").iter_rows()]
         places = odd.arg_true()
         texts = rows["topology"].to_list()
         for place, text in zip(places, parsed, strict=True):
@@ -142,9 +143,24 @@ def _texts(store: LogStore) -> pl.DataFrame:
     return rows.unique("engagement_id", keep="last", maintain_order=True).select("engagement_id", "topology")
 
 
-def _parsed(store: LogStore, engagement_id: str, body: str) -> str | None:
+def _parsed(store: LogStore, engagement_id: str, body: str, read: dict[bytes, str | None]) -> str | None:
+    """The topology in a body, as JSON text; `read` keeps what large ones came to, as most engagements have the same."""
     found = orjson.loads(body).get("@topology")
-    whole = Resolver(lambda blob_id: store.blob(engagement_id, blob_id))(found)
+    if not isinstance(found, dict) or found.get(MARK) != "ref":
+        return _resolved(store, engagement_id, found)
+    data = store.blob(engagement_id, found["id"])
+    if data is None or _MARKED in data:
+        return _resolved(store, engagement_id, found)
+    if data not in read:
+        read[data] = _resolved(store, engagement_id, found)
+    return read[data]
+
+
+_MARKED = f'"{MARK}"'.encode()
+
+
+def _resolved(store: LogStore, engagement_id: str, value: Any) -> str | None:
+    whole = Resolver(lambda blob_id: store.blob(engagement_id, blob_id))(value)
     return orjson.dumps(whole).decode() if isinstance(whole, dict) and "nodes" in whole else None
 
 

@@ -113,6 +113,11 @@ def file_of(path: str) -> tuple[int, int] | None:
 
 def open_database(path: str) -> sqlite3.Connection:
     """Open or create a store's database for writing. Raises StoreError, NotOurFileError, SchemaVersionError."""
+    if os.path.exists(path) and not os.access(path, os.W_OK):  # SQLite would open it, and say so at the first record
+        raise StoreError(
+            f"cannot open the store {path!r} for writing: you may not write that file; read it with ftnb.open(), or "
+            "record into another"
+        )
     connection = connect(path)
     try:
         connection.execute("PRAGMA synchronous=FULL")

@@ -105,6 +105,8 @@ def _head(path: Path) -> bytes:
 
 def path_of(url: str | Path) -> Path:
     """The path that `url` names. Raises InvalidArgumentError when it names none."""
+    if "\x00" in str(url):
+        raise InvalidArgumentError(f"no file can be called {str(url)!r}: it holds a NUL")
     if isinstance(url, Path):
         return url.expanduser()
     scheme, separator, rest = url.partition("://")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from ..core.errors import NotOurFileError, StoreError
+from ..core.errors import InvalidArgumentError, NotOurFileError, StoreError
 from . import _drives, _entries, _sqlite_follow, _sqlite_schema
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase
@@ -57,6 +57,8 @@ class SQLiteStore(LogStoreBase):
         the file system says, see `_drives`) recording goes to a file on this machine, `self.path`, of which whole
         copies are put at `path`: every few seconds while it changes, when something is erased, and on `close`."""
         self.path = str(path)
+        if "\x00" in self.path:
+            raise InvalidArgumentError(f"no file can be called {self.path!r}: it holds a NUL")
         in_memory = self.path == ":memory:"
         url = f"sqlite:memory/{uuid4().hex}" if in_memory else f"sqlite:///{Path(self.path).resolve()}"
         self._seen_version = -1

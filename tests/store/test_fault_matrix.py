@@ -1,0 +1,293 @@
+"""The same faults on every backend: one clear error, nothing lost, nothing twice, nothing half."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+import pytest
+import redis
+
+import ftnb
+from ftnb.core.errors import FtnbError, InvalidArgumentError, SchemaVersionError, StoreError
+from ftnb.core.ids import new_id
+from ftnb.core.model import EventKind
+from ftnb.recorder import Recorder
+from ftnb.store._postgres_write import PostgresWriter
+from ftnb.store.build import event
+from ftnb.store.draft import Stream
+from ftnb.store.postgres import PostgresStore
+from ftnb.store.records import EngagementStarted
+from ftnb.store.redis import RedisStore
+from ftnb.store.sqlite import SQLiteStore
+
+Fault = tuple[Any, Callable[[], Any], Callable[[], Any]]
+"""A store, what breaks it, what mends it."""
+
+
+def _full_sqlite(request: pytest.FixtureRequest) -> Fault:
+    store = SQLiteStore(request.getfixturevalue("tmp_path") / "t.db")
+    limit = "PRAGMA max_page_count={}"
+    return store, lambda: store._write.execute(limit.format(1)), lambda: store._write.execute(limit.format(1_000_000))
+
+
+def _full_redis(request: pytest.FixtureRequest) -> Fault:
+    url = request.getfixturevalue("redis_url")
+    store, admin = RedisStore(url, key_prefix=new_id()), redis.Redis.from_url(url)
+    return store, lambda: admin.config_set("maxmemory", 1), lambda: admin.config_set("maxmemory", 0)
+
+
+def _full_postgres(request: pytest.FixtureRequest) -> Fault:
+    store, admin = _postgres(request)
+    full = f"""CREATE FUNCTION {store.table}_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER f AFTER INSERT ON {store.table}_log FOR EACH ROW EXECUTE FUNCTION {store.table}_full()"""
+    return store, lambda: admin.execute(full), lambda: admin.execute(f"DROP TRIGGER f ON {store.table}_log")
+
+
+def _locked_postgres(request: pytest.FixtureRequest) -> Fault:
+    store, admin = _postgres(request)
+    admin.execute(f"CREATE ROLE {store.table}_w LOGIN")
+    store.grant(f"{store.table}_w", "record")
+    narrow = PostgresStore(f"{request.getfixturevalue('postgres_dsn')} user={store.table}_w", table=store.table)
+    store.close()
+    revoke = f"REVOKE INSERT ON {store.table}_log FROM {store.table}_w"
+    again = f"GRANT INSERT ON {store.table}_log TO {store.table}_w"
+    return narrow, lambda: admin.execute(revoke), lambda: admin.execute(again)
+
+
+def _ended_postgres(request: pytest.FixtureRequest) -> Fault:
+    store, admin = _postgres(request)
+    admin.execute(f"CREATE ROLE {store.table}_w LOGIN")
+    store.grant(f"{store.table}_w", "record")
+    narrow = PostgresStore(f"{request.getfixturevalue('postgres_dsn')} user={store.table}_w", table=store.table)
+    store.close()
+
+    def fail() -> None:
+        admin.execute(f"ALTER ROLE {store.table}_w NOLOGIN")
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+        admin.execute(end, (f"{store.table}_w",))
+
+    return narrow, fail, lambda: admin.execute(f"ALTER ROLE {store.table}_w LOGIN")
+
+
+def _renamed_postgres(request: pytest.FixtureRequest) -> Fault:
+    store, admin = _postgres(request)
+    log, away = f"{store.table}_log", f"{store.table}_away"
+    rename = "ALTER TABLE {} RENAME TO {}"
+    return store, lambda: admin.execute(rename.format(log, away)), lambda: admin.execute(rename.format(away, log))
+
+
+def _renamed_sqlite(request: pytest.FixtureRequest) -> Fault:
+    store = SQLiteStore(request.getfixturevalue("tmp_path") / "t.db")
+    # The views of the file must not follow it.
+    run = store._write.execute
+    run("PRAGMA legacy_alter_table=ON")
+    return store, lambda: run("ALTER TABLE log RENAME TO away"), lambda: run("ALTER TABLE away RENAME TO log")
+
+
+def _replica_redis(request: pytest.FixtureRequest) -> Fault:
+    url = request.getfixturevalue("redis_url")
+    store, admin = RedisStore(url, key_prefix=new_id()), redis.Redis.from_url(url)
+    name = "min-replicas-to-write"
+    return store, lambda: admin.config_set(name, 1), lambda: admin.config_set(name, 0)
+
+
+def _postgres(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    dsn = request.getfixturevalue("postgres_dsn")
+    admin = psycopg.connect(dsn, autocommit=True)
+    request.addfinalizer(admin.close)
+    return PostgresStore(dsn, table=f"m_{new_id()[-12:]}"), admin
+
+
+_FAULTS: dict[str, tuple[Callable[[pytest.FixtureRequest], Fault], str]] = {
+    "a full disk: sqlite": (_full_sqlite, "full"),
+    "no memory left: redis": (_full_redis, "maxmemory"),
+    "a full disk: postgres": (_full_postgres, "No space left"),
+    "a permission taken away: postgres": (_locked_postgres, "permission denied"),
+    "connections ended, and refused: postgres": (_ended_postgres, "terminat|closed|not permitted"),
+    "a missing table: postgres": (_renamed_postgres, "does not exist"),
+    "a missing table: sqlite": (_renamed_sqlite, "no such table"),
+    "a server that may not be written: redis": (_replica_redis, "NOREPLICAS|replicas"),
+}
+
+
+@pytest.fixture(params=_FAULTS.values(), ids=_FAULTS)
+def fault(request: pytest.FixtureRequest) -> Iterator[tuple[Fault, str]]:
+    make, words = request.param
+    store, fail, mend = make(request)
+    mended = []
+    try:
+        yield (store, fail, lambda: mended.append(mend())), words
+    finally:
+        if not mended:
+            mend()
+        store.close()
+
+
+def test_a_recorder_outlives_it_and_keeps_everything(fault: tuple[Fault, str]) -> None:
+    (store, fail, mend), words = fault
+    recorder = Recorder(store)
+    engagement_id = recorder.start_engagement("e")
+    step_id = recorder.start_step(engagement_id, "s")
+    assert recorder.flush(20)
+    fail()
+    for i in range(30):
+        recorder.record_event(step_id, EventKind.LOG, str(i), payload={"text": "x" * 3_000 + str(i)})
+    assert recorder.flush(0.4) is False
+    stats = recorder.stats()
+    assert stats.write_errors > 0
+    assert stats.pending == 30
+    assert any(word in str(stats.last_error) for word in words.split("|")), stats.last_error
+    mend()
+    assert recorder.flush(20)
+    recorder.close()
+    stats = recorder.stats()
+    assert stats.dropped == {}
+    (step,) = store.get_engagement(engagement_id).steps
+    assert [e.name for e in step.events] == [str(i) for i in range(30)]
+    assert [e.payload["text"][-2:] for e in step.events[-2:]] == ["28", "29"]
+    assert [r.n for r in store.read(engagement_id)] == list(range(32))
+
+
+def test_who_writes_directly_is_told_and_nothing_is_half(fault: tuple[Fault, str]) -> None:
+    (store, fail, mend), words = fault
+    store.append(EngagementStarted(engagement_id="e", name="x"))
+    fail()
+    stream = Stream(new_id(), "f", turn=1)
+    drafts = [event(stream, 1, "s", EventKind.LOG, str(i), payload={"t": "x" * 40_000 + str(i)}) for i in range(3)]
+    with pytest.raises(StoreError, match=words) as caught:
+        store.append_drafts(drafts)
+    assert len(str(caught.value)) < 600
+    mend()
+    assert store.read("f") == []
+    assert [s.id for s in store.list_engagements()] == ["e"]
+    store.append_drafts(drafts)
+    assert [r.n for r in store.read("f")] == [0, 1, 2]
+    assert store.scan_blobs().num_rows >= 3
+
+
+@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+def test_a_connection_that_breaks_in_the_middle_of_a_commit(request: pytest.FixtureRequest, when: str) -> None:
+    store, admin = _postgres(request)
+    stream = Stream(new_id(), "e", turn=1)
+    batch = store.encode([event(stream, 1, "s", EventKind.LOG, f"x{i}") for i in range(5)])
+    write, commit = PostgresWriter._write_sides, PostgresWriter.commit
+
+    def break_before(self: Any, connection: Any, *rest: Any) -> None:
+        admin.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        write(self, connection, *rest)
+
+    def break_after(self: Any, *given: Any) -> Any:
+        commit(self, *given)
+        raise psycopg.OperationalError("the answer to COMMIT was lost")
+
+    patched = ("_write_sides", break_before) if when == "before the commit" else ("commit", break_after)
+    with patch.object(PostgresWriter, *patched), pytest.raises(StoreError):
+        store.commit(batch)
+    assert len(store.read("e")) == (0 if when == "before the commit" else 5)
+    store.commit(batch)
+    assert [r.n for r in store.read("e")] == [0, 1, 2, 3, 4]
+    assert store.revision()[0] == 5
+    store.close()
+
+
+_ODD_PATHS = ['it\'s "quoted".db', "a#b?c=d%20&e.db", "ü \u2028 line.db", "-rf.db", "'; DROP TABLE log;--.db"]
+
+
+@pytest.mark.parametrize("name", _ODD_PATHS)
+def test_odd_paths(name: str, tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / name)
+    store.append(EngagementStarted(engagement_id='it\'s "e"', name="'; DROP TABLE log;--"))
+    assert [s.id for s in ftnb.open(tmp_path / name).store.list_engagements()] == ['it\'s "e"']
+    store.close()
+    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(("-wal", "-shm"))] == [name]
+
+
+def test_names_with_nuls_are_refused_in_words(tmp_path: Path, redis_url: str) -> None:
+    for make in (
+        lambda: SQLiteStore(f"{tmp_path}/a\x00b.db"),
+        lambda: ftnb.open(f"{tmp_path}/a\x00b.db"),
+        lambda: PostgresStore("host=/nowhere dbname=a\x00b"),
+        lambda: PostgresStore("host=/nowhere", table="a\x00b"),
+    ):
+        with pytest.raises(FtnbError):
+            make()
+    store = RedisStore(redis_url, key_prefix=(prefix := f'it\'s "odd" \x00 {{x}} * [a] {new_id()}'))
+    store.append(EngagementStarted(engagement_id="a*b:c\x00d", name="x"))
+    other = RedisStore(redis_url, key_prefix=prefix)
+    assert len(other.list_engagements()) == 1
+    assert other.purge("a*b:c\x00d")
+    store.close()
+    other.close()
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root, who becomes nobody")
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    store = SQLiteStore(folder / "t.db")
+    store.append(EngagementStarted(engagement_id="e", name="x"))
+    store.close()
+    folder.chmod(0o555)
+    for part in (folder, *folder.parents):
+        if part.stat().st_uid == 0 and part != Path("/tmp"):
+            part.chmod(part.stat().st_mode | 0o055)
+    program = """
+import os, sys
+from ftnb.core.errors import StoreError
+from ftnb.store.sqlite import SQLiteStore
+from ftnb.store._url import open_store
+open_store(sys.argv[1] + "/t.db").list_engagements()  # nobody may not be allowed to read Python's own files
+os.setgid(65534); os.setuid(65534)
+store = open_store(sys.argv[1] + "/t.db")
+assert [s.id for s in store.list_engagements()] == ["e"]
+for make in (lambda: SQLiteStore(sys.argv[1] + "/new.db"), lambda: SQLiteStore(sys.argv[1] + "/t.db")):
+    try:
+        make()
+    except StoreError as error:
+        print(error)
+    else:
+        raise AssertionError("opened")
+"""
+    root = Path(ftnb.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], env={**os.environ, "PYTHONPATH": str(root)},
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cannot open the store") == 2, done.stdout
+
+
+def test_newer_schemas_are_refused_by_every_backend(tmp_path: Path, redis_url: str, postgres_dsn: str) -> None:
+    sqlite = SQLiteStore(tmp_path / "t.db")
+    sqlite._write.execute("PRAGMA user_version=99")
+    sqlite.close()
+    prefix, table = new_id(), f"m_{new_id()[-12:]}"
+    redis.Redis.from_url(redis_url).hset(f"{prefix}:meta", "v", 99)
+    PostgresStore(postgres_dsn, table=table).close()
+    with psycopg.connect(postgres_dsn) as admin:
+        admin.execute(f"INSERT INTO {table}_migration (version) VALUES (99)")
+    for make in (
+        lambda: SQLiteStore(tmp_path / "t.db"),
+        lambda: SQLiteStore(tmp_path / "t.db", read_only=True),
+        lambda: RedisStore(redis_url, key_prefix=prefix),
+        lambda: PostgresStore(postgres_dsn, table=table),
+        lambda: PostgresStore(postgres_dsn, table=table, create=False),
+    ):
+        with pytest.raises(SchemaVersionError, match="upgrade ftnb"):
+            make()
+
+
+def test_a_place_that_two_stores_want(postgres_dsn: str) -> None:
+    table = f"m_{new_id()[-12:]}"
+    PostgresStore(postgres_dsn, table=table).close()
+    with pytest.raises(FtnbError, match="another program"):
+        PostgresStore(postgres_dsn, table=f"{table}_log")
+    with pytest.raises(InvalidArgumentError):
+        PostgresStore(postgres_dsn, table=f"{table}; DROP TABLE x")

@@ -240,7 +240,10 @@ class QueuePipeline:
                 with writer.gate:
                     waiting, self._waiting = self._waiting, []
                     taken, self._batch = self._batch, []
+                    was_hindered = writer.is_hindered
                     batch = writer.prepare(taken)
+                    if waiting:
+                        writer.is_hindered = was_hindered  # who waits for a batch does not compute: it tells nothing
                 writer.write(batch, self.queue.qsize)
                 if self._drops:
                     writer.record_gaps(self._drops)

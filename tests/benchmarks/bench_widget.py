@@ -42,6 +42,7 @@ from ftnb.widget.columns import column, json_default, pack
 from ftnb.widget.html import read_bundle
 from ftnb.widget.payload import engagement_payload
 from ftnb.widget.protocol import MarkColumns
+from tests.benchmarks._notebook import measure, outputs_of
 from tests.benchmarks._tools import Line, show
 from tests.browser.harness import Widget
 from tests.widget import traces
@@ -237,6 +238,26 @@ def graph_lines(browser: Browser, quick: bool) -> list[Line]:
     return lines
 
 
+def notebook_lines(browser: Browser, quick: bool) -> list[Line]:
+    """Views in JupyterLab, where the runtime is there already."""
+    n = 5 if quick else 20
+    seen = measure(browser, views=n)
+    kept, has_script = outputs_of(seen.saved)
+    file = seen.html_bytes
+    wire, all_ms, saved = (
+        seen.wire_bytes / 1000,
+        seen.all_ms,
+        f"{kept / 1000:.0f} kB, {'a' if has_script else 'no'} script",
+    )
+    return [
+        Line("20 steps, JupyterLab: first paint", "< 300 ms", f"{seen.first_ms:,.0f} ms", seen.first_ms < 300),
+        Line(f"{n} views: bytes on the wire", "< 1,000 kB", f"{wire:,.0f} kB", wire < 1_000),
+        Line(f"{n} views: all painted", "< 2,500 ms", f"{all_ms:,.0f} ms", all_ms < 2_500),
+        Line("saved notebook, 100 steps", "< 30 kB, no script", saved, kept < 30_000 and not has_script),
+        Line("to_html, 100 steps", "< 800 kB", f"{file / 1000:.0f} kB", file < 800_000),
+    ]
+
+
 def main(quick: bool) -> None:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     size = len(gzip.compress(read_bundle().encode(), 9))
@@ -245,6 +266,7 @@ def main(quick: bool) -> None:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         lines += timeline_lines(browser, quick)
         lines += graph_lines(browser, quick)
+        lines += notebook_lines(browser, quick)
         browser.close()
     show("The view of a run, headless Chromium", lines)
 

@@ -9,16 +9,19 @@ from typing import Any
 
 from ..audit._state import badges_of
 from ..core._plain_json import encode
+from ..core.errors import InvalidArgumentError, UnknownStepError
 from ..core.model import Engagement, Step
+from ..debug._told import Told
 from ..live.follow import LIVE, follow_run, hub_of
 from ..store.base import LogStore, Store
 from ..store.blobs import Resolver
 from ..store.records import BaseRecord
+from ..traces import Traces
 from ..widget._answers import Answers
 from ..widget.columns import pack, plain
 from ..widget.live import LivePayload
 from ..widget.news import News
-from ..widget.protocol import PatchMessage
+from ..widget.protocol import PatchMessage, Relative
 from ._viewer import Viewer
 
 
@@ -37,7 +40,8 @@ class RunRoom:
         log = store if isinstance(store, LogStore) else None
         self._log = log
         self._resolve = None if log is None else Resolver(lambda blob_id: log.blob(engagement_id, blob_id))
-        self._answers = Answers(self, self._resolve, None)  # type: ignore[arg-type]  # it reads `engagement` and `find`
+        self._told = None if log is None else Told(lambda: Traces(log).engagement(engagement_id))
+        self._answers = Answers(self, self._resolve, None)  # type: ignore[arg-type]  # what it reads is below
 
     def open(self) -> None:
         """Read the run, if it was not yet. Raises UnknownEngagementError."""
@@ -97,13 +101,21 @@ class RunRoom:
 
     def find(self, step_id: str) -> Step:
         """The step of that id. Raises UnknownStepError."""
-        from ..core.errors import UnknownStepError
-
         for step in self.engagement.steps:
             if step.id == step_id:
                 return step
         names = (step.name for step in self.engagement.steps)
         raise UnknownStepError.of(step_id, names, f"engagement {self.id!r}")
+
+    def insight(self, step_id: str, what: str) -> Any:
+        """Why a step ran, what it changed, or its code. Raises InvalidArgumentError, UnknownStepError."""
+        if self._told is None:
+            raise InvalidArgumentError("this store keeps no log: it cannot be asked")
+        return self._told.insight(step_id, what)
+
+    def relatives(self) -> list[Relative]:
+        """The engagements that this one was forked from, and those that were made from these; itself among them."""
+        return [] if self._told is None else self._told.relatives()
 
     # --- news ---
 

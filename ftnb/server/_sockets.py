@@ -20,7 +20,7 @@ from ._viewer import Viewer
 _MAX_MESSAGE = 64_000
 _STUCK_SECONDS = 30.0
 """A browser that takes nothing for so long is sent away."""
-_QUESTIONS = ("fetch", "detail", "search")
+_QUESTIONS = ("fetch", "detail", "search", "inspect", "family")
 
 
 async def stream_records(socket: WebSocket, store: Store) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from click.testing import CliRunner, Result
+from nbclient import NotebookClient
 
 import ftnb
 from ftnb.cli._main import command
@@ -107,6 +110,37 @@ def test_funnel_and_export(traces: Path, tmp_path: Path) -> None:
     ftnb_command("export", tmp_path / "share", "--store", traces)
     assert len(ftnb.open(tmp_path / "share").engagements()) == 4
     assert "perfetto" in ftnb_command("export", tmp_path / "x", "-f", "odd", "--store", traces, code=2).stderr
+
+
+def test_import_reads_what_others_wrote_and_says_what_was_lost(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
+    given = tmp_path / "talks.jsonl"
+    given.write_text(json.dumps({"messages": talk}) + "\nno JSON\n" + json.dumps({"messages": talk}))
+    assert "line 2" in ftnb_command("import", given, "--into", tmp_path / "none.db", code=1).stderr
+    said = json.loads(ftnb_command("import", given, "--into", tmp_path / "all.db", "--lenient", "--json").stdout)
+    assert said["counts"]["engagements"] == 2
+    assert {one["how"] for one in said["fields"]} >= {"mapped", "guessed"}
+    assert len(json.loads(ftnb_command("ls", tmp_path / "all.db", "--json").stdout)) == 2
+
+
+def test_lab_begins_with_a_notebook_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        started.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", run)
+        ftnb_command("lab", "--no-browser")
+    path = tmp_path / started[0][3]
+    assert started[0][1:3] == ["-m", "jupyterlab"]
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = notebook.cells[3].outputs[0].data
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert "greet" in str(notebook.cells[4].outputs)
 
 
 def test_every_command_has_help_and_completion(traces: Path) -> None:

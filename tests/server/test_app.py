@@ -116,6 +116,33 @@ def test_a_page_sees_a_run_as_it_goes_on(store: SQLiteStore) -> None:
     recorder.close()
 
 
+def test_a_page_is_told_why_a_step_ran_and_of_its_family(store: SQLiteStore) -> None:
+    recorder = Recorder(store)
+    engagement = recorder.start_engagement("first")
+    found = recorder.start_step(engagement, "find", state={"n": 1})
+    recorder.end_step(found, update={"n": 2})
+    recorder.end_engagement(engagement)
+    branch = recorder.start_engagement("first", parent_id=engagement, metadata={"ftnb.branch": "replay"})
+    recorder.end_engagement(branch)
+    recorder.close()
+    with (
+        serving(store) as served,
+        connect(f"ws://127.0.0.1:{served.port}/api/live", additional_headers=served.bearer, proxy=None) as page,
+    ):
+        page.send(json.dumps({"op": "watch", "engagement": engagement}))
+        asked: list[dict[str, object]] = [
+            {"op": "inspect", "step": found, "what": what} for what in ("why", "changes", "odd")
+        ]
+        answers = []
+        for seq, one in enumerate([*asked, {"op": "family", "show": None}]):
+            page.send(json.dumps({**one, "seq": seq}))
+            answers.append(wait_for(page, "answer", lambda said, seq=seq: said["seq"] == seq))
+        *insights, odd, family = answers
+        assert [one["error"] for one in insights] == [None, None]
+        assert "odd" in str(odd["error"])
+        assert {one["id"] for one in family["value"]} >= {engagement, branch}  # type: ignore[attr-defined]
+
+
 def wait_for(page: object, op: str, fits: object) -> dict[str, object]:
     until = time.monotonic() + 10
     while time.monotonic() < until:

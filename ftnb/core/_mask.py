@@ -26,7 +26,7 @@ _LONG = 256
 _SMALL = 1_000
 """Characters of a few texts that are looked at again, rather than looked up."""
 _INT64 = 1 << 63
-_LEAVES = frozenset((bool, type(None)))
+_LEAVES = frozenset((bool, type(None), canonical.Made))
 _OPEN = frozenset(("object", "cut", "set", "frozenset", "int", "float", "datetime", "date", "time", "decimal"))
 """Markers that hide no text, and no keys."""
 _HUGE = 200_000

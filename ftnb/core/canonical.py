@@ -50,6 +50,17 @@ Json = Any
 """A value made of None, bool, int, float, str, list and dict with text keys."""
 
 
+class Made:
+    """A part of a value that is canonical JSON already, and that nobody looks into again."""
+
+    __slots__ = ("json", "stored")
+
+    def __init__(self, json: Json) -> None:
+        self.json = json
+        self.stored: Any = None
+        """What `store.blobs` made of it."""
+
+
 def dumps(value: Any) -> bytes:
     """`value` as canonical JSON bytes. Never raises."""
     return encode_json(to_json(value))
@@ -104,7 +115,7 @@ def _is_json(value: Any) -> bool:
                     return False
                 inner = item.values()
             todo += [(part, depth + 1) for part in inner if not (type(part) is str and part.isascii())]
-        elif item is not None and kind is not bool:
+        elif item is not None and kind is not bool and kind is not Made:
             return False
     return True
 
@@ -149,7 +160,7 @@ class _Walker:
         """`value` as JSON, at `depth` levels below the top."""
         kind = type(value)
         self._n_nodes += 1
-        if value is None or kind is bool:
+        if value is None or kind is bool or kind is Made:
             return value
         if kind is str:
             return _text(value)

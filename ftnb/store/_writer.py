@@ -18,6 +18,7 @@ import orjson
 from ..core import redact
 from ..core.canonical import encode_json, to_json
 from ._fields import key_of
+from ._known import Known
 from .blobs import PART_BYTES, Blob, Interner
 from .draft import Draft, Stream
 from .leaf import INDEX, Profile, Row, leaf_hashes, new_salt
@@ -142,6 +143,7 @@ class LogWriter:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._interners: OrderedDict[str, Interner] = OrderedDict()
+        self._known = Known()
         self._ids, self._headers = _Cleaned(clean_id), _Cleaned(_header)
         self._names: set[str] = set()
         """Names that are columns as they are: short, clean, and nothing in them is to be masked by `_rules`."""
@@ -156,6 +158,7 @@ class LogWriter:
             self._rules = redact.active()
             self._json = _unmasked if self._rules is None else self._rules.to_json
             self._names.clear()
+            self._known.forget()
         try:
             self._add_rows(batch, parts)
         except BaseException:
@@ -246,6 +249,11 @@ class LogWriter:
 
     def _data(self, draft: Draft, key: str, value: Any, batch: Batch) -> tuple[bytes, int]:
         """A value as canonical JSON, large parts interned, and its size before interning."""
+        if key in _STATES and (self._rules is None or self._rules.fn is None):
+            engagement_id = clean_id(draft.stream.engagement_id)
+            known = self._known.put_in(engagement_id, value, lambda part: self._json(part, key))
+            if known is not value:
+                return encode_json(self._interned(draft, self._json(known, key), batch, whole=False)), 0
         encoded = self._json(value, key)
         data = encode_json(encoded)
         if len(data) <= PART_BYTES:
@@ -282,9 +290,11 @@ class LogWriter:
     def forget(self, engagement_id: str) -> None:
         """Values of the engagement may be gone: what is written next must not take them for there."""
         self._interners.pop(engagement_id, None)
+        self._known.forget(engagement_id)
 
     def abandon(self, batch: Batch) -> None:
         """The batch was not written and will not be: later values must not refer to its blobs."""
+        self._known.forget()
         for interner in self._interners.values():
             interner.forget([b for b in batch.blobs if b.engagement_id == interner.engagement_id])
 
@@ -307,5 +317,6 @@ def _unmasked(value: Any, part: str) -> Any:
 
 _NO_TOKENS = (None,) * 6
 _INDEXED = frozenset(("metadata", "head"))
+_STATES = frozenset(("@state", "@update"))
 
 assert len(INDEX) == 30, "LogWriter._add_rows writes the columns by position"

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..core.canonical import MARK, Json, encode_json, from_json, marker
+from ..core.canonical import MARK, Json, Made, encode_json, from_json, marker
 from ..core.marked import Marked
 from . import _media
 
@@ -37,6 +37,8 @@ ITEM_BYTES = 128
 """An item of a long list whose JSON is longer is stored as a blob of its own."""
 FANOUT = 4
 """Items per chunk of a long list: the smaller, the less is written again when a list grows."""
+_MAX_CHUNKS = 10_000
+_SALTS = 16
 
 
 class Blob(NamedTuple):
@@ -72,6 +74,8 @@ class Interner:
         self.engagement_id = engagement_id
         self._known: dict[bytes, str] = dict(known or {})
         self._fresh: list[Blob] = []
+        self._chunk_ids: dict[tuple[bool, tuple[str, ...]], str] = {}
+        self._salts = b""
 
     def take_fresh(self) -> list[Blob]:
         """Blobs made since the last call, for the same transaction as the records that refer to them."""
@@ -80,6 +84,7 @@ class Interner:
 
     def forget(self, blobs: list[Blob]) -> None:
         """Take back blobs whose transaction failed for good."""
+        self._chunk_ids.clear()
         for blob in blobs:
             if blob.dedup is not None:
                 self._known.pop(blob.dedup, None)
@@ -99,25 +104,47 @@ class Interner:
             found = _media.of_text(value) if size > PART_BYTES else None
             return self._cap(value, size, PART_BYTES) if found is None else self._put_media(found)
         if isinstance(value, dict):
-            if value.get(MARK) == "bytes" and len(value.get("base64", "")) > PART_BYTES:
-                found = _media.of_bytes(value)
-                if found is not None:
-                    return self._put_media(found)
-            small, size = {}, 2
-            for key, item in value.items():
-                small[key], item_size = self._shrink(item)
-                size += item_size + len(key) + 4
-            return self._cap(small, size, PART_BYTES)
+            return self._shrink_dict(value)
         if isinstance(value, list):
             return self._shrink_list(value)
+        if type(value) is Made:
+            return self._made(value)[:2]
         return value, 8
+
+    def _shrink_dict(self, value: dict[str, Json]) -> tuple[Json, int]:
+        if value.get(MARK) == "bytes" and len(value.get("base64", "")) > PART_BYTES:
+            found = _media.of_bytes(value)
+            if found is not None:
+                return self._put_media(found)
+        small, size, is_same = {}, 2, True
+        for key, item in value.items():
+            small[key], item_size = self._shrink(item)
+            size += item_size + len(key) + 4
+            is_same = is_same and small[key] is item
+        return self._cap(value if is_same else small, size, PART_BYTES)
+
+    def _made(self, value: Made) -> tuple[Json, int, Json]:
+        """The small form and its size, as `_shrink` gives them, and the form as an item of a long list."""
+        if value.stored is None:
+            small, size = self._shrink(value.json)
+            value.stored, value.json = (small, size, self._cap(small, size, ITEM_BYTES)[0]), None
+        found: tuple[Json, int, Json] = value.stored
+        return found
 
     def _shrink_list(self, value: list[Json]) -> tuple[Json, int]:
         shrunk = [self._shrink(item) for item in value]
         size = 2 + sum(item_size + 1 for _, item_size in shrunk)
-        if size <= PART_BYTES:
-            return [item for item, _ in shrunk], size
-        items = [self._cap(item, item_size, ITEM_BYTES)[0] for item, item_size in shrunk]
+        is_small = size <= PART_BYTES
+        if is_small and all(item is given for (item, _), given in zip(shrunk, value, strict=True)):
+            return value, size
+        # A message that an update adds is an item of every state after it: it is stored once, for both.
+        items = [
+            given.stored[2] if type(given) is Made else
+            item if is_small and type(item) is not dict else self._cap(item, item_size, ITEM_BYTES)[0]
+            for given, (item, item_size) in zip(value, shrunk, strict=True)
+        ]  # fmt: skip
+        if is_small:
+            return items, size
         if len(items) <= FANOUT:
             return self._cap(items, 100 * len(items), PART_BYTES)
         chunks, tail = self._chunks(items)
@@ -130,9 +157,26 @@ class Interner:
         while len(level) >= FANOUT or not left:
             full = len(level) - len(level) % FANOUT
             left.append(level[full:])
-            level = [self._put(level[i : i + FANOUT])["id"] for i in range(0, full, FANOUT)]
+            level = [self._chunk(level[i : i + FANOUT]) for i in range(0, full, FANOUT)]
         left.append(level)
         return [chunk for ids in reversed(left[1:]) for chunk in ids], left[0]
+
+    def _chunk(self, part: list[Json]) -> str:
+        """The id of a chunk; those of a list that grows are the same from step to step."""
+        key: tuple[bool, tuple[str, ...]]
+        if all(map(_is_ref, part)):
+            key = True, tuple([item["id"] for item in part])
+        elif all(type(item) is str for item in part):
+            key = False, tuple(part)
+        else:
+            return str(self._put(part)["id"])
+        found = self._chunk_ids.get(key)
+        if found is None:
+            found = str(self._put(part)["id"])
+            if len(self._chunk_ids) > _MAX_CHUNKS:
+                self._chunk_ids.clear()
+            self._chunk_ids[key] = found
+        return found
 
     def _cap(self, value: Json, size: int, limit: int) -> tuple[Json, int]:
         if size <= limit or (isinstance(value, dict) and value.get(MARK) in ("ref", "list", "media")):
@@ -149,16 +193,27 @@ class Interner:
         blob_id = self._blob(found.data, found.media, found.media.encode() + b"\x00")
         return marker("media", media=found.media, n_bytes=len(found.data), id=blob_id, **found.about), 200
 
+    def _salt(self) -> bytes:
+        """Fresh random bytes. Many at once: asking the system lets go of the interpreter each time."""
+        if not self._salts:
+            self._salts = os.urandom(_SALTS * SALT_BYTES)
+        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
+        return salt
+
     def _blob(self, data: bytes, media: str, key: bytes) -> str:
         """The id of the blob that holds `data`, made unless it is there; `key` sets equal bytes of two kinds apart."""
         dedup = blake2b(key + data if key else data, digest_size=16).digest()
         blob_id = self._known.get(dedup)
         if blob_id is None:
-            salt = os.urandom(SALT_BYTES)
+            salt = self._salt()
             blob_id = blob_id_of(salt, media, data)
             self._known[dedup] = blob_id
             self._fresh.append(Blob(self.engagement_id, blob_id, dedup, salt, media, data))
         return blob_id
+
+
+def _is_ref(item: Json) -> bool:
+    return type(item) is dict and item.get(MARK) == "ref"
 
 
 class Resolver:

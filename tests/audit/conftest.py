@@ -1,7 +1,7 @@
-"""A PostgreSQL server for the trails that are kept on one."""
+"""A PostgreSQL and a Redis server for the trails that are kept on one."""
 
 from __future__ import annotations
 
-from tests.store.conftest import postgres_dsn
+from tests.store.conftest import postgres_dsn, redis_url
 
-__all__ = ["postgres_dsn"]
+__all__ = ["postgres_dsn", "redis_url"]

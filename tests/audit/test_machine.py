@@ -24,12 +24,15 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from ftnb.audit._check import check
 from ftnb.audit._note import NoteSigner
+from ftnb.core.errors import StoreError
 from ftnb.core.model import EngagementStatus, EventKind
 from ftnb.retention import Retention
 from ftnb.store import build
 from ftnb.store.draft import Stream
 from ftnb.store.memory import MemoryStore
+from ftnb.store.parquet import ParquetStore
 from ftnb.store.postgres import PostgresStore
+from ftnb.store.redis import RedisStore
 from ftnb.store.sqlite import SQLiteStore
 from tests.faults.reach import reach
 
@@ -317,6 +320,45 @@ class PostgresMachine(TrailMachine):
         self.settle()
 
 
+class RedisMachine(TrailMachine):
+    """On a server that gives no proofs: what is purged and held is the same, and nothing is sealed or redacted."""
+
+    url = ""
+
+    def make_store(self) -> Any:
+        self.prefix = f"machine-{os.urandom(6).hex()}"
+        return RedisStore(self.url, key_prefix=self.prefix)
+
+    def ready(self, store: Any) -> Any:
+        """Nobody signs here."""
+        return store
+
+    def settle(self) -> None:
+        """What holds after every step."""
+        rows, purged, held, _ = observed(self.store)
+        expected = self.model.shown()
+        assert (rows, purged, held) == expected[:3]
+        assert {one.id for one in self.store.list_engagements()} == set(rows)
+
+    @rule()
+    def seal(self) -> None:
+        with pytest.raises(StoreError, match="no proofs"):
+            self.store.seal()
+
+    @rule(data=st.data())
+    def redact(self, data: st.DataObject) -> None:
+        if (key := self.some(data)) is not None:
+            with pytest.raises(StoreError, match="cannot take content out"):
+                self.store.redact(key, [(self.streams[key].stream_id, 0)], reason="asked")
+            self.settle()
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = RedisStore(self.url, key_prefix=self.prefix)
+        self.settle()
+
+
 def test_in_memory() -> None:
     run_state_machine_as_test(TrailMachine, settings=settings(max_examples=reach(10, 1_000), stateful_step_count=20))
 
@@ -338,3 +380,48 @@ def dsn(postgres_dsn: str) -> str:
 @pytest.mark.usefixtures("dsn")
 def test_on_postgres() -> None:
     run_state_machine_as_test(PostgresMachine, settings=settings(max_examples=reach(2, 60), stateful_step_count=10))
+
+
+@pytest.fixture
+def redis(redis_url: str) -> str:
+    RedisMachine.url = redis_url
+    return redis_url
+
+
+@pytest.mark.usefixtures("redis")
+def test_on_redis() -> None:
+    run_state_machine_as_test(RedisMachine, settings=settings(max_examples=reach(3, 200), stateful_step_count=12))
+
+
+class FolderMachine(SQLiteMachine):
+    """In a folder of Parquet, which publishes what is over."""
+
+    def make_store(self) -> Any:
+        self.path = self.folder / "share"
+        return ParquetStore(self.path)
+
+    @rule()
+    def publish(self) -> None:
+        self.store.publish()
+        self.settle()
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = self.ready(ParquetStore(self.path))
+        self.settle()
+
+    @rule()
+    def crash(self) -> None:
+        """A copy of the folder as it lies between two transactions; the folder itself is left behind."""
+        self.number += 1
+        path = self.folder / f"crash{self.number}"
+        shutil.copytree(self.path, path)
+        self.store.close()
+        self.path = path
+        self.store = self.ready(ParquetStore(path))
+        self.settle()
+
+
+def test_on_a_folder_of_parquet() -> None:
+    run_state_machine_as_test(FolderMachine, settings=settings(max_examples=reach(3, 200), stateful_step_count=15))

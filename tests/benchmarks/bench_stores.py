@@ -219,7 +219,10 @@ def size_of(bench: Bench, store: Any) -> int:
             return sum(size or 0 for size in pipe.execute())
     with store._read.use() as connection:
         sizes = [
-            connection.execute("SELECT pg_total_relation_size(%s::regclass)", (f"{store.table}_{table}",)).fetchone()[0]
+            connection.execute(
+                "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(%s::regclass)",
+                (f"{store.table}_{table}",),
+            ).fetchone()[0]
             for table in ("log", "engagement", "stream", "blob", "label")
         ]
         return sum(sizes)

@@ -68,6 +68,7 @@ def redact(
         raise StoreError(f"{store!r} can only be read, so nothing is taken out of it; redact the store itself")
     found = _compiled(pattern)
     ids = tuple(engagement_ids)
+    seen = store.log_head().size if getattr(store, "has_proofs", False) else 0
     held = holds_of(store.store_entries("hold", "release"))
     kept = [f"{one} ({'; '.join(held[one])})" for one in ids if one in held]
     if kept and not override:
@@ -81,7 +82,7 @@ def redact(
     try:
         for one, (selection, masks, old) in zip(ids, plans, strict=True):
             why_here = {**why, "override": override} if one in held else why
-            taken = _carried_out(store, one, selection, masks, old, why_here)
+            taken = _carried_out(store, one, selection, masks, old, why_here, None if override else seen)
             n += taken
             done += [one] if taken else []
     finally:
@@ -204,9 +205,18 @@ def _part(key: str, item: Any, found: re.Pattern[str]) -> Any:
 
 
 def _carried_out(
-    store: Any, engagement_id: str, selection: Selection, masks: Masks, old: list[tuple[str, int]], why: dict[str, Any]
+    store: Any,
+    engagement_id: str,
+    selection: Selection,
+    masks: Masks,
+    old: list[tuple[str, int]],
+    why: dict[str, Any],
+    seen: int | None,
 ) -> int:
-    """The copies first: whoever reads in between sees the content as it was. How many pieces of content went."""
+    """The copies first: whoever reads in between sees the content as it was. How many pieces of content went.
+
+    `seen` entries of the log are known not to hold it; None: no hold counts. Raises InvalidArgumentError for a new one.
+    """
     if not selection:
         return 0
     if masks:
@@ -215,7 +225,20 @@ def _carried_out(
         draft = Draft(Stream(new_id(), engagement_id), _masked.TYPE, now_us(), body=body)
         store.append_drafts([draft])
     selection.records |= set(old)
-    n = int(store.redact(engagement_id, selection.tuples(), sorted(selection.blobs), **why))
+    was_held = False
+
+    def held(size: int) -> bool:
+        nonlocal was_held
+        rows = store.entry_rows(wait=False, after=seen) if seen is not None and size > seen else ()
+        was_held = any(kind == "hold" and engagement_id in orjson.loads(body)["engagements"] for *_, kind, body in rows)
+        return was_held
+
+    n = int(store.redact(engagement_id, selection.tuples(), sorted(selection.blobs), unless=held, **why))
+    if was_held:
+        raise InvalidArgumentError(
+            f"a legal hold was put on {engagement_id} meanwhile, so nothing was taken out of it: release it, or say "
+            "why it does not count: override='…'"
+        )
     return n - len(old)
 
 

@@ -63,7 +63,7 @@ def applied(store: Any, plan: Plan, progress: bool | Callable[[int, int], Any]) 
     todo = [act for act in plan.acts if act.action != "keep"]
     shown, rows = Progress(len(todo), progress), list[tuple[str, str, str, int]]()
     try:
-        for together in _together(todo):
+        for together in _groups(store, todo):
             rows += (
                 _purged(store, together, plan) if together[0].action == "purge" else [_done(store, together[0], plan)]
             )
@@ -73,6 +73,15 @@ def applied(store: Any, plan: Plan, progress: bool | Callable[[int, int], Any]) 
             store.vacuum()  # what was erased is still in free pages and the write-ahead log until then
     note = store.log_head().note if getattr(store, "has_proofs", False) else None
     return Receipts(rows, note)
+
+
+def _groups(store: Any, acts: Sequence[Act]) -> Iterator[list[Act]]:
+    """The acts in groups that go in one transaction: purges of all that a partition holds first, each as one."""
+    purges = {act.known.summary.id: act for act in acts if act.action == "purge"}
+    find: Callable[[list[str]], list[list[str]]] | None = getattr(store, "whole_partitions", None)
+    for ids in find(list(purges)) if find is not None and purges else ():
+        yield [purges.pop(key) for key in ids]
+    yield from _together([act for act in acts if act.action != "purge" or act.known.summary.id in purges])
 
 
 def _together(acts: Sequence[Act]) -> Iterator[list[Act]]:
@@ -103,15 +112,21 @@ def _purged(store: Any, acts: list[Act], plan: Plan) -> list[tuple[str, str, str
 
 def _done(store: Any, act: Act, plan: Plan) -> tuple[str, str, str, int]:
     engagement_id = act.known.summary.id
-    if held_since(store, engagement_id, plan.view.log_size):
-        return engagement_id, "kept", "it was held since the plan", 0
+    was_held = False
+
+    def held(size: int) -> bool:
+        nonlocal was_held
+        was_held = size > plan.view.log_size and held_since(store, engagement_id, plan.view.log_size)
+        return was_held
+
     if act.action == "redact":
         records, blobs = _content(store, engagement_id, None)
-        n = store.redact(engagement_id, records, blobs, policy=plan.policy, reason=act.why)
-        return engagement_id, "redacted", act.why, n
-    records, blobs = _content(store, engagement_id, act.turns)
-    n = store.redact(engagement_id, records, blobs, policy=plan.policy, reason=act.why)
-    return engagement_id, "trimmed", act.why, n
+    else:
+        records, blobs = _content(store, engagement_id, act.turns)
+    n = store.redact(engagement_id, records, blobs, unless=held, policy=plan.policy, reason=act.why)
+    if was_held:
+        return engagement_id, "kept", "it was held since the plan", 0
+    return engagement_id, "redacted" if act.action == "redact" else "trimmed", act.why, n
 
 
 def _content(store: Any, engagement_id: str, turns: int | None) -> tuple[list[tuple[str, int]], list[str]]:

@@ -90,8 +90,8 @@ def _moment(micros: int) -> datetime:
 
 def all_held_since(store: Any, log_size: int) -> set[str]:
     """Engagements that a hold was added for since the store's own log had `log_size` entries."""
-    rows = store.entry_rows(wait=False)
-    holds = (orjson.loads(body)["engagements"] for seq, _, kind, body in rows if seq > log_size and kind == "hold")
+    rows = store.entry_rows(wait=False, after=log_size)
+    holds = (orjson.loads(body)["engagements"] for _, _, kind, body in rows if kind == "hold")
     return {engagement_id for hold in holds for engagement_id in hold}
 
 

@@ -104,9 +104,16 @@ class LogStoreBase(ABC):
             if self._purge(key, functools.partial(receipt, key, fields=dict(why)), functools.partial(unless, key))
         ]
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[Any, ...]],
+        blobs: Sequence[str],
+        said: Entry,
+        unless: Callable[[int], bool],
+    ) -> int:
         """Take out bodies and blobs, leave commitments, and add the entry, in one transaction; how many there were.
-        Called under the write lock."""
+        Nothing, where `unless(size)` of the store's own log is true there. Called under the write lock."""
         raise StoreError(f"{self.place} cannot take content out of a record; it can purge whole engagements")
 
     @abstractmethod
@@ -296,7 +303,13 @@ class LogStoreBase(ABC):
             return self._purge_many(mine, unless or (lambda key, seq, size: False))
 
     def redact(
-        self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str] = (), **why: Any
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[Any, ...]],
+        blobs: Sequence[str] = (),
+        *,
+        unless: Callable[[int], bool] | None = None,
+        **why: Any,
     ) -> int:
         """Take the bodies of records (stream, position) and values out of an engagement, for good; how many there were.
 
@@ -304,13 +317,14 @@ class LogStoreBase(ABC):
         own (profile `audit`), they go alone, otherwise the whole body.
 
         Their commitments stay, so that what is left still verifies; the redaction is an entry of the store's own log,
-        with `why`. Raises StoreError where a store cannot.
+        with `why`. `unless`, called inside the transaction with the length of the store's own log, can stop it: then
+        nothing goes, and it is 0. Raises StoreError where a store cannot.
         """
         _barrier.wait(self.url)
         key = clean_id(engagement_id)
         said = {"engagement": key, "records": [list(one) for one in records], "blobs": list(blobs), **why}
         with self._write_lock:
-            n = self._redact(key, records, blobs, Entry("redaction", dumps(said)))
+            n = self._redact(key, records, blobs, Entry("redaction", dumps(said)), unless or (lambda size: False))
             self._log.forget(key)
         return n
 

@@ -32,6 +32,7 @@ class PostgresEraser:
         blobs: Sequence[str],
         said: Entry,
         signer: Signer | None,
+        unless: Callable[[int], bool],
     ) -> int:
         """Take out bodies and blobs, leave commitments and the entry; how many there were."""
         t, n = self._t, 0
@@ -40,6 +41,8 @@ class PostgresEraser:
         close = f"UPDATE {t}_log SET salt = %s, body = %s, commitment = %s WHERE eid = %s AND seq = %s"
         with connection.transaction():
             head = self._writer.lock(connection)
+            if unless(head.size):
+                return 0
             found = connection.execute(f"SELECT eid FROM {t}_engagement WHERE engagement_id = %s", (engagement_id,))
             (eid,) = found.fetchone() or (None,)
             for stream_id, position, *paths in records:

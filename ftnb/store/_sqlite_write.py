@@ -132,9 +132,12 @@ class SQLiteWriter:
         blobs: Sequence[str],
         said: Entry,
         signer: Signer | None,
+        unless: Callable[[int], bool],
     ) -> int:
         """Take out bodies and blobs, leave commitments and the entry; how many there were."""
         with _sqlite_schema.transaction(self._connection, self._path):
+            if unless(self.head().size):
+                return 0
             n = self._take_out(engagement_id, records, blobs)
             if n:
                 self._extend([said], signer)

@@ -378,9 +378,12 @@ class TailWriter(SQLiteWriter):
         said: Entry,
         signer: Signer | None,
         without: Without,
+        unless: Callable[[int], bool],
     ) -> int:
         """`redact`: what was published of the engagement comes back into the tail first. Raises Outdated."""
         with transaction(self._connection, self._path):
+            if unless(self.head().size):
+                raise Outdated(frozenset())
             self._ensure_current(without)
             self._put_back(engagement_id, without)
             n = self._take_out(engagement_id, records, blobs)

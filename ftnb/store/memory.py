@@ -78,7 +78,16 @@ class MemoryStore(LogStoreBase):
             self._add_entries([entry for entry in entries if entry.engagement_id not in self._buried])
         return seqs
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[Any, ...]],
+        blobs: Sequence[str],
+        said: Entry,
+        unless: Callable[[int], bool],
+    ) -> int:
+        if unless(len(self._entry_log)):
+            return 0
         wanted, n, rows = {(one[0], one[1]): one[2:] for one in records}, 0, []
         for seq, row in self._log_rows:
             if row[0] == engagement_id and (row[1], row[2]) in wanted and row[_BODY] is not None:

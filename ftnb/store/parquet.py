@@ -272,11 +272,18 @@ class ParquetStore(SQLiteStore):
             except Outdated as refused:
                 asked = {key: receipt for key, receipt in asked.items() if key in (refused.only or ())}
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[Any, ...]],
+        blobs: Sequence[str],
+        said: Entry,
+        unless: Callable[[int], bool],
+    ) -> int:
         self._ensure_writable("redact")
 
         def change(without: Without) -> int:
-            return self._tail.redact_published(engagement_id, records, blobs, said, self.signer, without)
+            return self._tail.redact_published(engagement_id, records, blobs, said, self.signer, without, unless)
 
         try:
             return self._changed([engagement_id], change)

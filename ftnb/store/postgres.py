@@ -114,9 +114,16 @@ class PostgresStore(LogStoreBase):
             return self._eraser.purge(connection, receipts, unless, self.signer)
 
     @told
-    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
+    def _redact(
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[Any, ...]],
+        blobs: Sequence[str],
+        said: Entry,
+        unless: Callable[[int], bool],
+    ) -> int:
         with self._write.use() as connection:
-            return self._eraser.redact(connection, engagement_id, records, blobs, said, self.signer)
+            return self._eraser.redact(connection, engagement_id, records, blobs, said, self.signer, unless)
 
     @told
     def latest_turn(self, engagement_id: str) -> int:

@@ -130,8 +130,15 @@ class SQLiteStore(LogStoreBase):
         self.publish()
         return gone
 
-    def _redact(self, engagement_id: str, records: Sequence[tuple[Any, ...]], blobs: Sequence[str], said: Entry) -> int:
-        n = self._writer.redact(engagement_id, records, blobs, said, self.signer)
+    def _redact(
+        self,
+        engagement_id: str,
+        records: Sequence[tuple[Any, ...]],
+        blobs: Sequence[str],
+        said: Entry,
+        unless: Callable[[int], bool],
+    ) -> int:
+        n = self._writer.redact(engagement_id, records, blobs, said, self.signer, unless)
         self.publish()
         return n
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,21 @@ def test_the_badge_says_how_far_it_is_proved() -> None:
     assert eng.audit_state == "sealed"
     eng.annotate("correct")
     assert eng.audit_state == "sealed"
+
+
+def test_a_hold_that_comes_while_content_is_taken_out_is_seen(tr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, engagement = tr.store.redact, tr.last().id
+
+    def late(*given: Any, **why: Any) -> int:
+        tr.retention().hold(engagement, reason="lawsuit")
+        return int(real(*given, **why))
+
+    monkeypatch.setattr(tr.store, "redact", late)
+    with pytest.raises(InvalidArgumentError, match="meanwhile"):
+        tr.audit.redact(engagement, all=True, reason="asked")
+    assert "Bob said" in texts(tr)
+    assert tr.store.store_entries("redaction") == []
+    tr.retention().release(tr.store.store_entries("hold")[0]["hold"])
+    policy = tr.retention("1d", content_only=True)
+    done = policy.apply(now=datetime.now(UTC) + timedelta(days=3), progress=False).frame()
+    assert dict(done.select("engagement_id", "done").rows())[engagement] == "kept"

@@ -72,19 +72,19 @@ def caller(n: int, rounds: int) -> Line:
 
 def writer(n: int, rounds: int) -> list[Line]:
     """What hashing adds to the writer's encoding of a record, by profile."""
-    real = _writer.leaf_hashes, Tree.extend, _writer.new_salt
+    real = _writer.leaf_hashes, _writer.audited, Tree.extend
 
     def encoding(profile: Profile, *, trail: bool) -> float:
         store, work = MemoryStore(), drafts(n)
         store.profile = profile
         if not trail:
             _writer.leaf_hashes = lambda rows: rows  # type: ignore[assignment, return-value]
-            _writer.new_salt = lambda *_: None  # type: ignore[assignment]
+            _writer.audited = lambda rows: (rows, rows)  # type: ignore[assignment, return-value]
             Tree.extend = lambda self, rows: setattr(self, "size", self.size + len(rows))  # type: ignore[method-assign]
         try:
             return spent(lambda: store._log.encode(work))[1] / n * 1e6
         finally:
-            _writer.leaf_hashes, Tree.extend, _writer.new_salt = real  # type: ignore[method-assign]
+            _writer.leaf_hashes, _writer.audited, Tree.extend = real  # type: ignore[method-assign]
 
     variants = {
         "none": lambda: encoding("hash", trail=False),
@@ -103,7 +103,7 @@ def writer(n: int, rounds: int) -> list[Line]:
 def trees(n: int) -> list[Line]:
     """A tree of a million records: its head, and one proof."""
     leaves = [sha256(b"\x00%d" % i).digest() for i in range(n)]
-    seconds, _ = spent(lambda: merkle.root_hash(leaves))
+    seconds, cpu = spent(lambda: merkle.root_hash(leaves))
     root, index = merkle.root_hash(leaves), n * 2 // 3
     proof = merkle.inclusion_proof(leaves, index)
     times = []
@@ -113,7 +113,7 @@ def trees(n: int) -> list[Line]:
         times.append(time.perf_counter() - begun)
     took = statistics.median(times) * 1e6
     return [
-        Line(f"tree head of {n:,} records", "< 2 s", f"{seconds:.2f} s", seconds < 2),
+        Line(f"tree head of {n:,} records", "< 2 s", f"{seconds:.2f} s (processor {cpu:.2f} s)", seconds < 2),
         Line("inclusion proof in it", "<= 20 hashes", f"{len(proof)} hashes", len(proof) <= 20),
         Line("checking it", "< 100 us", f"{took:.0f} us", took < 100),
     ]
@@ -138,10 +138,15 @@ def purging(folder: Path, n: int) -> Line:
         store.append_drafts(drafts(1_000))
     policy = Retention(store, "1d")
     plan = policy.plan(now=datetime.now(UTC) + timedelta(days=3))
-    seconds, _ = spent(lambda: policy.apply(plan, progress=False))
+    seconds, cpu = spent(lambda: policy.apply(plan, progress=False))
     assert not store.list_engagements()
     store.close()
-    return Line("purge, engagements of 1,000 records a second", ">= 100", f"{n / seconds:.0f}", n / seconds >= 100)
+    return Line(
+        "purge, engagements of 1,000 records a second",
+        ">= 100",
+        f"{n / seconds:.0f} (of the processor: {n / cpu:.0f})",
+        n / seconds >= 100,
+    )
 
 
 def main() -> None:

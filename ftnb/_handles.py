@@ -466,8 +466,8 @@ class StepHandle(_Forwarding):
         the same is asked again (`use="recorded"`); `"live"` calls models anew, `"refuse"` calls nothing that is not on
         record. A tool is called only when it is marked safe (`ftnb.safe`, or `safe_tools=[…]`).
 
-        Calls that a node makes through a provider's own SDK cannot be answered from the record: they end the replay,
-        unless `allow_live=["openai"]` names provider or model.
+        That goes for calls through a provider's own SDK, too, where `ftnb.capture` recorded them; what cannot be given
+        again ends the replay, and says so. `allow_live=["openai"]` names providers or models that are called anyway.
 
         `options`: `model` (another chat model, or its name), `times` (repetitions, as rows of `.frame()`), `use`,
         `safe_tools`, `allow_live`, `graph`, `config`, `context`, `allow_masked` (run with text in which secrets were

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._cassette import safe
-from ._fork import afork, aresume, fork, resume
+from ._forked import afork, aresume, fork, resume
 from ._outcome import ReplayedAll
 from ._pytest_writer import write_test
 from ._replay import areplay, replay

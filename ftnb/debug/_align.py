@@ -49,6 +49,25 @@ def align(a: Story, b: Story, print_a: Print, print_b: Print) -> list[Row]:
     return _in_order(a, b, others)
 
 
+def rejoined(rows: list[Row], origin: Story, replay: Story) -> list[Row]:
+    """Rows in which a step that was replayed and its replay are one row: alone, it has lost who sent it, and what it
+    lay in."""
+    at = replay.branch_at if isinstance(replay.branch_at, dict) else {}
+    then = origin.by_id.get(str(at.get("step_id")))
+    again = [step for step in replay.steps if then and step.name == then.name and step.parent_id not in replay.by_id]
+    if then is None or not again:
+        return rows
+    mine, now = next(row for row in rows if then in (row.a, row.b)), again[-1]
+    if now in (mine.a, mine.b):
+        return rows
+    own = next(row for row in rows if now in (row.a, row.b))
+    if mine.a is then:
+        mine.b, own.b = now, mine.b
+    else:
+        mine.a, own.a = now, mine.a
+    return [row for row in rows if row.a or row.b]
+
+
 def _buckets(story: Story) -> dict[tuple[Any, ...], list[Ran]]:
     found: dict[tuple[Any, ...], list[Ran]] = defaultdict(list)
     for step in story.steps:

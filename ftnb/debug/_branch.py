@@ -22,9 +22,10 @@ from ..store.base import LogStore
 from ._cassette import Cassette
 from ._graphs import outer_tasks
 from ._recorded import Recorded, Task
+from ._rows import BRANCH_AT
 from ._serving import serving
 
-KIND, AT, CALLS = BRANCH_KEY, "ftnb_branch_at", "ftnb_branch_calls"
+KIND, AT, CALLS = BRANCH_KEY, BRANCH_AT, "ftnb_branch_calls"
 """Metadata of a branch: `replay` or `fork`; where it branched off; how many calls were answered from the record."""
 
 

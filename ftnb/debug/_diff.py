@@ -11,7 +11,7 @@ import orjson
 
 from ..core.canonical import Json
 from ..core.errors import FtnbError, InvalidArgumentError
-from ._align import Row, Side, align
+from ._align import Row, Side, align, rejoined
 from ._diff_cost import Costs
 from ._divergence import Divergence, divergence
 from ._look import Look
@@ -21,8 +21,10 @@ from ._state import UNKNOWN
 from ._values import Values
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     import polars as pl
 
+    from ..figures.theme import Theme
     from ..widget.many import ManyView
 
 _SHARED = "shared"
@@ -35,7 +37,8 @@ class Pair:
     row: Row
     what: tuple[str, ...]
     """What differs: only_a, only_b; input, output, status, error, decision, calls. `shared`: a step before the point at
-    which one engagement was forked from the other, which both have behind them."""
+    which one engagement was forked from the other, which both have behind them; or, where one is the replay of a single
+    step of the other, any of the rest."""
     _diff: EngagementDiff
 
     @property
@@ -95,9 +98,13 @@ class EngagementDiff(Sequence[Pair]):
             rows = align(
                 a.story, b.story, lambda step: self._print(0, step, "state"), lambda step: self._print(1, step, "state")
             )
-            n_shared = self._n_shared(rows)
+            left_out = self._left_out()
+            if left_out is not None:
+                rows = rejoined(rows, *(a.story, b.story) if left_out == "a" else (b.story, a.story))
+            n_shared = 0 if left_out else self._n_shared(rows)
             self._pairs = [
-                Pair(row, (_SHARED,) if at < n_shared else tuple(self._what(row)), self) for at, row in enumerate(rows)
+                Pair(row, (_SHARED,) if at < n_shared or row.side == left_out else tuple(self._what(row)), self)
+                for at, row in enumerate(rows)
             ]
 
     @overload
@@ -139,6 +146,13 @@ class EngagementDiff(Sequence[Pair]):
             return 0
         return next((at for at, row in enumerate(rows) if row.side != origin), 0)
 
+    def _left_out(self) -> Side | None:
+        """Whose steps stand for themselves, as the other is the replay of one of them; None: nobody's."""
+        a, b = (look.story for look in self.looks)
+        if b.parent == a.id and b.branch == "replay":
+            return "a"
+        return "b" if a.parent == b.id and a.branch == "replay" else None
+
     def _print(self, side: int, step: Ran, which: str) -> Any:
         key = (side, which, step.place)
         if key not in self._prints:
@@ -173,16 +187,17 @@ class EngagementDiff(Sequence[Pair]):
         """One row a step, in causal order; `patch` adds the JSON patches of input and output, as text.
 
         Columns: ns, name, visit, attempt, side (both, a, b), same, what, keys (of the output, that differ), then for a
-        and b: step_id, status, duration_ms, tokens, cost (null: no call of a model, or one without a price); deltas
-        are b less a.
+        and b: step_id, started_ms (since its engagement's first step began), status, duration_ms, tokens, cost (null:
+        no call of a model, or one without a price); deltas are b less a.
         """
         from ._diff_frame import diff_frame
 
         return diff_frame(self, patch=patch)
 
     def summary(self) -> dict[str, Any]:
-        """Counts of steps: n_both, n_a, n_b, n_shared (before a fork), n_different; and of a and of b status,
-        duration_ms, tokens and cost (of the calls that have a price; None: none has)."""
+        """Counts of steps: n_both, n_a, n_b, n_shared (before a fork, or not replayed), n_different; and of a and of b
+        the status and, of the steps that are not shared, duration_ms, tokens and cost (of the calls that have a price;
+        None: none has)."""
         found: dict[str, Any] = {
             "n_both": sum(pair.side == "both" for pair in self),
             "n_a": sum(pair.what == ("only_a",) for pair in self),
@@ -190,12 +205,14 @@ class EngagementDiff(Sequence[Pair]):
             "n_shared": sum(pair.what == (_SHARED,) for pair in self),
             "n_different": sum(not pair.same for pair in self),
         }
+        shared = {id(pair.row.step) for pair in self if pair.what == (_SHARED,)}
         for name, look in zip("ab", self.looks, strict=True):
-            tops = [step for step in look.story.steps if step.parent_id is None]
+            steps = [step for step in look.story.steps if id(step) not in shared]
+            tops = [step for step in steps if step.parent_id is None]
             found[f"status_{name}"] = look.story.status
             found[f"duration_ms_{name}"] = sum(step.duration_us or 0 for step in tops) / 1000
-            found[f"tokens_{name}"] = sum(step.tokens for step in look.story.steps)
-            found[f"cost_{name}"] = self.costs.total(look.story)
+            found[f"tokens_{name}"] = sum(step.tokens for step in steps)
+            found[f"cost_{name}"] = self.costs.total(steps)
         return found
 
     def payload(self) -> dict[str, Any]:
@@ -217,10 +234,18 @@ class EngagementDiff(Sequence[Pair]):
                 "b": None if pair.row.b is None else places[1].get(pair.row.b.step_id),
                 "side": pair.side,
                 "what": list(pair.what),
+                **({"note": self._shared_how()} if pair.what == (_SHARED,) else {}),
             }
             for pair in self
         ]
         return {"runs": runs, "alignment": alignment}
+
+    def figure(self, *, theme: Theme = "light") -> go.Figure:
+        """Both on one axis of time, step under step: a above b, and what differs in colour; the rows of `frame()`."""
+        from ..figures._paired import paired_figure
+
+        names = (f"a …{self.a[-6:]}", f"b …{self.b[-6:]}")
+        return paired_figure(self.frame(), names=names, theme=theme)
 
     def widget(self) -> ManyView:
         """The interactive view: one graph of both in two colours, and their steps in pairs on one axis of time."""
@@ -241,13 +266,16 @@ class EngagementDiff(Sequence[Pair]):
         lines = [
             f"a {self.a} ({self.looks[0].story.name}, {facts['status_a']})",
             f"b {self.b} ({self.looks[1].story.name}, {facts['status_b']})",
-            (f"{facts['n_shared']} steps before the fork, " if facts["n_shared"] else "")
+            (f"{facts['n_shared']} steps {self._shared_how()}, " if facts["n_shared"] else "")
             + f"{facts['n_both']} steps in both, {facts['n_a']} only in a, {facts['n_b']} only in b; "
             f"{facts['n_different']} differ; tokens {facts['tokens_a']:,} → {facts['tokens_b']:,}, "
             f"in steps {facts['duration_ms_a']:,.0f} → {facts['duration_ms_b']:,.0f} ms"
             + self.costs.line(facts["cost_a"], facts["cost_b"]),
         ]
         return "\n".join([*lines, "no difference" if self.first is None else self.first.text])
+
+    def _shared_how(self) -> str:
+        return "before the fork" if self._left_out() is None else "not replayed"
 
     def __repr__(self) -> str:
         return self.text

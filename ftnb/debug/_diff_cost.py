@@ -29,9 +29,9 @@ class Costs:
         found = self._by_step.get(id(step))
         return None if not found or None in found else sum(cost for cost in found if cost is not None)
 
-    def total(self, story: Story) -> float | None:
-        """What an engagement's calls cost, of those that have a price; None: none has."""
-        found = [cost for step in story.steps for cost in self._by_step.get(id(step), ()) if cost is not None]
+    def total(self, steps: Sequence[Ran]) -> float | None:
+        """What the calls of steps cost, of those that have a price; None: none has."""
+        found = [cost for step in steps for cost in self._by_step.get(id(step), ()) if cost is not None]
         return sum(found) if found else None
 
     def line(self, a: float | None, b: float | None) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def diff_frame(diff: EngagementDiff, *, patch: bool) -> pl.DataFrame:
     """One row a step; see `EngagementDiff.frame`."""
-    rows = [_row(diff, pair, patch) for pair in diff]
+    starts = tuple(min((step.started_us for step in look.story.steps), default=0) for look in diff.looks)
+    rows = [_row(diff, pair, patch, starts) for pair in diff]
     return pl.DataFrame(rows, schema=_schema(patch), orient="row")
 
 
@@ -24,6 +25,7 @@ def _schema(patch: bool) -> dict[str, Any]:
     schema |= {"side": pl.String, "same": pl.Boolean, "what": pl.List(pl.String), "keys": pl.List(pl.String)}
     for name, dtype in (
         ("step_id", pl.String),
+        ("started_ms", pl.Float64),
         ("status", pl.String),
         ("duration_ms", pl.Float64),
         ("tokens", pl.Int64),
@@ -34,7 +36,7 @@ def _schema(patch: bool) -> dict[str, Any]:
     return schema | ({"input_patch": pl.String, "output_patch": pl.String} if patch else {})
 
 
-def _row(diff: EngagementDiff, pair: Pair, patch: bool) -> dict[str, Any]:
+def _row(diff: EngagementDiff, pair: Pair, patch: bool, starts: tuple[int, ...]) -> dict[str, Any]:
     step, a, b = pair.row.step, pair.row.a, pair.row.b
     row: dict[str, Any] = {
         "ns": step.ns,
@@ -46,7 +48,8 @@ def _row(diff: EngagementDiff, pair: Pair, patch: bool) -> dict[str, Any]:
         "what": list(pair.what),
         "keys": _keys(diff, a, b) if "output" in pair.what else [],
     }
-    for side, one in (("a", a), ("b", b)):
+    for side, one, start in (("a", a, starts[0]), ("b", b, starts[1])):
+        row[f"started_ms_{side}"] = None if one is None else (one.started_us - start) / 1000
         row[f"step_id_{side}"] = one and one.step_id
         row[f"status_{side}"] = one and one.status
         row[f"duration_ms_{side}"] = None if one is None or one.duration_us is None else one.duration_us / 1000

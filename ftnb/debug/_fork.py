@@ -10,9 +10,10 @@ from ..core.errors import InvalidArgumentError, ReplayError
 from ..core.ids import new_id
 from ..store.base import LogStore
 from . import _edit
-from ._branch import KIND, Branch, branch, next_turn, visits_before
-from ._cassette import USES, Cassette, Use
+from ._branch import KIND, branch, next_turn, visits_before
+from ._cassette import USES, Use
 from ._graphs import graph_with, keeps_state, live_graph, outer_tasks
+from ._options import cassette_of, configured
 from ._rebuild import TASKS, Rebuild, Superstep, supersteps
 from ._recorded import Recorded, Task, load
 from ._restore import has_masked_text
@@ -21,7 +22,7 @@ from ._saver import live_saver
 
 _PUSH = "__pregel_push"
 _CHECKPOINTER = "__pregel_checkpointer"
-_MAX_KEPT = 50
+MAX_KEPT = 50
 
 
 class Forking:
@@ -275,68 +276,8 @@ class Forking:
         return next_turn(self.store, self.recorded, self.user_graph, self.cassette, engagement_id)
 
 
-def fork(store: LogStore, engagement_id: str, step_id: str, **options: Any) -> Branch:
-    """Go on from a step in this process; see `EngagementHandle.fork`. What the agent raises fails the branch."""
-    forking = Forking(store, engagement_id, step_id, **options)
-    with forking.start() as made:
-        try:
-            made.is_paused = forking.run.go()
-        except Exception as error:
-            made.error = error
-    return _ended(made, forking)
-
-
-async def afork(store: LogStore, engagement_id: str, step_id: str, **options: Any) -> Branch:
-    """The async twin of `fork`: nodes run on the caller's event loop."""
-    forking = Forking(store, engagement_id, step_id, **options)
-    with forking.start() as made:
-        try:
-            made.is_paused = await forking.run.ago()
-        except Exception as error:
-            made.error = error
-    return _ended(made, forking)
-
-
-def resume(engagement_id: str, answer: Any) -> Branch:
-    """Go on with a fork that paused, in the process that made it; see `EngagementHandle.resume`."""
-    forking = _paused(engagement_id)
-    with forking.go_on(engagement_id) as made:
-        try:
-            made.is_paused = forking.run.go(_answering(answer))
-        except Exception as error:
-            made.error = error
-    return _ended(made, forking)
-
-
-async def aresume(engagement_id: str, answer: Any) -> Branch:
-    """The async twin of `resume`."""
-    forking = _paused(engagement_id)
-    with forking.go_on(engagement_id) as made:
-        try:
-            made.is_paused = await forking.run.ago(_answering(answer))
-        except Exception as error:
-            made.error = error
-    return _ended(made, forking)
-
-
-def _answering(answer: Any) -> Any:
-    from langgraph.types import Command
-
-    return None if answer is None else Command(resume=answer)  # a stop before or after a node asks nothing
-
-
-_kept: OrderedDict[str, Forking] = OrderedDict()
+KEPT: OrderedDict[str, Forking] = OrderedDict()
 """The latest forks of this process, by their engagement, with the checkpoints that they made."""
-
-
-def _paused(engagement_id: str) -> Forking:
-    forking = _kept.get(engagement_id)
-    if forking is None or not forking.is_paused:
-        raise ReplayError(
-            f"engagement {engagement_id} is no fork that is paused in this process; an ordinary conversation goes on "
-            "with its own graph: app.invoke(Command(resume=…), config)"
-        )
-    return forking
 
 
 def _origin(recorded: Recorded) -> Forking | None:
@@ -344,57 +285,12 @@ def _origin(recorded: Recorded) -> Forking | None:
     kind = recorded.metadata.get(KIND)
     if kind == "replay":
         raise ReplayError(f"{recorded.id} is the replay of one step; fork the engagement {recorded.parent_id} there")
-    if kind == "fork" and recorded.id not in _kept:
+    if kind == "fork" and recorded.id not in KEPT:
         raise ReplayError(
             f"{recorded.id} is a fork, and the state that it began from is gone with the process that made it (or "
-            f"{_MAX_KEPT} forks later); fork the engagement {recorded.parent_id} again"
+            f"{MAX_KEPT} forks later); fork the engagement {recorded.parent_id} again"
         )
-    return _kept[recorded.id] if kind == "fork" else None
-
-
-def _ended(made: Branch, forking: Forking) -> Branch:
-    forking.is_paused = made.is_paused and made.error is None
-    _kept[made.engagement_id] = forking
-    _kept.move_to_end(made.engagement_id)
-    while len(_kept) > _MAX_KEPT:
-        _kept.popitem(last=False)
-    if made.cassette.refused:
-        raise ReplayError(
-            f"{made.cassette.refused[0]}. The branch {made.engagement_id} was recorded up to there"
-        ) from made.error
-    return made
-
-
-def cassette_of(
-    recorded: Recorded, use: Use, safe_tools: Sequence[Any] | str, model: Any = None, allow_live: Sequence[str] = ()
-) -> Cassette:
-    """The recorded calls of an engagement. Raises InvalidArgumentError."""
-    if use not in USES:
-        raise InvalidArgumentError(f"use={use!r} is unknown; known: {', '.join(USES)}")
-    if isinstance(allow_live, str) or not all(isinstance(one, str) for one in allow_live):
-        raise InvalidArgumentError(f"allow_live takes a list of providers or models, as ['openai']; got {allow_live!r}")
-    live = frozenset(allow_live)
-    if isinstance(safe_tools, str):
-        if safe_tools != "all":
-            raise InvalidArgumentError(f"safe_tools takes a list of tools or their names, or 'all'; got {safe_tools!r}")
-        return Cassette(recorded, use, all_safe=True, allow_live=live, model=model)
-    names = frozenset(one if isinstance(one, str) else _name_of(one) for one in safe_tools)
-    return Cassette(recorded, use, names, allow_live=live, model=model)
-
-
-def _name_of(tool: Any) -> str:
-    name = getattr(tool, "name", None) or getattr(tool, "__name__", None)
-    if not isinstance(name, str):
-        raise InvalidArgumentError(f"safe_tools takes tools or their names, got {tool!r:.100}")
-    return name
-
-
-def configured(recorded: Recorded, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The config of a replay: the caller's, over the recorded metadata, where LangChain notes what is configurable."""
-    given = dict(config or {})
-    known = {str(key): value for key, value in recorded.metadata.items() if isinstance(value, (str, int, float, bool))}
-    configurable = {**known, **(given.get("configurable") or {})}
-    return {**given, "configurable": configurable} if configurable else given
+    return KEPT[recorded.id] if kind == "fork" else None
 
 
 def _resent(rebuilt: Rebuild, task: Task, packet: Mapping[str, Any], sent: Mapping[str, Any]) -> list[Any]:

@@ -6,25 +6,24 @@ Read from columns of the log, without the tree: ten thousand steps in a fraction
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import orjson
-
 from ..core.canonical import Json
 from ..core.errors import UnknownEngagementError
+from ..frames.schema import BRANCH_KEY
 from ..store.base import LogStore
 from ..store.leaf import has_lost_body, is_closed
 from ..store.reconstruct import UNKNOWN_NAME
+from ._rows import BRANCH_AT, Visits, body_of, in_order
 from ._values import Values
 
-_HEAD = ("seq", "type", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt", "status",
+_HEAD = ("type", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt", "status",
          "at_us", "duration_us", "error_type", "body")  # fmt: skip
-_SEQ, _TYPE, _STREAM, _N, _TURN = range(5)
+_TYPE, _STREAM, _N, _TURN = (_HEAD.index(name) for name in ("type", "stream_id", "n", "turn"))
 _PARENT = _HEAD.index("parent_id")
 _NAME, _STATUS, _BODY = _HEAD.index("name"), _HEAD.index("status"), _HEAD.index("body")
 _TYPES = (
@@ -134,10 +133,14 @@ class Story:
         self.name = UNKNOWN_NAME
         self.parent: str | None = None
         """The engagement that it was forked from."""
+        self.branch: str | None = None
+        """replay or fork; None: it is no branch."""
+        self.branch_at: Json = None
+        """Of a branch: the step that it was made at."""
         self.status = "active"
         self.error: str | None = None
         self.dropped_at: str | None = None
-        self._visits: Counter[tuple[str, str]] = Counter()
+        self._visits = Visits()
         self.codes: list[Code] = []
         self.values = Values(lambda _: None)
         self._has_bare = False
@@ -165,13 +168,8 @@ class Story:
 
     def _take(self, table: Any) -> None:
         rows = list(zip(*(table[name].to_pylist() for name in _HEAD), strict=True))
-        if len({row[_STREAM] for row in rows}) > 1:
-            first: dict[str, int] = {}
-            for row in rows:
-                first.setdefault(row[_STREAM], row[_SEQ])
-            rows.sort(key=lambda row: (row[_TURN] or 1, first[row[_STREAM]], row[_N]))
-        for at, row in enumerate(rows):
-            body, withheld = _body(row[_BODY])
+        for at, row in enumerate(in_order(rows, _TURN, _STREAM, _N)):
+            body, withheld = body_of(row[_BODY])
             kind = row[_TYPE]
             if row[_BODY] is None and kind in _STEP_TYPES:
                 self._has_bare = True
@@ -183,12 +181,10 @@ class Story:
                 self._header(kind, row, body)
 
     def _begin(self, at: int, row: tuple[Any, ...], body: Mapping[str, Json], withheld: str | None) -> None:
-        _, _, _, _, turn, step_id, parent_id, name, ns, visit, attempt, _, at_us, _, _, _ = row
+        _, _, _, turn, step_id, parent_id, name, ns, visit, attempt, _, at_us, _, _, _ = row
         get = body.get
         name, ns = get("name") or name or UNKNOWN_NAME, ns or ""
-        counted = self._visits[ns, name] + 1 if visit is None else visit
-        if counted > self._visits[ns, name]:
-            self._visits[ns, name] = counted
+        counted = self._visits.of(ns, str(name), visit)
         step = Ran(len(self.steps), step_id or "", str(name), ns, counted, attempt or 1, turn or 1, parent_id)
         step.started_us, step.begun_at = at_us, at
         step.withheld = withheld
@@ -205,7 +201,7 @@ class Story:
         return step
 
     def _end(self, at: int, row: tuple[Any, ...], body: Mapping[str, Json], withheld: str | None) -> None:
-        _, _, _, _, turn, step_id, _, name, _, _, _, status, at_us, duration_us, error_type, _ = row
+        _, _, _, turn, step_id, _, name, _, _, _, status, at_us, duration_us, error_type, _ = row
         step = self.by_id.get(step_id)
         if step is None:  # its start was lost
             step = self._add(Ran(len(self.steps), step_id or "", body.get("name") or name or UNKNOWN_NAME))
@@ -223,6 +219,8 @@ class Story:
         if kind in ("engagement_started", "engagement_labelled"):
             self.name = str(body.get("name") or name or self.name)
             self.parent = row[_PARENT] or self.parent
+            metadata = body.get("metadata") or {}
+            self.branch, self.branch_at = metadata.get(BRANCH_KEY, self.branch), metadata.get(BRANCH_AT, self.branch_at)
             if "code" in body:
                 self.codes.append(Code(len(self.steps), body["code"], body.get("@code")))
             return
@@ -284,14 +282,3 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def _body(data: Any) -> tuple[Mapping[str, Json], str | None]:
-    """A record's body, and why it cannot be read; a record may also have none."""
-    if data is None:
-        return {}, None
-    try:
-        body = orjson.loads(data)
-    except ValueError:
-        return {}, "it is damaged"
-    return (body, None) if type(body) is dict else ({}, "it is damaged")

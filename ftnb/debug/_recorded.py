@@ -10,15 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from ..core.canonical import Json
 from ..core.errors import ReplayError, UnknownEngagementError, UnknownStepError
 from ..core.marked import Marked
 from ..store.base import LogStore
 from ..store.blobs import Resolver
+from ._rows import Row, Visits, body_of, in_order
 
-Row = tuple[Any, ...]
 COLUMNS = (
     "seq", "type", "engagement_id", "stream_id", "n", "turn", "step_id", "parent_id", "name", "ns", "visit", "attempt",
     "event_id", "kind", "status", "error_type", "model", "tok_prompt", "tok_completion", "tok_total", "commitment",
@@ -88,7 +86,7 @@ class Task:
     edits: list[Json] = field(default_factory=list)
     """Changes by `update_state` made after it."""
     withheld: bool = False
-    """What it was given, or wrote, was taken out of the record."""
+    """What it was given, or wrote, was taken out of the record, or is damaged there."""
 
     @property
     def full(self) -> str:
@@ -131,6 +129,7 @@ class Recorded:
         self.tasks: list[Task] = []
         self.by_id: dict[str, Task] = {}
         self.gaps = 0
+        self._visits = Visits()
         self.resolver = Resolver(fetch)
 
     def value(self, json: Json) -> Any:
@@ -183,16 +182,13 @@ class Recorded:
 
     def take(self, rows: Iterable[Row]) -> Recorded:
         """Read the engagement's rows, which may come in any order."""
-        first: dict[str, int] = {}
-        rows = list(rows)
-        for place, row in enumerate(rows):
-            first.setdefault(row[_STREAM], place)
-        rows.sort(key=lambda row: (row[_TURN] or 1, first[row[_STREAM]], row[_N] or 0))
-        for place, row in enumerate(rows):
+        for place, row in enumerate(in_order(list(rows), _TURN, _STREAM, _N)):
             read = _READ.get(row[_TYPE])
             if read is not None:
-                data = row[_BODY]
-                read(self, place, row, data if type(data) is dict else {} if data is None else orjson.loads(data))
+                body, damage = body_of(row[_BODY])
+                read(self, place, row, body)
+                if damage is not None and row[_STEP] in self.by_id:
+                    self.by_id[row[_STEP]].withheld = True
         return self
 
     def _started(self, place: int, row: Row, body: Mapping[str, Json]) -> None:
@@ -209,7 +205,7 @@ class Recorded:
             row[_STEP],
             str(body.get("name") or row[_NAME] or ""),
             row[_NS] or "",
-            row[_VISIT] or 1 + sum(t.name == row[_NAME] and t.ns == (row[_NS] or "") for t in self.tasks),
+            self._visits.of(row[_NS] or "", str(body.get("name") or row[_NAME] or ""), row[_VISIT]),
             row[_ATTEMPT] or 1,
             row[_TURN] or 1,
             row[_PARENT],

@@ -14,8 +14,9 @@ from . import _edit
 from ._branch import Branch, branch, visits_before
 from ._called import bound, calling, function_of
 from ._cassette import Cassette, Use
-from ._fork import cassette_of, configured, supersteps_before
+from ._fork import supersteps_before
 from ._graphs import graph_with, keeps_state, live_graph
+from ._options import cassette_of, configured
 from ._rebuild import START, TASKS, Rebuild
 from ._recorded import Recorded, Task, load
 from ._restore import Missing, has_masked_text, restore

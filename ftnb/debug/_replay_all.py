@@ -18,9 +18,9 @@ from ..store.base import LogStore
 from ._branch import KIND
 from ._cassette import Cassette
 from ._differ import divergences
-from ._fork import configured
 from ._graphs import is_async_only, live_graph
 from ._observe import Key, Observer, Ran, observed, observing
+from ._options import configured
 from ._outcome import Outcome, ReplayedAll
 from ._pytest_writer import read_run
 from ._rebuild import START

@@ -16,6 +16,8 @@ from ._recorded import Recorded, Task, load
 if TYPE_CHECKING:
     import polars as pl
 
+    from ._diff import EngagementDiff
+
 
 class Replay:
     """One step, run again; beside the recorded one. Each repetition is an engagement of its own: `branches`."""
@@ -98,9 +100,17 @@ class Replay:
     def diff(self) -> dict[str, tuple[Any, Any]]:
         """What is other than then: {key of the output: (then, now)}; also `(status)`, `(routes)` and `(error)`.
 
-        Ids of messages, and what providers report beside them, are not compared.
+        Ids of messages, and what providers report beside them, are not compared. `compare()` tells more.
         """
         return self._differences(-1)
+
+    def compare(self, place: int = -1) -> EngagementDiff:
+        """The engagement and the branch of a repetition as `ftnb.diff` compares them: `.frame()`, `.figure()`,
+        `.widget()`. Steps that were not run again count as shared."""
+        from ._diff import diff
+
+        found: EngagementDiff = diff(self.original.engagement, self.branches[place])
+        return found
 
     def _differences(self, place: int) -> dict[str, tuple[Any, Any]]:
         now, then = self._task_at(place), self._task

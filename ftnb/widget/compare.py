@@ -86,7 +86,7 @@ def _as_pair(entry: Mapping[str, Any]) -> Pair:
     what = [str(one) for one in entry.get("what", ())]
     if what == ["shared"]:
         # A branch has the steps before its fork behind it: it did not run them, but they are no difference.
-        return Pair(a=a, b=b, kind="same", note="before the fork")
+        return Pair(a=a, b=b, kind="same", note=str(entry.get("note", "before the fork")))
     if a is None or b is None:
         return Pair(a=a, b=b, kind="only_b" if a is None else "only_a", note=str(entry.get("note", "")))
     kind: PairKind = entry.get("kind") or ("changed" if what else "same")

@@ -18,6 +18,7 @@ from ftnb.core.canonical import to_json
 from ftnb.core.errors import InvalidArgumentError
 from ftnb.debug._groups import difference, wilson
 from ftnb.debug._patch import apply_patch, patch, pointer
+from ftnb.figures._paired import paired_figure
 from ftnb.recorder import Recorder
 from ftnb.store.sqlite import SQLiteStore
 from tests.debug.house import GIVEN, house
@@ -349,3 +350,33 @@ def test_steps_before_a_fork_are_no_difference_in_the_view(store: SQLiteStore) -
     shared = [pair for pair in found.widget().payload["alignment"] if pair["note"] == "before the fork"]
     assert len(shared) == found.summary()["n_shared"] > 0
     assert {pair["kind"] for pair in shared} == {"same"}
+
+
+def test_a_replay_is_compared_as_a_step_of_its_engagement(store: SQLiteStore) -> None:
+    eng = run(loop(2), {"n": 0, "path": [], "messages": []})
+    step = eng.step("work", visit=1)
+    same = step.replay().compare()
+    assert same.same, same.text
+    assert {pair.label: pair.what for pair in same if pair.what != ("shared",)} == {"work": ()}
+    assert "not replayed" in same.text
+    found = step.replay(edit={"n": 5}).compare()
+    assert (found.first.name, "input" in found.first.what) == ("work", True)
+    rows = found.frame()
+    assert rows.filter(~pl.col("same"))["name"].to_list() == ["work"]
+    notes = {pair["note"] for pair in found.widget().payload["alignment"] if pair["kind"] == "same"}
+    assert notes == {"not replayed"}
+
+
+def test_the_figure_has_a_bar_for_each_step_of_both(store: SQLiteStore) -> None:
+    found = ftnb.diff(run(loop(2)), run(loop(1)))
+    rows = found.frame()
+    for theme in ("light", "dark"):
+        figure = found.figure(theme=theme)
+        n_bars = sum(len(trace.x) for trace in figure.data)
+        assert n_bars == rows["step_id_a"].count() + rows["step_id_b"].count()
+        drawn = {name for trace in figure.data if "differs" in trace.name for name in trace.customdata}
+        assert any("only_a" in text for text in drawn)
+    many = pl.concat([rows.with_columns(same=pl.lit(True))] * 40)
+    shown = paired_figure(pl.concat([many, rows, many]))
+    assert "steps not drawn" in shown.layout.title.text
+    assert len(shown.layout.yaxis.ticktext) == 100

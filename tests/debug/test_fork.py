@@ -222,7 +222,7 @@ def test_a_fork_of_a_fork_knows_its_parent(store: SQLiteStore) -> None:
     assert [record.value(one.state) for one in record.tasks] == [{"notes": ["one", "b1"]}]
     from ftnb.debug import _fork
 
-    _fork._kept.clear()
+    _fork.KEPT.clear()
     with pytest.raises(ReplayError, match="is gone with the process that made it"):
         first.fork("c", graph=graph)
 

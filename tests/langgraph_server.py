@@ -13,12 +13,24 @@ RUN = "1f0aaaaa-0000-6000-8000-00000000000a"
 
 
 class FakeLangGraph:
-    """Each run streams `parts` after its metadata: (event, data); a number instead is an HTTP status."""
+    """Each run streams `parts` after its metadata: (event, data); a number instead is an HTTP status.
+
+    Through the protocol of events, the same parts are events, `name|namespace`, of the run that was started.
+    """
 
     def __init__(self) -> None:
         self.parts: list[Any] = [("values", {"found": ["a flat"]})]
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.url = ""
+
+
+def _lines(parts: list[Any], channels: list[str]) -> Iterator[str]:
+    """What is streamed of some channels."""
+    for n, (name, data) in enumerate(parts):
+        method, *namespace = name.split("|")
+        if method.partition(".")[0] in channels:
+            event = {"type": "event", "event_id": f"e{n}", "seq": n + 1, "method": method}
+            yield f"data: {json.dumps({**event, 'params': {'namespace': namespace, 'data': data}})}\r\n\r\n"
 
 
 @contextmanager
@@ -32,11 +44,23 @@ def serving() -> Iterator[FakeLangGraph]:
             fake.requests.append((self.path, given))
             if isinstance(fake.parts, int):
                 self.send_error(fake.parts)
-                return
-            parts = [("metadata", {"run_id": RUN, "attempt": 1}), *fake.parts, ("end", None)]
-            body = "".join(f"event: {name}\r\ndata: {json.dumps(data)}\r\n\r\n" for name, data in parts).encode()
+            elif self.path.endswith("/commands"):
+                self.answer("application/json", json.dumps({"id": given["id"], "result": {"run_id": RUN}}))
+            elif self.path.endswith("/stream/events"):
+                self.answer("text/event-stream", "".join(_lines(fake.parts, given["channels"])))
+            else:
+                parts = [("metadata", {"run_id": RUN, "attempt": 1}), *fake.parts, ("end", None)]
+                lines = (f"event: {name}\r\ndata: {json.dumps(data)}\r\n\r\n" for name, data in parts)
+                self.answer("text/event-stream", "".join(lines))
+
+        def do_GET(self) -> None:
+            values = [data for name, data in fake.parts if name == "values"]
+            self.answer("application/json", json.dumps({"values": values[-1], "next": [], "tasks": []}))
+
+        def answer(self, kind: str, text: str) -> None:
+            body = text.encode()
             self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -47,10 +47,6 @@ class Capture:
         """Queue an event. Never raises."""
         self.put(event)
 
-    def submit(self, _: Callable[[Any], Iterable[Draft]], event: Any) -> None:
-        """As `put`."""
-        self.put(event)
-
     def _put_in_need(self, event: Any, n_waiting: int) -> None:
         if MAX_FULL <= n_waiting < MAX_ANY:
             small = slim(event)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _MAX_THREADS = 10_000
 _INTERRUPT = "__interrupt__"
-_OWN = ("metadata", "end", "error", "heartbeat")
-"""Events of the server's that are no chunks."""
+_OWN = ("metadata", "end", "error", "heartbeat", "state")
+"""Events of the server's that are no chunks, and the state that was fetched in the end."""
 
 
 class Asked(NamedTuple):
@@ -110,8 +110,12 @@ class RemoteRuns:
             about.update(assistant_id=asked.assistant_id, thread_id=asked.thread_id, url=asked.url)
             said = {key: one for key, one in about.items() if one is not None}
             assembler.take((events.CUSTOM, perf, run.key, "remote run", (said, is_late), "remote"))
+        if mode == "state":
+            run.output = data
         if mode in _OWN:
             return
+        if mode == "input.requested":
+            run.interrupts = [*(run.interrupts or ()), value]
         if not path and mode == "values":
             run.output = data
         if not path and mode in ("updates", "values") and isinstance(value, dict) and value.get(_INTERRUPT):

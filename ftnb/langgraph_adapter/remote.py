@@ -1,7 +1,8 @@
 """Graphs on a server: each run of a `RemoteGraph` is one step, with its run id and what it streamed.
 
 RemoteGraph calls none of LangChain's callbacks, so its `stream` and `astream` are wrapped, and those of the client that
-they use, where the run id and the interrupts pass. The wrappers look on: request and chunks are the user's own.
+they use, where the run id and the interrupts pass (`_remote_events` for `stream_events`). The wrappers look on: request
+and chunks are the user's own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from ..core.freeze import freeze
 from ..core.ids import new_id
 from . import _events as events
-from . import _place
+from . import _place, _remote_events
 from ._clock import offset_ns
 from ._remote_runs import Asked, RemoteRuns
 from ._scope import SCOPE
@@ -39,6 +40,7 @@ def install() -> None:
     _wrap(graph, "astream", _astream)
     _wrap(SyncRunsClient, "stream", _parts)
     _wrap(RunsClient, "stream", _aparts)
+    _remote_events.install(module, graph, _wrap, lambda graph, *asked: _Run.of(graph, asked, {}, False))
 
 
 def remove() -> None:
@@ -92,10 +94,17 @@ class _Run:
     def part(self, part: Any) -> None:
         """A part of the server's stream."""
         try:
-            name, data = str(part.event), freeze(part.data)
-            self._target.send(events.CALL, RemoteRuns.part, perf_counter_ns(), self._asked, name, data)
+            self.told(str(part.event), part.data)
         except Exception as error:
-            self._target.drop("a part of a remote graph's stream", error)
+            self.drop("a part of a remote graph's stream", error)
+
+    def told(self, name: str, data: Any) -> None:
+        """The server said something."""
+        self._target.send(events.CALL, RemoteRuns.part, perf_counter_ns(), self._asked, name, freeze(data))
+
+    def drop(self, where: str, error: BaseException) -> None:
+        """Something of ours went wrong: count it."""
+        self._target.drop(where, error)
 
     def ended(self, error: BaseException | None) -> None:
         """The stream came to its end, or raised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,13 +156,93 @@ def test_as_a_node_its_question_is_the_graph_s(server: FakeLangGraph, remote: Re
     assert (engagement.status.value, tree(engagement)) == ("paused", ["finder waiting"])
 
 
+# --- as events ---
+
+_TRANSPORT: Any = getattr(sys.modules.get("langgraph_sdk.stream.transport"), "SyncProtocolSseTransport", RemoteGraph)
+ENDED = ("lifecycle", {"event": "completed"})
+by_events = pytest.mark.skipif("stream_events" not in vars(RemoteGraph), reason="LangGraph 1.0 streams no such events")
+
+
+async def _all(remote: RemoteGraph, look: str) -> Any:
+    async with await remote.astream_events({"path": []}, version="v3") as run:
+        return await run.output() if look == "output" else [event async for event in run]
+
+
+@by_events
+@pytest.mark.parametrize("way", ["events", "async events"])
+def test_events_of_a_run_are_recorded_once_each(
+    server: FakeLangGraph, remote: RemoteGraph, seen: Seen, way: str
+) -> None:
+    server.parts = [("lifecycle", {"event": "started"}), *PARTS, ENDED]
+    if way == "events":
+        with remote.stream_events({"path": []}, version="v3") as run:
+            got = list(run)
+    else:
+        got = asyncio.run(_all(remote, "events"))
+    assert [(event["method"], event["params"]["data"]) for event in got if event["method"] != "lifecycle"] == [
+        (name.partition("|")[0], data) for name, data in PARTS
+    ]
+    engagement = seen.one()
+    assert (engagement.name, engagement.status.value, tree(engagement)) == ("finder", "completed", ["finder"])
+    (step,) = engagement.steps
+    assert (seen.state(step), seen.update(step)) == ({"path": []}, FOUND)
+    about, *chunks = step.events
+    assert (about.payload["run_id"], about.payload["url"].startswith(server.url)) == (RUN, True)
+    assert [(chunk.name, chunk.payload["data"]) for chunk in chunks] == [
+        (name.partition("|")[0], data) for name, data in PARTS
+    ]
+
+
+@by_events
+@pytest.mark.parametrize("is_async", [False, True])
+def test_of_a_run_of_which_only_the_end_is_asked_for_the_end_is_recorded(
+    server: FakeLangGraph, remote: RemoteGraph, seen: Seen, is_async: bool
+) -> None:
+    server.parts = [*PARTS, ENDED]
+    if is_async:
+        assert asyncio.run(_all(remote, "output")) == FOUND
+    else:
+        with remote.stream_events({"path": []}, version="v3") as run:
+            assert run.output == FOUND
+    engagement = seen.one()
+    assert (engagement.status.value, tree(engagement)) == ("completed", ["finder"])
+    assert seen.update(engagement.steps[0]) == FOUND
+
+
+@by_events
+def test_events_tell_that_a_run_failed_waits_or_was_left(
+    server: FakeLangGraph, remote: RemoteGraph, seen: Seen
+) -> None:
+    with ftnb.record("office"):
+        server.parts = [("lifecycle", {"event": "failed", "error": "no flats"})]
+        with remote.stream_events({"path": []}, version="v3") as run:
+            list(run)
+        server.parts = PARTS[:1]
+        with pytest.raises(ZeroDivisionError), remote.stream_events({"path": []}, version="v3") as run:
+            raise ZeroDivisionError
+        with remote.stream_events({"path": []}, version="v3") as run:
+            run.abort()
+    engagement = seen.one()
+    assert [step.status.value for step in engagement.steps] == ["failed", "failed", "cancelled"]
+    assert (engagement.steps[0].error or "").endswith("no flats")
+
+
+@by_events
+def test_a_question_among_events_pauses(server: FakeLangGraph, remote: RemoteGraph, seen: Seen) -> None:
+    config: Any = {"configurable": {"thread_id": "ada"}}
+    server.parts = [("input.requested", {"interrupt_id": "i1", "value": "Book it?"})]
+    with remote.stream_events({"path": []}, config, version="v3") as run:
+        list(run)
+    assert (seen.one().status.value, tree(seen.one())) == ("paused", ["finder waiting"])
+    server.parts = [("values", FOUND), ENDED]
+    with remote.stream_events(Command(resume="yes"), config, version="v3") as run:
+        assert run.output == FOUND
+    assert (seen.one().status.value, seen.one().n_turns) == ("completed", 2)
+
+
 def test_nothing_stays_behind(remote: RemoteGraph) -> None:
-    before = RemoteGraph.__dict__["stream"], RemoteGraph.__dict__["astream"], SyncRunsClient.__dict__["stream"]
+    before = dict(vars(RemoteGraph)), dict(vars(SyncRunsClient)), dict(vars(_TRANSPORT))
     ftnb.start(ftnb.SQLiteStore())
-    assert RemoteGraph.__dict__["stream"] is not before[0]
+    assert dict(vars(RemoteGraph)) != before[0]
     ftnb.stop()
-    assert (
-        RemoteGraph.__dict__["stream"],
-        RemoteGraph.__dict__["astream"],
-        SyncRunsClient.__dict__["stream"],
-    ) == before
+    assert (dict(vars(RemoteGraph)), dict(vars(SyncRunsClient)), dict(vars(_TRANSPORT))) == before

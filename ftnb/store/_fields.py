@@ -21,7 +21,9 @@ from typing import Any
 FIELDS_TAG = b"ftnb/1f"
 SALT_BYTES = 16
 NO_SALT = bytes(SALT_BYTES)
-_DEEP = frozenset({'"metadata"', '"@payload"'})
+DEEP = frozenset({"metadata", "@payload"})
+"""Entries of a body whose own entries are fields."""
+_DEEP = frozenset(f'"{key}"' for key in DEEP)
 _CLOSED = re.compile(r'\{"\$ftnb":"withheld","sha256":"([0-9a-f]{64})"\}\Z')
 _decoder: Any = json.JSONDecoder()
 _scan = _decoder.scan_once

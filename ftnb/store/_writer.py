@@ -19,9 +19,10 @@ from ..core import redact
 from ..core.canonical import encode_json, to_json
 from ._fields import key_of
 from ._known import Known
+from ._leaves import audited, leaf_hashes
 from .blobs import PART_BYTES, Blob, Interner
 from .draft import Draft, Stream
-from .leaf import INDEX, Profile, Row, leaf_hashes, new_salt
+from .leaf import INDEX, Profile, Row
 from .records import SCHEMA_VERSION
 
 MAX_HEADER = 200
@@ -134,7 +135,8 @@ class _Part:
     engagement_id: str
     next: int
     """The position of its next row."""
-    rows: list[Row] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    """Where they are in the batch."""
 
 
 class LogWriter:
@@ -164,16 +166,20 @@ class LogWriter:
         except BaseException:
             self.abandon(batch)
             raise
+        if self._lookup.profile == "hash":
+            leaves = leaf_hashes(batch.rows)
+        else:
+            batch.rows, leaves = audited(batch.rows)
         for part in parts.values():
             stream, tree = part.stream, part.stream.tree
-            tree.extend(leaf_hashes(part.rows))
+            tree.extend(leaves if len(parts) == 1 else [leaves[place] for place in part.places])
             turn = stream.turn or 1
             batch.heads.append(StreamHead(stream.stream_id, part.engagement_id, turn, tree.size, tree.to_bytes()))
         return batch
 
     def _add_rows(self, batch: Batch, parts: dict[int, _Part]) -> None:
         ids, headers, names, rows = self._ids, self._headers, self._names, batch.rows
-        profile, salts, at = self._lookup.profile, os.urandom(16 * len(batch.drafts)), 0
+        has_salts, salts = self._lookup.profile == "hash", os.urandom(16 * len(batch.drafts))
         stream = part = None
         for draft in batch.drafts:
             if draft.stream is not stream or part is None:
@@ -183,20 +189,17 @@ class LogWriter:
             if name and name not in names:
                 name, whole = self._name(name)
             body, n_bytes = self._body(draft, batch, whole)
-            if profile == "hash":
-                salt = None if body is None else salts[at : at + 16]
-                at += 16
-            else:
-                salt = new_salt(profile, body, b"")
+            place = len(rows)
             row = (
                 part.engagement_id, stream.stream_id, part.next, SCHEMA_VERSION, draft.type,
                 draft.at_us, stream.turn, ids[draft.step_id], ids[draft.parent_id], ids[draft.event_id], name,
                 ids[draft.ns], draft.visit, draft.attempt, headers[draft.kind], draft.status,
                 draft.duration_us, draft.ttft_us, headers[draft.model],
-                *(draft.tokens or _NO_TOKENS), headers[draft.error_type], n_bytes, salt, body, None,
+                *(draft.tokens or _NO_TOKENS), headers[draft.error_type], n_bytes,
+                salts[16 * place : 16 * place + 16] if has_salts and body is not None else None, body, None,
             )  # fmt: skip
             part.next += 1
-            part.rows.append(row)
+            part.places.append(place)
             rows.append(row)
 
     def _part(self, stream: Stream, parts: dict[int, _Part]) -> _Part:

@@ -30,9 +30,9 @@ from typing import Any, Literal, NamedTuple
 from . import _fields
 
 FORMAT_TAG = b"ftnb/1"
-_LEAF_PREFIX = b"\x00" + FORMAT_TAG
-_AUDIT_PREFIX = b"\x00ftnb/1a"
-_AUDIT = b"\x02"
+LEAF_PREFIX = b"\x00" + FORMAT_TAG
+AUDIT_PREFIX = b"\x00ftnb/1a"
+AUDIT = b"\x02"
 _OPEN = bytes(32)
 Profile = Literal["hash", "audit"]
 
@@ -83,7 +83,7 @@ COLUMNS: tuple[LogColumn, ...] = (
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
 INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
-_N_LEAF = sum(column.in_leaf for column in COLUMNS)
+N_LEAF = sum(column.in_leaf for column in COLUMNS)
 _SALT, _BODY, _COMMITMENT = INDEX["salt"], INDEX["body"], INDEX["commitment"]
 
 Row = tuple[Any, ...]
@@ -100,7 +100,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Header columns that profile `audit` can hide together; the others stay clear."""
 _GROUP_PLACES = tuple(tuple(INDEX[name] for name in names) for names in GROUPS.values())
-CLEAR_PLACES = tuple(i for i in range(_N_LEAF) if not any(i in places for places in _GROUP_PLACES))
+CLEAR_PLACES = tuple(i for i in range(N_LEAF) if not any(i in places for places in _GROUP_PLACES))
 GROUPS_END = 1 + _fields.SALT_BYTES * len(GROUPS)
 _AT_US = INDEX["at_us"]
 
@@ -110,12 +110,12 @@ def new_salt(profile: Profile, body: bytes | None, random: bytes) -> bytes | Non
     if profile == "hash":
         return None if body is None else random
     n = len(GROUPS) + (0 if body is None else len(_fields.fields_of(body)))
-    return _AUDIT + os.urandom(_fields.SALT_BYTES * n)
+    return AUDIT + os.urandom(_fields.SALT_BYTES * n)
 
 
 def is_audit(salt: bytes | None) -> bool:
     """Whether a row with this salt is of profile `audit`."""
-    return salt is not None and len(salt) >= GROUPS_END and salt[:1] == _AUDIT
+    return salt is not None and len(salt) >= GROUPS_END and salt[:1] == AUDIT
 
 
 def commitment_of(row: Row) -> bytes | None:
@@ -188,7 +188,7 @@ def group_commitment(row: Row, place: int) -> bytes:
         if any(row[column] is not None for column in _GROUP_PLACES[place] if column != _AT_US or row[column] != 0):
             raise ValueError("a hidden group of columns shows something")
         return closed_group
-    text = "".join([_pieces[row[column]] for column in _GROUP_PLACES[place]])
+    text = "".join([PIECES[row[column]] for column in _GROUP_PLACES[place]])
     at = 1 + _fields.SALT_BYTES * place
     return sha256(b"g" + row[_SALT][at : at + _fields.SALT_BYTES] + text.encode()).digest()
 
@@ -205,43 +205,12 @@ def leaf_hash(row: Row) -> bytes:
     """The leaf hash of `row` (32 bytes)."""
     commitment = commitment_of(row)
     if is_audit(row[_SALT]):
-        clear = "".join([_pieces[row[column]] for column in CLEAR_PLACES]).encode()
+        clear = "".join([PIECES[row[column]] for column in CLEAR_PLACES]).encode()
         groups = b"".join([group_commitment(row, place) for place in range(len(_GROUP_PLACES))])
         body = b"-;" if commitment is None else b"b32:" + commitment + b";"
-        return sha256(_AUDIT_PREFIX + clear + groups + body).digest()
-    header = "".join([_pieces[value] for value in row[:_N_LEAF]]).encode()
-    return sha256(_LEAF_PREFIX + header + (b"-;" if commitment is None else b"b32:" + commitment + b";")).digest()
-
-
-def leaf_hashes(rows: Sequence[Row]) -> list[bytes]:
-    """`leaf_hash` of each of `rows`, made quick for rows that were just written."""
-    p, found = _pieces, []
-    stream = ids = None
-    for row in rows:
-        (
-            engagement_id, stream_id, n, v, kind, at, turn, step, parent, event, name, ns, visit, attempt, event_kind,
-            status, duration, ttft, model, prompt, completion, total, read, write, reasoning, error, n_bytes,
-            salt, body, kept,
-        ) = row  # fmt: skip
-        if kept is not None or (salt is not None and (body is None or len(salt) != _fields.SALT_BYTES)):
-            found.append(leaf_hash(row))
-            continue
-        if stream_id is not stream:
-            stream, ids = stream_id, f"{p[engagement_id]}{p[stream_id]}"
-        tokens = "-;-;-;-;-;-;"
-        if (prompt, completion, total, read, write, reasoning) != _NO_TOKENS:
-            tokens = f"{p[prompt]}{p[completion]}{p[total]}{p[read]}{p[write]}{p[reasoning]}"
-        header = (
-            f"{ids}i{n};{p[v]}{p[kind]}i{at};{p[turn]}{p[step]}{p[parent]}{p[event]}{p[name]}{p[ns]}{p[visit]}"
-            f"{p[attempt]}{p[event_kind]}{p[status]}{p[duration]}{p[ttft]}{p[model]}{tokens}{p[error]}{p[n_bytes]}"
-        )
-        end = b"-;" if salt is None else b"b32:%b;" % sha256(salt + body).digest()
-        found.append(sha256(b"%b%b%b" % (_LEAF_PREFIX, header.encode(), end)).digest())
-    return found
-
-
-_NO_TOKENS = (None,) * 6
-assert (len(COLUMNS), _N_LEAF) == (30, 27), "leaf_hashes names the columns by position"
+        return sha256(AUDIT_PREFIX + clear + groups + body).digest()
+    header = "".join([PIECES[value] for value in row[:N_LEAF]]).encode()
+    return sha256(LEAF_PREFIX + header + (b"-;" if commitment is None else b"b32:" + commitment + b";")).digest()
 
 
 class _Pieces(dict[int | str | None, str]):
@@ -265,7 +234,7 @@ class _Pieces(dict[int | str | None, str]):
 
 
 _FIXED: dict[int | str | None, str] = {None: "-;", **{number: f"i{number};" for number in range(1_024)}}
-_pieces = _Pieces(_FIXED)
+PIECES = _Pieces(_FIXED)
 
 
 class Tree:

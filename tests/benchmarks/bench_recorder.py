@@ -22,8 +22,9 @@ from ftnb.core.ids import new_id, now_us
 from ftnb.core.model import EventKind
 from ftnb.recorder import Recorder
 from ftnb.store import build
+from ftnb.store._leaves import leaf_hashes
 from ftnb.store.draft import Draft, Stream
-from ftnb.store.leaf import Tree, leaf_hashes
+from ftnb.store.leaf import Tree
 from ftnb.store.sqlite import SQLiteStore
 from tests.benchmarks._tools import Line, interleaved, quantile, resident_mb, show
 from tests.faults.killed import lost_after_kills

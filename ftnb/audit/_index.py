@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
-from ..store._entries import entry_hash
+from ..store._entries import LogHead, entry_hash
 from .merkle import Nodes
 
 _ABOUT = ("seal", "purge", "redaction")
@@ -27,21 +27,33 @@ class LogIndex:
         self.receipts: dict[str, list[tuple[int, str]]] = defaultdict(list)
         """By engagement, place and kind of purges and redactions."""
 
-    def refresh(self, size: int) -> LogIndex:
-        """Read on until it knows `size` entries."""
+    def refresh(self, head: LogHead) -> LogIndex:
+        """Read on until it knows what is under `head`; from the beginning where that is another log than before."""
         with self._lock:
-            if size < len(self.nodes):  # set back to an earlier copy
+            self._read_on(head.size)
+            if not self._is_under(head):  # an earlier copy was put back, or another log in its place
                 self.nodes = Nodes()
                 self.seals.clear()
                 self.receipts.clear()
-            if size > len(self.nodes):
-                for place, (_, at_us, kind, body) in enumerate(
-                    self._entry_rows(after=len(self.nodes), n=size - len(self.nodes)), len(self.nodes)
-                ):
-                    self.nodes.append(entry_hash(at_us, kind, body))
-                    if kind in _ABOUT:
-                        self._take(place, kind, orjson.loads(body))
+                self._read_on(head.size)
         return self
+
+    def _is_under(self, head: LogHead) -> bool:
+        try:
+            return len(self.nodes) >= head.size and self.nodes.root(head.size) == head.root
+        except (ValueError, IndexError):  # the head that is kept is none
+            return False
+
+    def _read_on(self, size: int) -> None:
+        known = len(self.nodes)
+        rows = self._entry_rows(after=known, n=size - known) if size > known else ()
+        for place, (_, at_us, kind, body) in enumerate(rows, known):
+            self.nodes.append(entry_hash(at_us, kind, body))
+            if kind in _ABOUT:
+                try:
+                    self._take(place, kind, orjson.loads(body))
+                except (ValueError, TypeError, AttributeError):
+                    continue  # whoever verifies is told of it
 
     def _take(self, place: int, kind: str, said: dict[str, Any]) -> None:
         engagement_id = str(said.get("engagement"))
@@ -54,9 +66,9 @@ class LogIndex:
 _INDEXES: WeakKeyDictionary[Any, LogIndex] = WeakKeyDictionary()
 
 
-def index_of(store: Any, size: int) -> LogIndex:
-    """The index of a store's log, which has `size` entries."""
+def index_of(store: Any, head: LogHead) -> LogIndex:
+    """The index of a store's log, as far as `head` at least."""
     found = _INDEXES.get(store)
     if found is None:
         found = _INDEXES[store] = LogIndex(store)
-    return found.refresh(size)
+    return found.refresh(head)

@@ -37,7 +37,8 @@ class Prover:
         """`source` is a store or an export, with `scan`, `entry_rows` and `log_head`."""
         self._source = source
         self.head: LogHead = source.log_head()
-        self._index = index_of(source, self.head.size)
+        self._index = index_of(source, self.head)
+        self._size = min(self.head.size, len(self._index.nodes))  # a log may lack what its head says
 
     def prove(self, engagement_id: str, step: str | None = None) -> Proof:
         """The proof of an engagement's seals, and of the records of a step (an id or a name).
@@ -69,7 +70,7 @@ class Prover:
             if wanted is not None and any(map(wanted, rows)):
                 records = tuple(_records(rows, wanted))
             _, at_us, kind, body = self._source.entry_rows(after=place, n=1)[0]
-            path = tuple(self._index.nodes.inclusion_proof(place, self.head.size))
+            path = tuple(self._index.nodes.inclusion_proof(place, self._size))
             proved.append(ProvedEntry(place, at_us, kind, body, path, records))
         if not any(entry.kind != "redaction" for entry in proved):
             if not streams:
@@ -82,7 +83,7 @@ class Prover:
     def _latest(self, engagement_id: str, receipts: bool) -> dict[int, dict[str, Any]]:
         """The last seal of each stream of the engagement, the receipt of its purge, and, asked for, those of its
         redactions, by position in the log."""
-        size, index = self.head.size, self._index
+        size, index = self._size, self._index
         last = {
             place: {"stream": stream, "size": n}
             for stream, (place, n) in index.seals.get(engagement_id, {}).items()
@@ -96,7 +97,7 @@ class Prover:
     def consistency(self, size: int) -> Consistency:
         """The proof that the log continues that of its first `size` entries."""
         nodes = self._index.nodes
-        path = nodes.consistency_proof(size, self.head.size)
+        path = nodes.consistency_proof(size, self._size)
         return Consistency(size, nodes.root(size), tuple(path), note_of(self.head))
 
 

@@ -21,7 +21,7 @@ def states_of(store: Any, engagement_ids: Sequence[str]) -> list[Badge]:
     whole = getattr(store, "whole", store)
     if not getattr(whole, "has_proofs", False):
         return cast(list[Badge], ["no proofs"] * len(engagement_ids))
-    index = index_of(whole, whole.log_head().size)
+    index = index_of(whole, whole.log_head())
     return [_state(whole, index, one) for one in engagement_ids]
 
 

@@ -107,3 +107,20 @@ def test_what_is_not_there_cannot_be_proved() -> None:
         merkle.consistency_proof(LEAVES[:3], 4)
     assert merkle.root_by_inclusion(LEAVES[0], 3, 3, []) is None
     assert not merkle.is_consistent(4, 3, LEAVES[0], LEAVES[1], [])
+
+
+def test_a_tree_that_grows_gives_the_same_proofs_at_each_size() -> None:
+    leaves = [sha256(b"\x00%d" % i).digest() for i in range(67)]
+    nodes = merkle.Nodes(leaves)
+    assert len(nodes) == 67
+    for size in range(len(leaves) + 1):
+        part = leaves[:size]
+        assert nodes.root(size) == merkle.root_hash(part)
+        for index in range(size):
+            assert nodes.inclusion_proof(index, size) == merkle.inclusion_proof(part, index)
+        for first in range(size + 1):
+            assert nodes.consistency_proof(first, size) == merkle.consistency_proof(part, first)
+    with pytest.raises(InvalidArgumentError, match="no leaf 67"):
+        nodes.inclusion_proof(67)
+    with pytest.raises(InvalidArgumentError, match="no beginning"):
+        nodes.consistency_proof(68)

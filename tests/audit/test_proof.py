@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from ftnb.audit import Audit, Consistency, Proof, Trail
 from ftnb.core.errors import NotRecordedError, UnknownEngagementError, UnknownStepError, VerificationError
 from ftnb.recorder import Recorder
 from ftnb.store.memory import MemoryStore
+from ftnb.store.sqlite import SQLiteStore
 from tests.audit.runs import chat
 
 AUDIT = Audit("acme/nb", os.urandom(32))
@@ -27,6 +30,22 @@ def store() -> Any:
     for _ in range(9):
         chat(store, 3)
     return store
+
+
+def test_a_log_that_another_takes_the_place_of_is_read_anew(tmp_path: Path) -> None:
+    one, other = SQLiteStore(tmp_path / "one.db"), SQLiteStore(tmp_path / "other.db")
+    Trail(one).prove(chat(one)).verify()
+    engagements = [chat(other), chat(other)]
+    other.close()
+    vacuumed = tmp_path / "copy.db"
+    with closing(sqlite3.connect(tmp_path / "other.db")) as source, closing(sqlite3.connect(vacuumed)) as target:
+        source.backup(target)
+    with closing(sqlite3.connect(vacuumed)) as source, closing(sqlite3.connect(tmp_path / "one.db")) as target:
+        source.backup(target)  # somebody restores a backup under a process that goes on
+    for engagement in engagements:
+        Trail(one).prove(engagement).verify()
+        assert ftnb.open(one).engagement(engagement).audit_state == "sealed"
+    one.close()
 
 
 def test_an_engagement_and_a_step_of_it_are_proved_to_whoever_has_the_key(store: Any) -> None:

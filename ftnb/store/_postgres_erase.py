@@ -104,6 +104,15 @@ class PostgresEraser:
         self._writer.forget(going)
         return list(going)
 
+    def whole_partitions(self, connection: Any, ids: Sequence[str]) -> list[list[str]]:
+        """Groups of `ids`, each all that its partition holds; the present partition is none."""
+        t = self._t
+        find = f"""SELECT array_agg(e.engagement_id ORDER BY e.eid) FROM {t}_engagement e
+            LEFT JOIN unnest(%s::text[]) u (id) ON u.id = e.engagement_id
+            WHERE e.eid >> {EID_BITS} < (SELECT eid >> {EID_BITS} FROM {t}_meta)
+            GROUP BY e.eid >> {EID_BITS} HAVING count(*) = count(u.id) ORDER BY e.eid >> {EID_BITS}"""
+        return [row[0] for row in connection.execute(find, (list(ids),)).fetchall()]
+
     def _going(
         self, connection: Any, ids: list[str], head: LogHead, unless: Callable[[str, int, int], bool]
     ) -> dict[str, int]:
@@ -113,7 +122,11 @@ class PostgresEraser:
             FROM unnest(%s::text[]) WITH ORDINALITY u (id, k) JOIN {t}_engagement e ON e.engagement_id = u.id
             ORDER BY k"""
         found = connection.execute(find, (ids,)).fetchall()
-        return {key: eid for key, eid, last in found if not unless(key, last, head.size)}
+        going: dict[str, int] = {}
+        for key, eid, last in found:
+            if not unless(key, last, head.size + len(going)):  # each has a receipt
+                going[key] = eid
+        return going
 
     def _streams(self, connection: Any, going: dict[str, int]) -> dict[int, list[StreamHead]]:
         """The streams of each engagement as they stand."""

@@ -114,6 +114,13 @@ class PostgresStore(LogStoreBase):
             return self._eraser.purge(connection, receipts, unless, self.signer)
 
     @told
+    def whole_partitions(self, engagement_ids: Sequence[str]) -> list[list[str]]:
+        """Groups of these engagements, each all that a partition of an earlier time holds: purged together
+        (`purge_many`), they are dropped with it, at a cost that does not grow with their records."""
+        with self._read.use() as connection:
+            return self._eraser.whole_partitions(connection, engagement_ids)
+
+    @told
     def _redact(
         self,
         engagement_id: str,

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ftnb.cli._main import command
 from ftnb.core.errors import InvalidArgumentError, SchemaVersionError, StoreError
 from ftnb.core.ids import new_id, now_us
-from ftnb.core.model import EventKind
+from ftnb.core.model import EngagementStatus, EventKind
 from ftnb.store import _postgres_schema
 from ftnb.store._postgres_roles import grants
 from ftnb.store._postgres_schema import EID_BITS
@@ -24,7 +24,8 @@ from ftnb.store._postgres_write import PostgresWriter
 from ftnb.store.build import engagement_started, event
 from ftnb.store.draft import Stream
 from ftnb.store.postgres import PostgresStore
-from ftnb.store.records import EngagementLabelled, EngagementStarted
+from ftnb.store.records import EngagementEnded, EngagementLabelled, EngagementStarted
+from ftnb.traces import Traces
 
 
 @pytest.fixture
@@ -134,6 +135,34 @@ def test_a_partition_that_somebody_reads_is_emptied_instead(postgres_dsn: str, a
     store.close()
 
 
+def test_retention_drops_whole_partitions_and_deletes_no_rows_of_theirs(
+    postgres_dsn: str, admin: Any, table: str
+) -> None:
+    store = PostgresStore(postgres_dsn, table=table)
+    _in_period(admin, table, 1)
+    with patch.object(PostgresWriter, "_look", _as_of_period(0)):
+        for i in range(150):
+            _record(store, f"old{i}")
+    with patch.object(PostgresWriter, "_look", _as_of_period(1)):
+        for i in range(3):
+            _record(store, f"newer{i}")
+    for i in range(3):
+        store.append(EngagementEnded(engagement_id=f"newer{i}", status=EngagementStatus.COMPLETED))
+    for i in range(150):
+        store.append(EngagementEnded(engagement_id=f"old{i}", status=EngagementStatus.COMPLETED))
+    _record(store, "running")
+    deny = f"""CREATE FUNCTION {table}_deny() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'a row was deleted'; END $$;
+        CREATE TRIGGER d BEFORE DELETE ON {table}_log FOR EACH ROW EXECUTE FUNCTION {table}_deny()"""
+    admin.execute(deny)
+    retention = Traces(store).retention(max_age="0d")
+    receipts = retention.apply(retention.plan(), progress=False)
+    assert len(receipts.ids) == 153
+    assert _partitions(admin, table) & {0, 1} == set()
+    assert [s.id for s in store.list_engagements()] == ["running"]
+    store.close()
+
+
 @pytest.fixture
 def roles(admin: Any, table: str) -> Any:
     names = {may: f"{table}_{may}" for may in ("read", "record", "purge")}
@@ -187,6 +216,26 @@ def test_a_writer_cannot_erase_and_retention_can(
     writer.append(EngagementLabelled(engagement_id="a", metadata={"late": 1}))
     assert admin.execute(f"SELECT n_late FROM {table}_tombstone").fetchone() == (1,)
     for store in (owner, writer, retention, reader):
+        store.close()
+
+
+def test_the_roles_make_and_drop_partitions_they_do_not_own(
+    postgres_dsn: str, admin: Any, table: str, roles: dict[Any, str]
+) -> None:
+    owner = PostgresStore(postgres_dsn, table=table, partition_days=1)
+    for may, role in roles.items():
+        owner.grant(role, may)
+    _in_period(admin, table, 1)
+    writer, retention = (PostgresStore(f"{postgres_dsn} user={roles[m]}", table=table) for m in ("record", "purge"))
+    with patch.object(PostgresWriter, "_look", _as_of_period(3)):
+        _record(writer, "old", payload="large " * 500)
+    _record(writer, "new")
+    assert 3 in _partitions(admin, table)
+    assert retention.purge("old")
+    assert 3 not in _partitions(admin, table)
+    assert len(writer.read("new")) == 4
+    retention.vacuum()
+    for store in (owner, writer, retention):
         store.close()
 
 

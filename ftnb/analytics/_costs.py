@@ -13,7 +13,7 @@ from ._cost_calls import TOKENS, model_call_rows
 from ._cost_change import CostChange, change_of
 from ._funnel_cost import PriceSource, cost_of, dollars, in_picos
 from ._groups import attribute
-from ._prices import PriceSheet
+from ._price_sheet import PriceSheet
 from ._prices import prices as price_sheet
 from ._result import Result, counted
 from ._source import Source, asked

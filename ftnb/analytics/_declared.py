@@ -133,7 +133,8 @@ def _texts(store: LogStore) -> pl.DataFrame:
     odd = rows["topology"].is_null() | rows["topology"].str.contains(f'"{MARK}"', literal=True)
     if odd.any():
         read: dict[bytes, str | None] = {}
-        parsed = [_parsed(store, *row, read) for row in rows.filter(odd).select("engagement_id", "body").iter_rows()]
+        referring = rows.filter(odd).select("engagement_id", "body").iter_rows()
+        parsed = [_parsed(store, engagement_id, body, read) for engagement_id, body in referring]
         places = odd.arg_true()
         texts = rows["topology"].to_list()
         for place, text in zip(places, parsed, strict=True):

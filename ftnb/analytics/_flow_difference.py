@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ._flows import DirectlyFollows
+from ._flow_result import DirectlyFollows
 from ._result import Result, counted
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 if TYPE_CHECKING:
-    from ._funnel_polars import Rows
+    from ._funnel_rows import Rows
     from ._funnel_spec import Spec
 
 

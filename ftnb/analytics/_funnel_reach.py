@@ -9,7 +9,8 @@ import polars as pl
 
 from ..core.errors import InvalidArgumentError
 from ._engines import PolarsSteps, ScatteredError, Steps, head_rows, side_by_side
-from ._funnel_polars import Rows, paths
+from ._funnel_polars import paths
+from ._funnel_rows import Rows
 from ._funnel_spec import Spec
 from ._funnel_sql import sql_reach
 from ._sql import SqlSteps

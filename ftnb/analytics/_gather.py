@@ -8,12 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from ..core.errors import InvalidArgumentError
 from ..frames import Frames
 from ..store.base import LogStore
 from ._funnel_reading import Reading, reading_of
 from ._moves import transitions_from
-from ._source import Opened, Source, Tables, WithBranches, _polars, opened, tables_of
+from ._source import Opened, Source, Tables, _polars, opened, tables_of
 from ._sql import SqlSteps, quoted
 
 
@@ -50,8 +49,6 @@ class Gathered:
 
 def gathered(source: Source, where: Mapping[str, Any] | None) -> Gathered:
     """The frames of `source`, of engagements whose metadata equals `where`. Raises InvalidArgumentError."""
-    if isinstance(where, Mapping) and not where and not isinstance(where, WithBranches):
-        raise InvalidArgumentError("where is empty; give metadata, as where={'user_id': 'u-1'}, or leave it out")
     found: Any = opened(source)
     read = _by_engine(found)
     if read is not None:

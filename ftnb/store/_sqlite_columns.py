@@ -51,7 +51,7 @@ def packed(
     query = _Query(dtypes, conditions)
     schema = schema_of(dtypes)
     with reader.lock, told(reader.path), _snapshot(reader.connection) as connection:
-        ids = {name: _ids(connection, name) for name in dtypes if name in _KEYS}
+        ids = {name: _ids(connection, name, after) for name in dtypes if name in _KEYS}
         last = connection.execute("SELECT max(seq) FROM log").fetchone()[0] or 0
 
         def texts(start: int) -> Sequence[Any]:
@@ -121,15 +121,16 @@ def _column(name: str, text: str, dtype: str) -> pl.Series:
     return pl.Series(name, orjson.loads(text), pl.Int64 if dtype == "int" else pl.String)
 
 
-def _ids(connection: sqlite3.Connection, name: str) -> _Ids:
-    """For each key of a kind of ids the place of its id, and the ids."""
+def _ids(connection: sqlite3.Connection, name: str, after: int) -> _Ids:
+    """For each key of a kind of ids, as far as records after this seq have it, the place of its id, and the ids."""
     import polars as pl
 
     key, table = _KEYS[name]
-    rows = connection.execute(f"SELECT json_group_array({key}), json_group_array({name}) FROM {table}").fetchone()
+    which = f"WHERE {key} IN (SELECT {key} FROM log WHERE seq > {after})" if after else ""
+    sql = f"SELECT json_group_array({key}), json_group_array({name}) FROM {table} {which}"
+    rows = connection.execute(sql).fetchone()
     keys, values = _column(key, rows[0], "int"), _column(name, rows[1], "text")
-    last = max(keys, default=0)
-    nowhere = pl.Series([None], dtype=pl.Int64).new_from_index(0, last + 1)
+    nowhere = pl.Series([None], dtype=pl.Int64).new_from_index(0, max(keys.to_list(), default=0) + 1)
     return nowhere.scatter(keys, pl.int_range(len(keys), eager=True)), values
 
 

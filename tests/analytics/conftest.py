@@ -25,6 +25,11 @@ def spark() -> Iterator[Any]:
             "spark.ui.enabled": "false",
             "spark.driver.host": "127.0.0.1",
             "spark.sql.shuffle.partitions": "2",
+            # Of a few hundred rows, compiling and planning take far longer than the work.
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.sql.adaptive.enabled": "false",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.session.timeZone": "America/New_York",
         }.items():

@@ -487,7 +487,6 @@ def test_a_folder_read_by_an_engine(tmp_path: Path) -> None:
             r"no metadata key and no column 'versoin' for by; keys: version;.*Did you mean 'version'\?",
         ),
         ({"by": 3}, "by is a metadata key or a column of the engagements; got 3"),
-        ({"where": {}}, "where is empty"),
         ({"where": "v1"}, "where is a dict of metadata"),
         ({"relation": "temporal"}, "no relation 'temporal'; relations: causal .*sequence"),
         ({"level": "deep"}, "no level 'deep'; levels: top"),

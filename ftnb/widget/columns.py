@@ -6,10 +6,13 @@ The layout is declared in `protocol.py` and read by `js/src/columns.ts`.
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from array import array
 from collections.abc import Iterable
 from typing import Any, cast
+
+import orjson
 
 from ..core.model import Engagement
 from .protocol import Column, ColumnType, EngagementPayload, MarkColumns, StepColumns
@@ -82,6 +85,24 @@ def pack(payload: EngagementPayload, *, many: int = MANY_STEPS) -> EngagementPay
     packed["steps"], packed["causes"] = [], []
     packed["timeline"] = {**payload["timeline"], "lanes": []}
     return cast(EngagementPayload, packed)
+
+
+_HEAD = ("v", "engagement", "seq", "marks", "columns")
+"""What a message holds as it is: what is asked before the rest is read, and what is bytes already."""
+
+
+def on_wire(payload: EngagementPayload) -> dict[str, Any]:
+    """What a widget message holds: `pack`ed, and all that is JSON as compact bytes (`rest`).
+
+    They weigh a tenth less than in the message's own JSON.
+    """
+    packed = cast(dict[str, Any], pack(payload))
+    rest = {name: value for name, value in packed.items() if name not in _HEAD}
+    try:
+        text = orjson.dumps(rest)
+    except TypeError:  # half a character, as a broken text of an agent may hold
+        text = json.dumps(rest, separators=(",", ":")).encode()
+    return {**{name: packed[name] for name in _HEAD}, "rest": text}
 
 
 def _step_columns(payload: EngagementPayload) -> StepColumns:

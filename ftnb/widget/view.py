@@ -21,7 +21,7 @@ from . import _shown
 from ._answers import Annotate, Answers
 from ._filter import make_filter, pick
 from ._rows import step_frame
-from .columns import pack, plain
+from .columns import on_wire, plain
 from .export import png_bytes, whole_svg
 from .html import engagement_page, frame, read_bundle
 from .live import Audit, LivePayload
@@ -73,7 +73,7 @@ def runtime() -> anywidget.AnyWidget:
 
 def _whole(_: Any, view: EngagementView) -> dict[str, Any]:
     """What `_payload` is on the wire: always the newest, also for a page that was loaded again."""
-    return dict(pack(view._live.payload)) if view._live is not None else {}
+    return on_wire(view._live.payload) if view._live is not None else {}
 
 
 class EngagementView(anywidget.AnyWidget):

@@ -23,6 +23,14 @@ function toBytes(data: unknown): Uint8Array {
   return bytes;
 }
 
+/** Give `payload` back what a message holds as compact bytes, in place; does nothing where it is there. */
+export function open(payload: EngagementPayload): EngagementPayload {
+  const { rest } = payload as { rest?: unknown };
+  if (rest === undefined) return payload;
+  delete (payload as { rest?: unknown }).rest;
+  return Object.assign(payload, JSON.parse(new TextDecoder().decode(toBytes(rest))));
+}
+
 /** Give `payload` its rows back, in place; does nothing where they are there. */
 export function unpack(payload: EngagementPayload): EngagementPayload {
   const { columns } = payload;

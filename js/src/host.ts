@@ -1,6 +1,8 @@
 // Where the widget lives. This is the only file that knows anywidget's model; everything else sees a Host.
 
+import { open } from "./columns";
 import { applyPatch } from "./patch";
+import { wholeWhy } from "./why";
 import type {
   AnnotateMessage,
   AnswerMessage,
@@ -22,6 +24,7 @@ import type {
   StepDetail,
   ValueMessage,
   ViewState,
+  WhyDetail,
 } from "./protocol.gen";
 
 /** The part of anywidget's model that is used here. */
@@ -153,7 +156,7 @@ export function modelHost(model: AnyModel, el: Element, signal: AbortSignal): Ho
 }
 
 function asPayload(value: unknown): EngagementPayload | null {
-  return typeof value === "object" && value !== null && Object.hasOwn(value, "engagement") ? (value as EngagementPayload) : null;
+  return typeof value === "object" && value !== null && Object.hasOwn(value, "engagement") ? open(value as EngagementPayload) : null;
 }
 
 /** Questions to the kernel that wait for an answer. */
@@ -234,6 +237,7 @@ export function staticHost(payload: EngagementPayload & { saved?: Saved }): Host
     detail: null,
     inspect: known.size === 0 ? null : (step, what) => {
       const one = known.get(`${what} ${step}`);
+      if (one?.value != null && what === "why") return Promise.resolve(wholeWhy(one.value as WhyDetail, (id) => known.get(`why ${id}`)?.value as WhyDetail | null | undefined));
       if (one?.value != null) return Promise.resolve(one.value);
       return Promise.reject(new Error(one?.error ?? "it was left out of this page"));
     },

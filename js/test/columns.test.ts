@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { lowerBound, Marks, numbers, unpack } from "../src/columns";
+import { lowerBound, Marks, numbers, open, unpack } from "../src/columns";
 import { Run } from "../src/run";
 import { golden } from "./golden";
 
@@ -59,4 +59,15 @@ it("finds the first that is not smaller", () => {
   const values = [1, 3, 3, 7];
   expect([0, 1, 2, 3, 4, 8].map((value) => lowerBound(values, value))).toEqual([0, 0, 1, 1, 3, 4]);
   expect(lowerBound(values, 3, 2, 4)).toBe(2);
+});
+
+describe("a message of the kernel", () => {
+  it("gives back what it holds as bytes, once, and leaves others alone", () => {
+    const whole = golden("house");
+    const { v, engagement, seq, marks, columns, ...rest } = whole;
+    const bytes = new TextEncoder().encode(JSON.stringify(rest));
+    const message = { v, engagement, seq, marks, columns, rest: new DataView(bytes.buffer) } as never;
+    expect(open(open(message))).toEqual(whole);
+    expect(open(structuredClone(whole))).toEqual(whole);
+  });
 });

@@ -49,7 +49,9 @@ LATER = """() => {
       requestAnimationFrame(() => requestAnimationFrame(() => window.painted.push(Date.now())));
     }
   };
-  new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributeFilter: ["data-ready"] });
+  for (const view of document.querySelectorAll(".ftnb")) seen.add(view);
+  const all = { childList: true, subtree: true, attributeFilter: ["data-ready"] };
+  new MutationObserver(look).observe(document.body, all);
 }"""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftnb.core.model import Engagement, EngagementStatus, EventKind, Step, StepEvent, StepStatus
-from ftnb.widget.columns import MANY_MARKS, MANY_STEPS, column, json_default, pack, plain
+from ftnb.widget.columns import MANY_MARKS, MANY_STEPS, column, json_default, on_wire, pack, plain
 from ftnb.widget.live import differences
 from ftnb.widget.payload import engagement_payload
 from ftnb.widget.view import EngagementView
@@ -121,3 +121,12 @@ def test_columns_travel_as_buffers_beside_the_state_of_a_widget() -> None:
     assert len(buffers[paths.index(["_payload", "marks", "offset", "data"])]) == 8 * MANY_MARKS
     json.dumps(state)
     view.close()
+
+
+def test_a_message_is_compact_and_survives_half_characters() -> None:
+    whole = engagement_payload(traces.house())
+    sent = on_wire(whole)
+    assert {**sent, **json.loads(sent["rest"])} == {**whole, "rest": sent["rest"]}
+    assert len(sent["rest"]) < 0.93 * len(json.dumps(whole))
+    whole["engagement"]["name"], whole["steps"][0]["name"] = "house", "half \ud83d"
+    assert json.loads(on_wire(whole)["rest"])["steps"][0]["name"] == "half \ud83d"

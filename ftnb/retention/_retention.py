@@ -44,7 +44,8 @@ class Retention:
 
         With `content_only` an engagement loses its content and keeps names, times, statuses and token counts. Of
         engagements with more than `keep_turns` turns, ended or not, the older ones lose their content. `regulation`
-        warns (RetentionWarning) where a window is shorter than it allows; known: eu-ai-act.
+        warns (RetentionWarning) where a window is shorter than it allows, or turns go whatever their age; known:
+        eu-ai-act.
         """
         self._store = store
         self._windows = [*windows, *([] if max_age is None else [Window(max_age)])]
@@ -63,6 +64,11 @@ class Retention:
             if window.age < shortest:
                 text = f"{window} is shorter than the {shortest.days} days of {regulation} ({source})"
                 warnings.warn(text, RetentionWarning, stacklevel=4)
+        if self._keep_turns is not None:
+            text = (
+                f"keep_turns={self._keep_turns} takes content out of turns that may be younger than the {shortest.days}"
+            )
+            warnings.warn(f"{text} days of {regulation} ({source})", RetentionWarning, stacklevel=4)
 
     @property
     def policy(self) -> str:

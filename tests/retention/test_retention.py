@@ -199,6 +199,8 @@ def test_a_store_that_rests_is_purged_only_by_a_moment_that_is_given(store: Any)
 def test_a_window_that_a_regulation_forbids_warns(store: Any) -> None:
     with pytest.warns(RetentionWarning, match="183 days"):
         ftnb.open(store).retention("90d", regulation="eu-ai-act")
+    with pytest.warns(RetentionWarning, match=r"keep_turns=2 .* younger than the 183 days"):
+        ftnb.open(store).retention(keep_turns=2, regulation="eu-ai-act")
     ftnb.open(store).retention("184d", regulation="eu-ai-act")
 
 

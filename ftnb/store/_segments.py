@@ -15,6 +15,8 @@ import json
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -112,6 +114,12 @@ class Folder:
         except OSError:
             return  # they are found unlisted, and go with what crashes leave
 
+    def strays(self, listed: Collection[tuple[str, str]]) -> bool:
+        """Whether there are files that the catalogue does not list: what a crash left, or what is being made."""
+        return any(
+            (table, place.stem) not in listed for table in TABLES for place in (self.path / table).glob("*.parquet")
+        )
+
     def clean(self, generation: int, listed: Collection[tuple[str, str]], *, everything: bool = False) -> None:
         """Remove what crashes left, and what has been retired for long enough (`everything`: all of it)."""
         for table in TABLES:
@@ -164,24 +172,16 @@ class Folder:
         schema = pa.schema([SCHEMAS[table].field(column) for column in columns])
         if not names:
             return schema.empty_table()
-        with readable(self.path):
-            fragments = [self._fragment(table, name) for name in names]
-            dataset = ds.FileSystemDataset(fragments, SCHEMAS[table], _FORMAT)
-            wanted: list[Any] = []
-            if engagement_ids is not None:
-                owner: Any = ds.field("engagement_id")
-                one = len(engagement_ids) == 1
-                wanted.append(owner == engagement_ids[0] if one else owner.isin(list(engagement_ids)))
-            if types:
-                wanted.append(cast(Any, ds.field("type")).isin(list(types)))
-            if after:
-                wanted.append(cast(Any, ds.field("seq")) > after)
-            if until is not None:
-                wanted.append(cast(Any, ds.field("seq")) <= until)
-            condition = None
-            for part in wanted:
-                condition = part if condition is None else condition & part
-            return dataset.to_table(columns=list(columns), filter=condition)
+        fragments = [self._fragment(table, name) for name in names]
+        dataset = ds.FileSystemDataset(fragments, SCHEMAS[table], _FORMAT)
+        wanted = _condition(engagement_ids, types, after, until)
+        try:
+            with readable(self.path):
+                return dataset.to_table(columns=list(columns), filter=wanted)
+        except NotOurFileError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # between its being found and its being opened
+                raise SegmentGone(f"a segment of the store {str(self.path)!r} is missing: {error.__cause__}") from error
+            raise
 
     def _fragment(self, table: str, name: str) -> Any:
         with self._lock:
@@ -204,6 +204,20 @@ class Folder:
 
     def _place(self, table: str, name: str) -> Path:
         return self.path / table / f"{name}.parquet"
+
+
+def _condition(engagement_ids: Sequence[str] | None, types: Sequence[str], after: int, until: int | None) -> Any:
+    owner, kind, seq = (cast(Any, ds.field(name)) for name in ("engagement_id", "type", "seq"))
+    wanted: list[Any] = []
+    if engagement_ids is not None:
+        wanted.append(owner == engagement_ids[0] if len(engagement_ids) == 1 else owner.isin(list(engagement_ids)))
+    if types:
+        wanted.append(kind.isin(list(types)))
+    if after:
+        wanted.append(seq > after)
+    if until is not None:
+        wanted.append(seq <= until)
+    return reduce(and_, wanted) if wanted else None
 
 
 def read_manifest(text: bytes, place: str) -> dict[str, Any]:

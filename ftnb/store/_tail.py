@@ -296,6 +296,11 @@ class TailWriter(SQLiteWriter):
         """Grows whenever the files that there are change."""
         return int(self._connection.execute("SELECT generation FROM publication").fetchone()[0])
 
+    def outdate(self) -> None:
+        """Let nothing that is being made now be taken in: it is made again."""
+        with transaction(self._connection, self._path):
+            self._advance()
+
     def _advance(self) -> None:
         """From here on, files that were made before do not fit any more."""
         self._connection.execute("UPDATE publication SET generation = generation + 1")

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import FtnbError, NotOurFileError, StoreError
-from . import _barrier, _entries
+from ..core.errors import FtnbError, NotOurFileError, SchemaVersionError, StoreError
+from . import _barrier, _drives, _entries
 from ._entries import Entry
 from ._parquet_file import BLOBS, ENTRIES, RECORDS, SCHEMAS, STREAMS
 from ._published import SUMMARISED, any_of, by_seq, merged, summaries_of
@@ -72,7 +72,7 @@ class ParquetStore(SQLiteStore):
         self._n_waiting, self._published_at = 0, time.monotonic()
         self._publishing = threading.Lock()
         self._said_why_not = False
-        super().__init__(self.folder / TAIL, read_only=read_only)
+        super().__init__(self.folder / TAIL, read_only=read_only, shared_drive=False)
         self.url, self.place = f"parquet://{self.folder.resolve()}", f"the store {self.folder}"
         self._feed = self._new_feed()
         if not read_only:
@@ -85,6 +85,11 @@ class ParquetStore(SQLiteStore):
 
     def _prepare(self, *, read_only: bool) -> None:
         folder = self.folder
+        if not read_only and _drives.is_shared(folder):
+            raise StoreError(
+                f"cannot record into {str(folder)!r}: it is on a drive that several machines share, where the locks of "
+                "its tail do not work. Record into a folder of this machine, or into an SQLite file there, and copy it"
+            )
         if not folder.exists() and not read_only:
             if not folder.resolve().parent.is_dir():
                 parent = str(folder.resolve().parent)
@@ -133,6 +138,9 @@ class ParquetStore(SQLiteStore):
             manifest = read_manifest((self.folder / MANIFEST).read_bytes(), str(self.folder / MANIFEST))
             is_old = manifest.get("generation") != self._catalogue.generation()
         except (OSError, NotOurFileError):
+            is_old = True
+        if self._files.strays(self._listed()):
+            self._tail.outdate()  # if another process is at it, it makes them again
             is_old = True
         if is_old:
             self._write_manifest()
@@ -241,9 +249,11 @@ class ParquetStore(SQLiteStore):
 
     def _clean(self, *, everything: bool = False) -> None:
         with self._snapshot():
-            generation = self._catalogue.generation()
-            listed = {place for one in self._catalogue.segments() for place in one.places}
+            generation, listed = self._catalogue.generation(), self._listed()
         self._files.clean(generation, listed, everything=everything)
+
+    def _listed(self) -> set[tuple[str, str]]:
+        return {place for one in self._catalogue.segments() for place in one.places}
 
     # --- erasing ---
 
@@ -365,7 +375,14 @@ class ParquetStore(SQLiteStore):
             self._merge()
             self._write_manifest()
             self._clean()
-        super().vacuum()
+        with self._write_lock:
+            self._write_anew()
+
+    def advice(self) -> list[tuple[bool | None, str]]:
+        """How much of it is published."""
+        segments = self._catalogue.segments()
+        n = sum(one.n_records for one in segments)
+        return [(None, f"{n:,} records in {len(segments)} segments, {self._n_records() - n:,} in the tail")]
 
     # --- reading ---
 
@@ -477,6 +494,15 @@ class ParquetStore(SQLiteStore):
         tail = self._catalogue.blobs_of(engagement_id)
         return {**self._published_of(engagement_id), **tail}
 
+    def kept_blobs(self, engagement_id: str) -> list[Row]:
+        """(blob_id, salt, media, data) of an engagement's blobs, as they are kept."""
+        columns = ["blob_id", "salt", "media", "data"]
+        tail, table = self._seen(
+            lambda: (SQLiteStore.kept_blobs(self, engagement_id), self._catalogue.segments(engagement_id)),
+            lambda parts: self._files.read(BLOBS, _names(parts, BLOBS), columns, engagement_ids=[engagement_id]),
+        )
+        return [*tail, *zip(*(column.to_pylist() for column in table.columns), strict=True)]
+
     def _published_of(self, engagement_id: str) -> dict[str, bytes]:
         """The published values of an engagement."""
         generation = self._catalogue.generation()
@@ -568,12 +594,14 @@ def _ensure_ours(folder: Path, *, read_only: bool) -> None:
         said = read_manifest(manifest.read_bytes(), str(manifest))
     except FileNotFoundError:
         return  # a crash right after it was made
-    except OSError as error:
-        raise StoreError(f"cannot read {str(manifest)!r}: {error.strerror or error}") from error
+    except SchemaVersionError:
+        raise
     except NotOurFileError:
         if not (folder / TAIL).is_file():
             raise
         return  # it is written again from the catalogue
+    except OSError as error:
+        raise StoreError(f"cannot read {str(manifest)!r}: {error.strerror or error}") from error
     if said["segments"] and not (folder / TAIL).is_file():
         raise StoreError(
             f"the store {str(folder)!r} has lost its {TAIL}: what was published can be read with ftnb.open(), and "

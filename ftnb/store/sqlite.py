@@ -109,10 +109,12 @@ class SQLiteStore(LogStoreBase):
             self._published.changed()
         return seqs
 
-    def publish(self) -> None:
-        """Put what is committed on the shared drive now; nothing where the file is not on one. Raises StoreError."""
-        if self._published is not None:
-            self._published.publish()
+    def publish(self) -> int:
+        """Put what is committed on the shared drive now; 0: the file is not on one, else 1. Raises StoreError."""
+        if self._published is None:
+            return 0
+        self._published.publish()
+        return 1
 
     def _purge(
         self,
@@ -158,12 +160,15 @@ class SQLiteStore(LogStoreBase):
     def vacuum(self) -> None:
         """Write the file anew, without the remains of what was purged. Needs as much space again for a moment."""
         with self._write_lock:
-            try:
-                self._write.execute("VACUUM")
-                self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.Error as error:
-                raise StoreError(f"cannot vacuum the store {self.path!r}: {error}") from error
+            self._write_anew()
             self.publish()
+
+    def _write_anew(self) -> None:
+        try:
+            self._write.execute("VACUUM")
+            self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StoreError(f"cannot vacuum the store {self.path!r}: {error}") from error
 
     def advice(self) -> list[tuple[bool | None, str]]:
         """Where the file lies, as far as it matters: (whether it is as it should be, what to know)."""

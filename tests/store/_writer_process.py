@@ -18,6 +18,10 @@ def open_store(kind: str, place: str) -> Any:
         from ftnb.store.sqlite import SQLiteStore
 
         return SQLiteStore(place)
+    if kind == "parquet":
+        from ftnb.store.parquet import ParquetStore
+
+        return ParquetStore(place)
     if kind == "redis":
         from ftnb.store.redis import RedisStore
 

@@ -71,10 +71,10 @@ class Feed:
             else:
                 self._pump()
 
-    def restart(self) -> None:
-        """Seqs have begun anew, in another file: subscribers get what is committed from here on."""
+    def restart(self, at: int | None = None) -> None:
+        """Seqs have begun anew, in another file: subscribers get what is committed from here on, or after `at`."""
         with self._lock:
-            self._cursor = self._position()
+            self._cursor = self._position() if at is None else at
 
     def _pump(self) -> None:
         """Read what is after the cursor, and hand it on. Called under the lock."""

@@ -210,6 +210,10 @@ class RedisStore(LogStoreBase):
         answer = self._client.xread({self._keys.tail: self._seen}, block=max(1, int(seconds * 1000)))
         for _, batches in answer.items() if isinstance(answer, dict) else answer or ():
             self._seen = f"{seq_of(batches[-1][0])}-0"
+        if not answer and self._position() < seq_of(self._seen):
+            # The server was emptied, or came back without its memory: seqs have begun anew.
+            self._seen = "0-0"
+            self._feed.restart(0)
 
     def _close(self) -> None:
         if self._owns_client:

@@ -138,6 +138,22 @@ def test_a_subscriber_that_fell_behind_the_tail_misses_nothing(redis_url: str, m
     store.close()
 
 
+def test_a_redis_that_lost_its_memory_is_followed_anew(redis_url: str) -> None:
+    store = RedisStore(redis_url, key_prefix=(prefix := new_id()))
+    tail = store.tail(timeout=5)
+    other = RedisStore(redis_url, key_prefix=prefix)
+    for i in range(3):
+        other.append(EngagementStarted(engagement_id="e", name=str(i)))
+    assert [next(tail).name for _ in range(3)] == ["0", "1", "2"]  # type: ignore[union-attr]
+    store._client.delete(*store._client.keys(f"{prefix}:*"))
+    time.sleep(0.6)
+    other.append(EngagementStarted(engagement_id="f", name="after"))
+    assert next(tail).name == "after"  # type: ignore[union-attr]
+    assert [s.id for s in store.list_engagements()] == ["f"]
+    store.close()
+    other.close()
+
+
 def test_writers_at_once_do_not_starve_each_other(redis_url: str) -> None:
     prefix = new_id()
 

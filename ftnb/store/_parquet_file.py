@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
+from ..core.errors import FtnbError, NotOurFileError, SchemaVersionError, StoreError
+from ._parquet_limits import Limit
 from ._remote import AnyPath
 from .leaf import COLUMNS
 from .records import SCHEMA_VERSION
@@ -61,12 +62,14 @@ class EvidenceFile:
             raise SchemaVersionError(
                 f"{str(self.path)!r} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
             )
-        wrong = [field.name for field in self.schema if field.name not in found.names]
+        table = marks.get(b"ftnb.table", b"").decode(errors="replace")
+        wanted = [*self.schema.names, *(["row"] if table == "trace" else [])]
+        wrong = [name for name in wanted if found.names.count(name) != 1]
         if wrong:
             raise NotOurFileError(
-                f"{str(self.path)!r} says that it is an export of ftnb, but has no column {wrong[0]!r}"
+                f"{str(self.path)!r} says that it is an export of ftnb, but has no column {wrong[0]!r}, or several"
             )
-        return marks.get(b"ftnb.table", b"").decode(errors="replace")
+        return table
 
     @property
     def marks(self) -> dict[str, str]:
@@ -79,14 +82,22 @@ class EvidenceFile:
         extra = [name for name in (self._row and "row", engagement_id and "engagement_id") if name]
         wanted = list(dict.fromkeys([*columns, *extra]))
         with readable(self.path):
-            table = self._file.read_row_groups(self._groups(engagement_id), columns=wanted)
-            if self._row:
-                table = table.filter(pc.equal(table["row"], self._row))
-            if engagement_id:
-                table = table.filter(pc.equal(table["engagement_id"], engagement_id))
-            table = table.select(list(columns)).cast(pa.schema([self.schema.field(name) for name in columns]))
+            parts = []
+            for group in self._groups(engagement_id):
+                part = self._file.read_row_group(group, columns=wanted)
+                if self._row:
+                    part = part.filter(pc.equal(part["row"], self._row))
+                if engagement_id:
+                    part = part.filter(pc.equal(part["engagement_id"], engagement_id))
+                parts.append(part.select(list(columns)))
+            table = self._limit.unpacked(parts, pa.schema([self.schema.field(name) for name in columns]))
             table.validate(full=True)  # page checksums cannot vouch for what pages are read as; text must be text
             return table
+
+    def ensure_unpacks(self) -> None:
+        """Raises NotOurFileError where it would unpack to more than a trace does, without reading all of it."""
+        with readable(self.path):
+            self._limit.probe()
 
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
@@ -148,6 +159,10 @@ def readable(path: AnyPath) -> Iterator[None]:
     """Turn Arrow's errors about the file into ours."""
     try:
         yield
+    except FtnbError:
+        raise
+    except FtnbError:
+        raise
     except FileNotFoundError as error:
         raise NotOurFileError(f"{str(path)!r} is missing, so the export is not whole") from error
     except PermissionError as error:

@@ -282,3 +282,15 @@ def test_an_export_is_read_only(traces: Traces, target: Path) -> None:
     assert asyncio.run(all_of()) == []
     store.close()
     store.close()
+
+
+@pytest.mark.parametrize("names", [{"row": "rov"}, {"data": "n"}])
+def test_a_column_that_is_missing_or_there_twice_is_one_error(
+    traces: Traces, tmp_path: Path, names: dict[str, str]
+) -> None:
+    file = traces.to_parquet(tmp_path / "one.parquet")
+    table = pq.read_table(file)
+    renamed = table.rename_columns([names.get(name, name) for name in table.column_names])
+    pq.write_table(renamed.replace_schema_metadata(table.schema.metadata), file)
+    with pytest.raises(NotOurFileError, match="has no column"):
+        ftnb.open(file)

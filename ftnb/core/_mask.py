@@ -18,6 +18,7 @@ _TEXTS = frozenset(("@topology", "@extraction"))
 """Parts whose shape is fixed: names and messages stay text in them, as in all parts of a body without `@`."""
 _PAIRS = frozenset(("writes", "entry"))
 """Parts that are lists of [name, value]."""
+_PAIR_PARTS = _PAIRS | {f"@{name}" for name in _PAIRS}
 _SHORTEST = 12
 """Characters of the shortest text that a default shape finds."""
 _MAX_KNOWN = 10_000
@@ -64,13 +65,18 @@ class Mask:
 
     def to_json(self, value: Any, part: str) -> Json:
         """`value` as canonical JSON, masked; itself where it is plain and there is nothing to mask."""
+        try:
+            if self._fn is None and part not in _PAIR_PARTS and self._is_flat_and_quiet(value):
+                return value
+        except RuntimeError:  # another thread changes it while we look; `canonical.to_json` copies first
+            pass
         root = (part.removeprefix("@"),)
         is_quick = self._fn is None and not (root[0] in _PAIRS and self._names_secrets(value))
         if is_quick:
             try:
-                if self._is_flat_and_quiet(value) or self._is_plain_and_quiet(value):
+                if self._is_plain_and_quiet(value):
                     return value
-            except RuntimeError:  # another thread changes it while we look; `canonical.to_json` copies first
+            except RuntimeError:
                 pass
         found = canonical.to_json(value)
         if is_quick and self._is_plain_and_quiet(found, markers=True):

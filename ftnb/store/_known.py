@@ -57,7 +57,7 @@ class Known:
     def _of(self, engagement_id: str, item: Any, to_json: Callable[[Any], Json]) -> Any:
         key = engagement_id, id(item)
         found = self._made.get(key)
-        if found is not None and found[0]() is item and found[1] == _fields(item):
+        if found is not None and found[0]() is item and _is_same(found[1], item):
             self._made.move_to_end(key)
             return found[3]
         copy = _copy(item)
@@ -65,7 +65,7 @@ class Known:
             return item
         fields, n_bytes = copy
         made = Made(to_json(item))
-        if fields != _fields(item):  # changed while we looked
+        if not _is_same(fields, item):  # changed while we looked
             return made
         if found is not None:
             self._n_bytes -= found[2]
@@ -82,6 +82,13 @@ def _fields(item: Any) -> dict[str, Any]:
     if item.__pydantic_extra__ or item.__pydantic_private__:
         return {**fields, "\x00extra": item.__pydantic_extra__, "\x00private": item.__pydantic_private__}
     return fields
+
+
+def _is_same(fields: dict[str, Any], item: Any) -> bool:
+    try:
+        return bool(fields == _fields(item))
+    except Exception:  # what took a field's place cannot be compared, or another thread is at it
+        return False
 
 
 def _copy(item: Any) -> tuple[dict[str, Any], int] | None:

@@ -4,7 +4,7 @@ Three things cost most of an insert of 30 short columns, and none is SQLite's wo
 
 - The standard library asks for adapters whenever it binds None or bytes, 0.3 µs each. A float or a bytearray it binds
   at once, and SQLite has no NaN: one that is bound is NULL (https://sqlite.org/floatingpoint.html, section 3).
-- It lets go of the interpreter's lock for each statement that it runs, and then waits for it, up to 5 ms while the
+- It lets go of the interpreter's lock for each statement that it runs, and may then wait for it, up to 5 ms while the
   agent computes. So rows go in by one statement for many.
 - A statement for each row is reset, bound and stepped on its own.
 """

@@ -1,6 +1,6 @@
 """The recorder and its store: throughput, leaf hashes, latency of the caller, memory over many steps, kill -9.
 
-    python tests/benchmarks/bench_recorder.py [quick]
+    python tests/benchmarks/bench_recorder.py [quick] [latency] [throughput] [kills] [memory]
 
 `quick` takes a tenth of the steps and kills. The disk is that of the temporary folder.
 """
@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -162,17 +163,19 @@ def kills(folder: Path, count: int) -> Line:
     return Line(f"kill -9 at {len(lost)} random points (seed {seed})", "0, 0, <= 20 ms", measured, median <= 20)
 
 
-def main(scale: float) -> None:
+def main(scale: float, only: list[str]) -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        lines = [
-            latency(folder, int(20_000 * max(scale, 0.25))),
-            *throughput(folder, int(50_000 * max(scale, 0.2)), 7),
-            kills(folder, int(200 * scale)),
-            memory(folder, int(1_000_000 * scale), 240),
-        ]
+        parts: dict[str, Callable[[], list[Line]]] = {
+            "latency": lambda: [latency(folder, int(20_000 * max(scale, 0.25)))],
+            "throughput": lambda: throughput(folder, int(50_000 * max(scale, 0.2)), 7),
+            "kills": lambda: [kills(folder, int(200 * scale))],
+            "memory": lambda: [memory(folder, int(1_000_000 * scale), 240)],
+        }
+        lines = [line for name in only or parts for line in parts[name]()]
     show("recorder and store", lines)
 
 
 if __name__ == "__main__":
-    main(0.1 if "quick" in sys.argv[1:] else 1.0)
+    words = sys.argv[1:]
+    main(0.1 if "quick" in words else 1.0, [word for word in words if word != "quick"])

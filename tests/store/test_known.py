@@ -49,6 +49,20 @@ def test_what_changed_in_place_is_written_as_it_is() -> None:
     assert _texts(first)[5:] == _texts(third)[5:]
 
 
+def test_a_field_that_cannot_be_compared_any_more_is_written_as_it_is() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("not me")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    store, stream, chat = MemoryStore(), Stream(new_id(), new_id(), turn=1), _chat(20)
+    store.append_drafts([_step(stream, {"messages": list(chat)})])
+    chat[7].additional_kwargs["seen"] = Odd()
+    store.append_drafts([_step(stream, {"messages": list(chat)})])
+    assert "Odd" in str(_states(store, stream)[1]["messages"][7].additional_kwargs["seen"])
+
+
 def test_a_chat_that_grows_is_made_into_json_once() -> None:
     dumps = []
 

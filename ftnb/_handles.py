@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.errors import FtnbError, UnknownStepError
+from .core.errors import FtnbError, InvalidArgumentError, UnknownStepError
 from .core.model import Annotation, Engagement, Step, StepEvent
 from .store.base import LogStore
 from .store.blobs import Resolver
@@ -211,10 +211,10 @@ class EngagementHandle(_Forwarding):
     def _blob(self, blob_id: str) -> bytes | None:
         return self._store.blob(self.id, blob_id)
 
-    def widget(self, **options: Any) -> Any:
+    def widget(self, *, prices: Any = None, **options: Any) -> Any:
         """The interactive view: linked graph, timeline and inspector; it goes on with a run that goes on.
 
-        `options` as of `EngagementView`.
+        With `prices`, as of `ftnb.prices`, it tells what steps cost, too. `options` as of `EngagementView`.
         """
         from .live.follow import LIVE, follow_run
         from .widget.view import EngagementView
@@ -222,6 +222,10 @@ class EngagementHandle(_Forwarding):
         model = self.model
         if model.status in LIVE:
             options.setdefault("follow", partial(follow_run, self._store, self.id))
+        if prices is not None:
+            from .live._costs import step_costs
+
+            options["costs"] = step_costs(prices)
         given = {"annotate": self.annotate, "debugging": self._debugging(), "audit": self._badge, **options}
         return EngagementView(model, resolve=self.resolve, **given)
 
@@ -277,7 +281,7 @@ class EngagementHandle(_Forwarding):
         """
         from .debug import fork
 
-        step = self.step(at) if isinstance(at, str) else at
+        step = self._step_at(at)
         branch = fork(self._store, self.id, step.id, state=state, **options)
         return EngagementHandle(branch.store, branch.engagement_id)
 
@@ -285,9 +289,17 @@ class EngagementHandle(_Forwarding):
         """The async twin of `fork`: nodes run on this event loop."""
         from .debug import afork
 
-        step = self.step(at) if isinstance(at, str) else at
+        step = self._step_at(at)
         branch = await afork(self._store, self.id, step.id, state=state, **options)
         return EngagementHandle(branch.store, branch.engagement_id)
+
+    def _step_at(self, at: Any) -> StepHandle:
+        """A step of this engagement, also by its name or id. Raises UnknownStepError, InvalidArgumentError."""
+        if isinstance(at, str):
+            return self.step(at)
+        if not isinstance(at, StepHandle):
+            raise InvalidArgumentError(f"at is a step of the engagement, or its name: eng.step('search'); got {at!r}")
+        return at
 
     def resume(self, answer: Any = None) -> EngagementHandle:
         """Go on with this fork, which paused in this process, giving `answer` to what it asks.

@@ -6,7 +6,8 @@
     refuse      its recorded answer       refused         its recorded result          refused
 
 Whatever is refused ends the replay. A recorded answer is given once for each time that it was recorded, and the last
-one again after that.
+one again after that. A call through a provider's SDK goes like one of a model, where calls of its kind are on record;
+else, and where the answer is not, it is refused, unless `allow_live` names provider or model: then it is called.
 """
 
 from __future__ import annotations

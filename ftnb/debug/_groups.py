@@ -95,7 +95,7 @@ class GroupDiff:
         rows = [_outcome("status", name, self._a.ended(name), self._b.ended(name)) for name in _ENDED]
         for name in ("duration_ms", "tokens", "cost"):
             one, other = self._a.numbers(name), self._b.numbers(name)
-            if one or other:
+            if any(one) or any(other):  # a group that calls no model says nothing by that
                 rows.append(_mean(name, one, other))
         a, b = self._a.labels(), self._b.labels()
         for label in sorted({*a, *b}):

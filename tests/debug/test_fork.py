@@ -340,6 +340,8 @@ def test_edits_that_do_not_fit_are_refused_before_anything_runs(store: SQLiteSto
         engagement.fork("a", {"name": []})
     with pytest.raises(InvalidArgumentError, match="'n' the value 'many', which does not fit the state's int"):
         engagement.fork("a", {"n": "many"})
+    with pytest.raises(InvalidArgumentError, match="at is a step of the engagement, or its name"):
+        engagement.fork(at=3)
     with pytest.raises(InvalidArgumentError, match="takes a mapping"):
         engagement.fork("a", 5)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="use='maybe' is unknown; known: recorded, live, refuse"):

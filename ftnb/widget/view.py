@@ -24,7 +24,7 @@ from ._rows import step_frame
 from .columns import on_wire, plain
 from .export import png_bytes, whole_svg
 from .html import engagement_page, frame, read_bundle
-from .live import Audit, LivePayload
+from .live import Audit, CostsOf, LivePayload
 from .news import Follow, News
 from .payload import engagement_payload
 from .picture import static_html, summary_line
@@ -101,17 +101,19 @@ class EngagementView(anywidget.AnyWidget):
         follow: Follow | None = None,
         debugging: Debugging | None = None,
         audit: Audit | None = None,
+        costs: CostsOf | None = None,
         **kwargs: Any,
     ) -> None:
         """`resolve` turns a value held by reference into the plain value (see `payload.engagement_payload`).
 
         `annotate(label, value, note=…, step=…)` puts a judgement on record; without it the view offers none. With
         `follow` the view goes on with the run. `debugging` tells why a step ran, and of the run's branches; `audit` how
-        far it is proved. No engagement is one that has not begun: the view waits for it.
+        far it is proved; `costs` what steps cost, by id. No engagement is one that has not begun: the view waits for
+        it.
         """
         self._engagement = engagement
-        self._resolve, self._audit = resolve, audit
-        self._live = None if engagement is None else LivePayload(engagement, resolve, audit)
+        self._resolve, self._audit, self._costs = resolve, audit, costs
+        self._live = None if engagement is None else LivePayload(engagement, resolve, audit, costs)
         self._lock = threading.RLock()
         self._version = 0
         self._unfollow: Callable[[], None] | None = None
@@ -273,7 +275,12 @@ class EngagementView(anywidget.AnyWidget):
 
         Each recorded value is cut to `preview_bytes` and says so; None keeps all of them whole.
         """
-        payload = engagement_payload(self.engagement, resolve=self._resolve, preview_bytes=preview_bytes)
+        payload = engagement_payload(
+            self.engagement,
+            resolve=self._resolve,
+            preview_bytes=preview_bytes,
+            costs=self._costs and self._costs(self.engagement),
+        )
         document = engagement_page(payload, self._saved())
         if path is None:
             return document
@@ -306,7 +313,9 @@ class EngagementView(anywidget.AnyWidget):
 
     def static(self, *, height: int = _FRAME_HEIGHT) -> StaticView:
         """The interactive view in a frame of `height` px that needs no kernel: it stays in a saved notebook."""
-        payload = engagement_payload(self.engagement, resolve=self._resolve)
+        payload = engagement_payload(
+            self.engagement, resolve=self._resolve, costs=self._costs and self._costs(self.engagement)
+        )
         return StaticView(frame(engagement_page(payload, self._saved()), height=height), summary_line(payload))
 
     # --- display ---
@@ -346,7 +355,7 @@ class EngagementView(anywidget.AnyWidget):
             self._is_over = self._is_over and news.following is None
             begins = self._live is None or self._live.payload["engagement"]["id"] != news.engagement.id
             if self._live is None or begins:
-                self._live = LivePayload(news.engagement, self._resolve, self._audit)
+                self._live = LivePayload(news.engagement, self._resolve, self._audit, self._costs)
             changes = self._live.update(news.engagement, changed=news.changed, following=news.following)
             if begins or ends:
                 # Whole, as a trait: so it is what a page that is loaded again, or saved, finds.

@@ -1,5 +1,6 @@
 // Long runs come as columns of bytes (ftnb/widget/columns.py); here they become rows and typed arrays. Pure.
 
+import { inflate } from "./inflate";
 import type { Column, EngagementPayload, Lane, Mark, MarkColumns, StepColumns, StepRow } from "./protocol.gen";
 
 const TYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array } as const;
@@ -23,12 +24,14 @@ function toBytes(data: unknown): Uint8Array {
   return bytes;
 }
 
-/** Give `payload` back what a message holds as compact bytes, in place; does nothing where it is there. */
+/** Give `payload` back what a message holds deflated, in place; does nothing where it is there. */
 export function open(payload: EngagementPayload): EngagementPayload {
-  const { rest } = payload as { rest?: unknown };
-  if (rest === undefined) return payload;
-  delete (payload as { rest?: unknown }).rest;
-  return Object.assign(payload, JSON.parse(new TextDecoder().decode(toBytes(rest))));
+  const message = payload as { rest?: unknown; n_rest?: number };
+  if (message.rest === undefined) return payload;
+  const text = new TextDecoder().decode(inflate(toBytes(message.rest), message.n_rest ?? 0));
+  delete message.rest;
+  delete message.n_rest;
+  return Object.assign(payload, JSON.parse(text));
 }
 
 /** Give `payload` its rows back, in place; does nothing where they are there. */

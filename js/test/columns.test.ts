@@ -1,3 +1,4 @@
+import { deflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { lowerBound, Marks, numbers, open, unpack } from "../src/columns";
 import { Run } from "../src/run";
@@ -66,7 +67,8 @@ describe("a message of the kernel", () => {
     const whole = golden("house");
     const { v, engagement, seq, marks, columns, ...rest } = whole;
     const bytes = new TextEncoder().encode(JSON.stringify(rest));
-    const message = { v, engagement, seq, marks, columns, rest: new DataView(bytes.buffer) } as never;
+    const packed = new Uint8Array(deflateRawSync(bytes));
+    const message = { v, engagement, seq, marks, columns, rest: new DataView(packed.buffer), n_rest: bytes.length } as never;
     expect(open(open(message))).toEqual(whole);
     expect(open(structuredClone(whole))).toEqual(whole);
   });

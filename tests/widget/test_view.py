@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ftnb.core.errors import InvalidArgumentError, UnknownStepError
-from ftnb.core.model import Engagement
+from ftnb.core.model import Engagement, EventKind
+from ftnb.live._costs import step_costs
 from ftnb.widget.view import EngagementView, runtime
 from tests.widget import traces
 
@@ -127,3 +128,21 @@ def test_static_is_a_sandboxed_frame() -> None:
     assert static._repr_html_().startswith('<iframe srcdoc="&lt;!DOCTYPE html&gt;')
     assert 'sandbox="allow-scripts"' in str(static)
     assert "<script" not in str(static)
+
+
+def test_costs_by_a_price_sheet_colour_the_graph_and_stay_in_the_file() -> None:
+    run = traces.house()
+    priced = {step.id for step in run.steps if any(event.kind is EventKind.LLM_CALL for event in step.events)}
+    view = EngagementView(run, costs=step_costs({"house-1": (1.0, 2.0)}))
+    assert view.payload is not None
+    assert {step["id"] for step in view.payload["steps"] if step["cost"]} == priced != set()
+    asked = next(event for event in run.steps[0].events if event.kind is EventKind.LLM_CALL).tokens
+    assert asked is not None
+    assert view.payload["steps"][0]["cost"] == pytest.approx((asked.prompt + 2 * asked.completion) / 1e6)
+    assert sum(node["cost"] or 0 for node in view.payload["nodes"]) > 0
+    assert '"cost":null' not in str(view.to_html()).split('"steps":', 1)[1].split("},", 1)[0]
+    unknown = EngagementView(run, costs=step_costs({"another": (1.0, 2.0)}))
+    assert unknown.payload is not None
+    assert all(step["cost"] is None for step in unknown.payload["steps"])
+    view.close()
+    unknown.close()

@@ -2,6 +2,7 @@
 
 import { button, h, icon } from "../dom";
 import { count, duration } from "../format";
+import { money } from "../graph/metrics";
 import { SceneView } from "../graph/sceneview";
 import type { ComparisonPayload } from "../protocol.gen";
 import type { Run } from "../run";
@@ -100,6 +101,14 @@ export class ComparisonApp {
     );
   }
 
+  private costLine(): string[][] {
+    const [x, y] = [this.comparison.costOf(0), this.comparison.costOf(1)];
+    if (x === undefined && y === undefined) return [];
+    const write = (value: number | undefined) => (value === undefined ? "–" : money(value));
+    const by = x === undefined || y === undefined ? 0 : y - x;
+    return [["cost", write(x), write(y), by ? `${by > 0 ? "+" : "−"}${money(Math.abs(by))}` : ""]];
+  }
+
   private showTotals(): void {
     const { runs, payload } = this.comparison;
     const [a, b] = runs;
@@ -115,6 +124,7 @@ export class ComparisonApp {
         line("duration", (run) => run.payload.engagement.duration_ms, duration),
         line("steps", (run) => run.payload.steps.length, count),
         line("tokens", (run) => run.payload.engagement.total_tokens, count),
+        ...this.costLine(),
         line("LLM calls", (run) => run.payload.engagement.n_llm_calls, count),
         line("tool calls", (run) => run.payload.engagement.n_tool_calls, count),
         line("with errors", (run) => run.payload.engagement.n_failing_steps, count),

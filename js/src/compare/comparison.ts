@@ -1,6 +1,7 @@
 // Two runs as the view of both uses them. Pure.
 
 import { count, duration, plural } from "../format";
+import { money } from "../graph/metrics";
 import type { Scene, SceneEdge, SceneNode } from "../graph/scene";
 import { weightOf } from "../graph/scene";
 import type { ComparedNode, ComparisonPayload, Pair } from "../protocol.gen";
@@ -58,6 +59,17 @@ export class Comparison {
     return found < 0 ? null : found;
   }
 
+  /** Whether any step of either run has a price. */
+  get hasCosts(): boolean {
+    return this.runs.some((run) => run.payload.steps.some((step) => step.cost !== null));
+  }
+
+  /** What the steps of a run cost, as far as it is known; undefined: not at all. */
+  costOf(side: 0 | 1): number | undefined {
+    const known = this.runs[side].payload.steps.flatMap((step) => (step.cost === null ? [] : [step.cost]));
+    return known.length ? known.reduce((a, b) => a + b, 0) : undefined;
+  }
+
   title(index: number): string {
     const { a, b } = this.pair(index);
     return a !== null ? this.runs[0].title(a) : b !== null ? this.runs[1].title(b) : "";
@@ -86,6 +98,7 @@ export class Comparison {
       number("began", x?.offset_ms, y?.offset_ms, duration),
       number("took", x?.duration_ms, y?.duration_ms, duration),
       number("tokens", x?.total_tokens, y?.total_tokens, count),
+      ...(this.hasCosts ? [number("cost", x?.cost ?? undefined, y?.cost ?? undefined, money)] : []),
       number("events", x?.n_events, y?.n_events, count),
       ["error", x?.error ?? "", y?.error ?? "", (x?.error ?? "") !== (y?.error ?? "") ? "changed" : ""],
     ];

@@ -72,10 +72,25 @@ def _copied(connection: Any, queries: Iterator[tuple[str, Sequence[Any]]]) -> It
             connection.cursor() as cursor,
             cursor.copy(f"COPY ({sql}) TO STDOUT (FORMAT csv)", parameters) as copy,
         ):
-            for block in copy:
-                data.write(block)
+            _drain(connection, copy, data)
         if data.tell():
             yield data
+
+
+def _drain(connection: Any, copy: Any, data: BytesIO) -> None:
+    """All that a COPY gives. Each row is a message, and iterating over `copy` waits for each on its own, which takes
+    longer than the row itself; its generator, where there is one, is waited for once."""
+    rows = getattr(copy, "_read_gen", None)
+    if rows is None:
+        for block in copy:
+            data.write(block)
+        return
+
+    def drained() -> Iterator[Any]:
+        while block := (yield from rows()):
+            data.write(block)
+
+    connection.wait(drained())
 
 
 def _with_ids(connection: Any, table: str, found: pa.Table, name: str) -> pa.Table:

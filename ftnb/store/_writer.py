@@ -228,27 +228,28 @@ class LogWriter:
         given = draft.body
         if not given and name is None:
             return None, None
+        if len(given) == 1 and name is None and "@payload" in given:
+            data, n_bytes = self._data(draft, "@payload", given["@payload"], batch)
+            return self._checked(b'{"@payload":%b}' % data), n_bytes
         body: dict[str, Any] = {}
-        n_bytes, data = None, b""
+        size: int | None = None
         for key, value in given.items():
             if key[0:1] == "@":
-                data, size = self._data(draft, key, value, batch)
+                body[key], n_bytes = self._data(draft, key, value, batch)
                 if key == "@payload":
-                    n_bytes = size
-                body[key] = data
+                    size = n_bytes
             elif key in ("state", "update", "masked"):
                 body[key] = value
             else:
                 body[key] = self._label(draft, key, value, batch) if key in _INDEXED else self._json(value, key)
         if name is not None:
             body["name"] = name
-        if len(body) == 1 and data:
-            encoded = b'{"%b":%b}' % (key.encode(), data)
-        else:  # what is encoded already is taken as it is
-            encoded = encode_json({k: orjson.Fragment(v) if k[0:1] == "@" else v for k, v in body.items()})
-        if _COPIED in encoded:
-            encoded = encode_json(_without_digests(orjson.loads(encoded)))
-        return encoded, n_bytes
+        # What is encoded already is taken as it is.
+        encoded = encode_json({k: orjson.Fragment(v) if k[0:1] == "@" else v for k, v in body.items()})
+        return self._checked(encoded), size
+
+    def _checked(self, body: bytes) -> bytes:
+        return encode_json(_without_digests(orjson.loads(body))) if _COPIED in body else body
 
     def _data(self, draft: Draft, key: str, value: Any, batch: Batch) -> tuple[bytes, int]:
         """A value as canonical JSON, large parts interned, and its size before interning."""

@@ -47,9 +47,17 @@ class EvidenceFile:
         """Raises NotOurFileError or SchemaVersionError."""
         self.path, self.schema = path, SCHEMAS[table]
         with readable(path):
-            source: Any = path if isinstance(path, Path) else path.open()
-            self._file = pq.ParquetFile(source, page_checksum_verification=True)
+            size = path.stat().st_size if isinstance(path, Path) else path.size()
+            said = self._opened()
+            self._limit = Limit(said, str(path), size)
+            self._file = said
             self._row = ROW_OF[table] if self._check() == "trace" else None
+            self._file = self._opened(read_dictionary=self._limit.dictionaries(), metadata=said.metadata)
+            self._limit = Limit(self._file, str(path), size)
+
+    def _opened(self, **how: Any) -> pq.ParquetFile:
+        source: Any = self.path if isinstance(self.path, Path) else self.path.open()
+        return pq.ParquetFile(source, page_checksum_verification=True, **how)
 
     def _check(self) -> str:
         """What the file says it is; raises when that is nothing that can be read."""
@@ -159,8 +167,6 @@ def readable(path: AnyPath) -> Iterator[None]:
     """Turn Arrow's errors about the file into ours."""
     try:
         yield
-    except FtnbError:
-        raise
     except FtnbError:
         raise
     except FileNotFoundError as error:

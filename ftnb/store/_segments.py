@@ -196,7 +196,9 @@ class Folder:
                     )
             found = self._fragments.get((table, name))
             if found is None or found.path != str(place):
-                EvidenceFile(place, table).close()
+                checked = EvidenceFile(place, table)
+                checked.ensure_unpacks()
+                checked.close()
                 found = self._fragments[table, name] = _FORMAT.make_fragment(str(place), filesystem=_HERE)
                 while len(self._fragments) > _MAX_OPEN:
                     self._fragments.pop(next(iter(self._fragments)))

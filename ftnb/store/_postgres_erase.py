@@ -104,6 +104,14 @@ class PostgresEraser:
         self._writer.forget(going)
         return list(going)
 
+    def drop_empty(self, connection: Any) -> None:
+        """Drop partitions of earlier times that singly purged engagements left empty, where this role may."""
+        t = self._t
+        look = """SELECT substring(inhrelid::regclass::text FROM '_p([0-9]+)"?$')::bigint FROM pg_inherits
+            WHERE inhparent = %s::regclass AND has_function_privilege(%s, 'EXECUTE')"""
+        for (part,) in connection.execute(look, (f"{t}_log", f"{t}_drop(bigint)")).fetchall():
+            connection.execute(f"SELECT {t}_drop(%s)", (part,))
+
     def whole_partitions(self, connection: Any, ids: Sequence[str]) -> list[list[str]]:
         """Groups of `ids`, each all that its partition holds; the present partition is none."""
         t = self._t

@@ -151,13 +151,15 @@ class PostgresStore(LogStoreBase):
 
     @told
     def vacuum(self, *, full: bool = False) -> None:
-        """Give back the space of what was purged. Pages may keep remains until they are used again.
+        """Give back the space of what was purged, and drop partitions in which nothing is left. Pages may keep remains
+        until they are used again.
 
         `full` writes the tables anew, so that nothing of it is left in them or in the server's statistics; everybody
         else waits meanwhile, and it takes their size on the disk again. Its write-ahead log stays the server's. Needs
         autocommit.
         """
         with self._write_lock, self._write.use() as connection:
+            self._eraser.drop_empty(connection)
             for table in TABLES:
                 connection.execute(f"VACUUM {'(FULL, ANALYZE)' if full else ''} {self.table}_{table}")
 

@@ -132,6 +132,9 @@ def test_a_partition_that_somebody_reads_is_emptied_instead(postgres_dsn: str, a
         assert reading.execute(f"SELECT count(*) FROM {table}_log").fetchone() == (4,)
     assert _partitions(admin, table) >= {0}
     assert store.read("old") == []
+    store.vacuum()
+    assert 0 not in _partitions(admin, table)
+    assert len(store.read("new")) == 4
     store.close()
 
 

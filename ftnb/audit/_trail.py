@@ -15,6 +15,7 @@ from ._panel import panel
 from ._proof import Consistency, Proof
 from ._prove import Prover
 from ._report import Finding, Report
+from ._state import state_of
 
 if TYPE_CHECKING:
     from ._keys import Audit
@@ -99,7 +100,7 @@ class Trail:
         from ._bundle import export
 
         wanted = str(getattr(engagement_id, "id", engagement_id))
-        if not getattr(self._store, "read_only", False):
+        if not getattr(self._store, "read_only", False) and state_of(self._store, wanted) in ("unsealed", "gap"):
             self._store.seal("export", engagement_id=wanted)
         return export(self._store, wanted, path, withhold, self.vkey)
 
@@ -172,7 +173,7 @@ class Trail:
 
     def _repr_html_(self) -> str:
         head = self.head()
-        kinds = Counter(entry["type"] for entry in self._store.store_entries())
+        kinds = Counter(kind for _, _, kind, _ in self._store.entry_rows())
         said = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or _NO_HEAD
         rows = [
             ("log", f"{head.size} entries: {said}" if head.size else said),

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 MAX_DEPTH = 4
 MAX_NODES = 256
 _CONTAINERS = frozenset((dict, list, tuple, set))
-
-
-_is_flat = _CONTAINERS.isdisjoint
-"""Of the types of a container's items: whether none of them is a container. One pass in C."""
+_SHALLOW = frozenset((OrderedDict, defaultdict, Counter, deque))
+_MAX_TYPES = 1_000
+_MESSAGE_NODES = 64
+_settled: set[type] = {str, int, float, bool, type(None), bytes}
+"""Types whose values are taken as they are."""
+_is_flat = _settled.issuperset
+"""Of the types of a container's items: whether none of them is copied. One pass in C."""
+_copiers: dict[type, Callable[[Any, int, list[Any]], Any]] = {}
+"""How values of a type are copied, apart from containers."""
+_messages: dict[int, tuple[Callable[[], Any], Any, bool]] = {}
+"""By the identity of a message: the message, held weakly, its copy, and whether the copy shares what lies deep."""
 
 
 def freeze(value: Any) -> tuple[Any, bool]:
     """A copy of the containers in `value`, 4 levels and 256 nodes deep, and whether anything deeper stayed shared.
 
-    Only plain dicts, lists, tuples and sets are copied; objects are taken as they are (messages are treated as values).
+    Copied are dicts, lists, tuples, sets, dataclasses, and objects of pydantic and attrs. A message of LangChain's is
+    copied once, and again only when it has changed; so the same copy stands for it in every state. Other objects are
+    taken as they are.
     """
     kind = type(value)
     # Each container is copied as a whole first: another thread may be changing it, and a copy in C cannot be torn.
@@ -30,15 +44,20 @@ def freeze(value: Any) -> tuple[Any, bool]:
             return copy, False
     elif kind is set:
         return value.copy(), False
-    else:
+    elif kind in _settled:
         return value, False
+    else:
+        budget = [MAX_NODES, False]
+        return _copy_object(value, kind, 0, budget), bool(budget[1])
     budget = [MAX_NODES, False]
     return _deepen(copy, kind, 0, budget), bool(budget[1])
 
 
 def _copy(value: Any, depth: int, budget: list[Any]) -> Any:
-    """A copy of a container that lies in another one."""
+    """A copy of a value that lies in another one."""
     kind = type(value)
+    if kind not in _CONTAINERS:
+        return value if kind in _settled else _copy_object(value, kind, depth, budget)
     # Even where it goes no deeper, the container itself is copied: what was appended or added later stays out.
     copy = value if kind is tuple else value.copy()
     if kind is set or _is_flat(map(type, copy.values() if kind is dict else copy)):
@@ -53,15 +72,121 @@ def _copy(value: Any, depth: int, budget: list[Any]) -> Any:
 def _deepen(copy: Any, kind: type, depth: int, budget: list[Any]) -> Any:
     """Copy what `copy`, which is ours already, contains."""
     budget[0] -= len(copy)
-    inner, below = _CONTAINERS, depth + 1
+    settled, below = _settled, depth + 1
     if kind is dict:
         for key, item in copy.items():
-            if type(item) in inner:
+            if type(item) is list and _is_flat(map(type, ours := item[:])):
+                copy[key] = ours  # what most states are made of
+                budget[0] -= len(ours)
+            elif type(item) not in settled:
                 copy[key] = _copy(item, below, budget)
         return copy
     if kind is list:
         for index, item in enumerate(copy):
-            if type(item) in inner:
-                copy[index] = _copy(item, below, budget)
+            if type(item) not in settled:
+                # Messages make up most of what agents keep: a call less for each.
+                take = _message if _copiers.get(type(item)) is _message else _copy
+                copy[index] = take(item, below, budget)
         return copy
-    return tuple([_copy(item, below, budget) if type(item) in inner else item for item in copy])
+    return tuple([item if type(item) in settled else _copy(item, below, budget) for item in copy])
+
+
+# --- objects ---
+
+
+def _copy_object(value: Any, kind: type, depth: int, budget: list[Any]) -> Any:
+    """A copy of an object, or the object itself: by its type."""
+    copier = _copiers.get(kind)
+    if copier is None:
+        copier = _copier_of(kind)
+        if copier is None:
+            if len(_settled) > _MAX_TYPES:  # classes that are made at run time are not to be kept alive by us
+                _settled.intersection_update((str, int, float, bool, type(None), bytes))
+            _settled.add(kind)
+            return value
+        if len(_copiers) > _MAX_TYPES:
+            _copiers.clear()
+        _copiers[kind] = copier
+    try:
+        return copier(value, depth, budget)
+    except Exception:
+        budget[1] = True  # an object that cannot be copied is shared
+        return value
+
+
+def _copier_of(kind: type) -> Callable[[Any, int, list[Any]], Any] | None:
+    if kind in _SHALLOW:
+        return _shallow
+    model = getattr(sys.modules.get("pydantic"), "BaseModel", None)
+    if model is not None and issubclass(kind, model):
+        message = getattr(sys.modules.get("langchain_core.messages.base"), "BaseMessage", None)
+        return _message if message is not None and issubclass(kind, message) else _model
+    has_fields = is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
+    return _with_fields if has_fields and not issubclass(kind, BaseException) else None
+
+
+def _shallow(value: Any, depth: int, budget: list[Any]) -> Any:
+    copy = value.copy()
+    budget[0] -= len(copy)
+    budget[1] = budget[1] or not _is_flat(map(type, copy.values() if isinstance(copy, dict) else copy))
+    return copy
+
+
+def _model(value: Any, depth: int, budget: list[Any]) -> Any:
+    """A copy of a pydantic model. Nothing of the class's own runs."""
+    made = object.__new__(type(value))
+    put = object.__setattr__
+    extra = value.__pydantic_extra__
+    put(made, "__pydantic_fields_set__", value.__pydantic_fields_set__)
+    put(made, "__pydantic_extra__", extra if not extra else _attributes(extra, depth, budget))
+    put(made, "__pydantic_private__", value.__pydantic_private__)
+    put(made, "__dict__", _attributes(value.__dict__, depth, budget))
+    return made
+
+
+def _with_fields(value: Any, depth: int, budget: list[Any]) -> Any:
+    """A copy of a dataclass or a class of attrs."""
+    made = object.__new__(type(value))
+    own = getattr(value, "__dict__", None) or {}
+    names = [field.name for field in (fields(value) if is_dataclass(value) else value.__attrs_attrs__)]
+    slots = {name: getattr(value, name) for name in names if name not in own and hasattr(value, name)}
+    if own:
+        vars(made).update(_attributes(own, depth, budget))
+    for name, item in _attributes(slots, depth, budget).items():
+        object.__setattr__(made, name, item)
+    return made
+
+
+def _attributes(given: dict[str, Any], depth: int, budget: list[Any]) -> dict[str, Any]:
+    copy = given.copy()
+    if _is_flat(map(type, copy.values())):
+        return copy
+    if depth >= MAX_DEPTH or budget[0] <= 0:
+        budget[1] = True
+        return copy
+    made: dict[str, Any] = _deepen(copy, dict, depth, budget)
+    return made
+
+
+def _message(value: Any, _: int, budget: list[Any]) -> Any:
+    """A copy of a message: the one that was made before, as long as it says the same."""
+    key = id(value)
+    known = _messages.get(key)
+    if known is not None and known[0]() is value:
+        try:
+            is_same = bool(known[1].__dict__ == value.__dict__)
+        except Exception:  # something in it cannot be compared
+            is_same = False
+        if is_same:
+            budget[1] = budget[1] or known[2]
+            return known[1]
+    own = [_MESSAGE_NODES, False]
+    try:
+        made = _model(value, 1, own)
+        alive = weakref.ref(value, lambda _: _messages.pop(key, None))
+    except Exception:
+        budget[1] = True  # it cannot be copied, and is shared
+        return value
+    budget[1] = budget[1] or own[1]
+    _messages[key] = alive, made, bool(own[1])
+    return made

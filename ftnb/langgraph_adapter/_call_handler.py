@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter_ns
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -57,8 +58,8 @@ class CallHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A chat model is called."""
-        given = messages[0] if messages else []
-        self._model_start(serialized, list(given), run_id, parent_run_id, metadata, kwargs)
+        given = freeze(messages[0])[0] if messages else []
+        self._model_start(serialized, given, run_id, parent_run_id, metadata, kwargs)
 
     def on_llm_start(
         self,
@@ -110,7 +111,7 @@ class CallHandler(BaseCallbackHandler):
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
         """The model answered."""
-        self._end(events.LLM_END, run_id, response, self._first_token(run_id), *self._inner(run_id))
+        self._end(events.LLM_END, run_id, _heard(response), self._first_token(run_id), *self._inner(run_id))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """The model failed."""
@@ -215,6 +216,22 @@ class CallHandler(BaseCallbackHandler):
             target.put((events.CUSTOM, perf_counter_ns(), run_id, name, freeze(data), "custom"))
         except Exception as error:
             target.drop("on_custom_event", error)
+
+
+def _heard(response: Any) -> Any:
+    """A model's result with its messages as they are now: what a caller gets of it, and may change, is a message."""
+    try:
+        said = [[_generation(one) for one in batch] for batch in response.generations]
+        return SimpleNamespace(generations=said, llm_output=response.llm_output)
+    except Exception:
+        return response
+
+
+def _generation(one: Any) -> Any:
+    message = getattr(one, "message", None)
+    if message is None:
+        return one
+    return SimpleNamespace(message=freeze(message)[0], generation_info=one.generation_info, text=one.text)
 
 
 def name_of(serialized: Mapping[str, Any] | None, default: str) -> str:

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langgraph.graph import StateGraph
+from langgraph.graph import MessagesState, StateGraph
 from pydantic import BaseModel, PrivateAttr
 
 from ftnb.core.canonical import dumps, encode_json, loads, to_json
@@ -453,3 +453,70 @@ def test_whatever_is_nested_without_end_is_cut(wrap: Callable[[Any], Any]) -> No
     for _ in range(5_000):
         value = Budget(1, value) if wrap is Budget else deque([value]) if wrap is deque else wrap(value)
     assert b'"why":"depth"' in dumps(value)
+
+
+# --- what is changed afterwards ---
+
+
+class _Model(BaseModel):
+    """A state of pydantic's."""
+
+    x: int = 0
+    items: list[int] = []
+
+
+@dataclasses.dataclass
+class _Data:
+    """A state that is a dataclass."""
+
+    x: int = 0
+    items: list[int] = dataclasses.field(default_factory=list)
+
+
+@pytest.mark.parametrize("kind", [_Model, _Data])
+def test_a_state_that_its_node_changes_in_place_is_on_record_as_it_was(seen: Seen, kind: Any) -> None:
+    def spoil(state: Any) -> dict[str, int]:
+        state.x = 99
+        state.items.append(7)
+        return {"x": 1}
+
+    builder: Any = StateGraph(kind)
+    builder.add_node("spoil", spoil).add_edge("__start__", "spoil")
+    builder.compile().invoke({"x": 1, "items": [1]})
+    (step,) = seen.one().steps
+    state = seen.state(step)
+    assert (state["x"], state["items"]) == (1, [1])
+    assert seen.update(step) == {"x": 1}
+
+
+def test_a_message_that_is_changed_is_on_record_as_it_was_at_each_step(seen: Seen) -> None:
+    def rewrite(state: Any) -> dict[str, str]:
+        state["messages"][0].content = "changed"
+        state["messages"][0].additional_kwargs["seen"] = True
+        return {}
+
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("rewrite", rewrite).add_node("after", lambda state: {})
+    builder.add_edge("__start__", "rewrite").add_edge("rewrite", "after")
+    builder.compile().invoke({"messages": [HumanMessage("first")]})
+    before, after = [seen.state(step)["messages"][0] for step in seen.one().steps]
+    assert (before["content"], before.get("additional_kwargs")) == ("first", None)
+    assert (after["content"], after["additional_kwargs"]) == ("changed", {"seen": True})
+
+
+def test_what_a_model_answered_is_on_record_though_the_node_renames_it(seen: Seen) -> None:
+    model = parrot("hello")
+
+    def ask(state: Any) -> dict[str, list[Any]]:
+        answer = model.invoke("hi")
+        answer.content += " there"
+        answer.name = "host"
+        return {"messages": [answer]}
+
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("ask", ask).add_edge("__start__", "ask")
+    builder.compile().invoke({"messages": []})
+    (step,) = seen.one().steps
+    (call,) = events(step)
+    assert "there" not in str(call.payload["response"])
+    assert "hello there" in str(seen.update(step))

@@ -38,8 +38,10 @@ class SQLiteWriter:
             buried = self._buried(batch)
             engagement_keys = self._engagement_keys(batch, buried)
             stream_keys = self._stream_keys_of(batch, engagement_keys)
-            places = [place for place, row in enumerate(batch.rows) if not buried or row[0] not in buried]
-            written = batch.rows if len(places) == len(batch.rows) else [batch.rows[place] for place in places]
+            places: Sequence[int] = range(len(batch.rows))
+            if buried:
+                places = [place for place, row in enumerate(batch.rows) if row[0] not in buried]
+            written = [batch.rows[place] for place in places] if buried else batch.rows
             rows = [(engagement_keys[row[0]], stream_keys[row[1]], *row[2:]) for row in written]
             before = self._connection.total_changes
             seqs = self._insert(rows)

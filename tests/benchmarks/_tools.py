@@ -41,6 +41,12 @@ def added(times: Times, of: str, over: str) -> float:
     return statistics.median(a - b for a, b in zip(times[of], times[over], strict=True))
 
 
+def differences(times: Times, of: str, over: str) -> str:
+    """The median of how much longer one took than the other, and the quartiles, as text."""
+    found = [a - b for a, b in zip(times[of], times[over], strict=True)]
+    return f"{statistics.median(found):+.0f} ({quantile(found, 0.25):+.0f} to {quantile(found, 0.75):+.0f})"
+
+
 def quantile(values: Sequence[float], q: float) -> float:
     """The value below which the part `q` of `values` lies."""
     return sorted(values)[min(int(len(values) * q), len(values) - 1)]

@@ -77,9 +77,9 @@ def _at_the_ends(ends: pl.DataFrame) -> list[pl.DataFrame]:
         pl.lit(None, pl.String).alias("from_name"), total_tokens=pl.lit(0, pl.Int64), **nothing
     )
     over = ends.filter(~pl.col("status").is_in(OPEN)).group_by(pl.col("last_name").alias("from_name"))
-    quartiles = ((pl.col("us").quantile(q / 4, "linear") / 1000).alias(name) for name, q in _QUARTERS)
+    quartiles = (pl.col("us").quantile(q / 4, "linear").alias(name) for name, q in _QUARTERS)
     finished = over.agg(count.alias("n"), *quartiles, pl.col("tokens").sum().alias("total_tokens"))
-    finished = finished.with_columns(pl.lit(None, pl.String).alias("to_name"))
+    finished = in_ms(finished).with_columns(pl.lit(None, pl.String).alias("to_name"))
     return [starts.with_columns(**none), finished.with_columns(**none)]
 
 
@@ -89,8 +89,16 @@ def _with_quartiles(found: pl.DataFrame) -> pl.DataFrame:
     for name, q in _QUARTERS:
         place = (pl.col("measured") - 1).cast(pl.Float64) * (q / 4)
         low, high = (pl.col(f"{side}{q}").cast(pl.Float64) for side in ("low", "high"))
-        columns.append((((place - place.floor()) * (high - low) + low) / 1000).alias(name))
-    return found.with_columns(*columns, *([(pl.col("waited") / 1000).alias("wait_ms")] if "waited" in found else []))
+        columns.append(((place - place.floor()) * (high - low) + low).alias(name))
+    return in_ms(found.with_columns(*columns, *([pl.col("waited").alias("wait_ms")] if "waited" in found else [])))
+
+
+def in_ms(found: pl.DataFrame) -> pl.DataFrame:
+    """Quartiles and waits, which are in microseconds so far, as milliseconds."""
+    # Polars may divide by a scalar as a product with its reciprocal, which is off in the last digit; not by a column.
+    thousand = pl.repeat(1000.0, found.height, dtype=pl.Float64, eager=True)
+    names = [name for name in (*(name for name, _ in _QUARTERS), "wait_ms") if name in found.columns]
+    return found.with_columns((found[name] / thousand).alias(name) for name in names)
 
 
 class _Asked:

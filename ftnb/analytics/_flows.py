@@ -9,7 +9,7 @@ import polars as pl
 
 from ._flow_costs import with_costs
 from ._flow_result import DirectlyFollows
-from ._flow_sql import Graph, graph_of
+from ._flow_sql import Graph, graph_of, in_ms
 from ._funnel_cost import PriceSource
 from ._gather import gathered, in_engine
 from ._groups import Groups, groups_of
@@ -121,10 +121,12 @@ _EDGE_COLUMNS = ("group", "from_name", "to_name", "n", "n_engagements", "share",
                  "q3_ms", "wait_ms", "total_tokens")  # fmt: skip
 
 
+_QUARTILES = (("q1_ms", 0.25), ("median_ms", 0.5), ("q3_ms", 0.75))
+
+
 def _quartiles(column: str) -> list[pl.Expr]:
-    """First quartile, median and third, interpolated, in milliseconds."""
-    named = (("q1_ms", 0.25), ("median_ms", 0.5), ("q3_ms", 0.75))
-    return [(pl.col(column).quantile(q, "linear") / 1000).alias(name) for name, q in named]
+    """First quartile, median and third, interpolated, still in microseconds."""
+    return [pl.col(column).quantile(q, "linear").alias(name) for name, q in _QUARTILES]
 
 
 def _edges(moves: Moves, groups: Groups) -> pl.DataFrame:
@@ -142,10 +144,11 @@ def _edges(moves: Moves, groups: Groups) -> pl.DataFrame:
             # Engagement after engagement, so that a change of number is another one.
             (pl.col("eng").rle_id().max() + 1).cast(pl.Int64).alias("n_engagements"),
             *_quartiles("us"),
-            (pl.col("waited").sum() / 1000).alias("wait_ms"),
+            pl.col("waited").sum().alias("wait_ms"),
             pl.col("tokens").sum().cast(pl.Int64).alias("total_tokens"),
         )
     )
+    found = in_ms(found)
     code, within = found["key"] // (size * size), found["key"] % (size * size)
     names = pl.Series("name", [*moves.names, None], pl.String)
     totals = pl.Series(groups.sizes, dtype=pl.Float64).gather(code.cast(pl.Int64))
@@ -179,6 +182,7 @@ def _nodes(visits: Visits, edges: pl.DataFrame, groups: Groups) -> pl.DataFrame:
         )
         .sort("key")
     )
+    found = in_ms(found)
     code = (found["key"] // size).cast(pl.Int64)
     found = found.with_columns(
         groups.column(code),

@@ -12,7 +12,7 @@ from ..frames import Frames
 from ..store.base import LogStore
 from ._funnel_reading import Reading, reading_of
 from ._moves import transitions_from
-from ._source import Opened, Source, Tables, _polars, opened, tables_of
+from ._source import JOURNEY_COLUMNS, Opened, Source, Tables, _polars, opened, tables_of
 from ._sql import SqlSteps, quoted
 
 
@@ -62,8 +62,6 @@ def gathered(source: Source, where: Mapping[str, Any] | None) -> Gathered:
     return Gathered(tables, lambda: _polars(found.transitions()), lambda: _polars(found.events()))
 
 
-_WANTED = ("engagement_id", "step_id", "name", "ns", "visit", "attempt", "turn", "status", "parent_step_id", "triggers",
-           "started_at", "ended_at", "duration_ms", "total_tokens")  # fmt: skip
 _TIMES = ("started_at", "ended_at")
 
 
@@ -91,7 +89,7 @@ def _by_engine(source: Any) -> tuple[pl.DataFrame, ...] | None:
     if reading is None or not isinstance(reading.steps, SqlSteps):
         return None
     steps = reading.steps
-    there = [name for name in _WANTED if name in steps.schema]
+    there = [name for name in JOURNEY_COLUMNS if name in steps.schema]
     columns = [f"{steps.micros(name) if name in _TIMES else quoted(steps, name)} AS {name}" for name in there]
     rows = steps.query(f"SELECT {', '.join(columns)} FROM steps ORDER BY pos")
     times = [pl.col(name).cast(pl.Datetime("us", "UTC")) for name in _TIMES if name in there]

@@ -23,6 +23,9 @@ from ._engines import Views
 
 _STEPS = ("engagement_id", "name", "ns", "attempt", "duration_ms", "total_tokens")
 _ENGAGEMENTS = ("engagement_id", "status", "dropped_at")
+JOURNEY_COLUMNS = ("engagement_id", "step_id", "name", "ns", "visit", "attempt", "turn", "status", "parent_step_id",
+                   "triggers", "started_at", "ended_at", "duration_ms", "total_tokens")  # fmt: skip
+"""What of steps journeys are told from; the other columns of a file are not read."""
 _LONE_CALL = "standalone"
 """Metadata key of an engagement that is one model call outside any workflow, as `registry` records them."""
 
@@ -158,7 +161,10 @@ def _without_lone_calls(engagements: pl.DataFrame, where: Mapping[str, Any] | No
 def _given(source: tuple[Any, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
     if len(source) != 2:
         raise InvalidArgumentError(f"expected two frames, (steps, engagements); got {len(source)}")
-    steps, engagements = (_polars(frame) for frame in source)
+    steps = source[0]
+    if isinstance(steps, pl.LazyFrame):
+        steps = steps.select(name for name in steps.collect_schema().names() if name in JOURNEY_COLUMNS)
+    steps, engagements = _polars(steps), _polars(source[1])
     for frame, needed, what in ((steps, _STEPS, "steps"), (engagements, _ENGAGEMENTS, "engagements")):
         missing = [name for name in needed if name not in frame.columns]
         if missing:

@@ -430,6 +430,13 @@ def assert_counted_alike(by_engine: Any, by_polars: Any, **options: Any) -> None
         break
 
 
+def test_quartiles_are_divided_alike_everywhere() -> None:
+    """Halfway between 1 and 1,000 microseconds lies 0.5005 ms, and not a digit more."""
+    ends = [Case([Step("B", us=1)]), Case([Step("B", us=1_000)])]
+    edge = directly_follows(frames_of(in_order(ends))).frame().filter(pl.col("to_name").is_null())
+    assert edge.select("q1_ms", "median_ms", "q3_ms").row(0) == (0.25075, 0.5005, 0.75025)
+
+
 @given(given_cases=cases(max_size=12).map(lambda found: in_order([*found, chain("AB")])), sequence=st.booleans())
 @settings(max_examples=10)
 def test_duckdb_counts_what_polars_counts(

@@ -30,12 +30,13 @@ Frames = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def write(folder: Path, n_steps: int) -> Path:
-    """The log as a Parquet file of steps."""
+    """The log as Parquet: a file of steps and one of engagements, of which the former is returned."""
     rows = list(journeys(int(n_steps / PER_JOURNEY)))
     frame = pl.DataFrame(rows, schema=["engagement_id", "name", "started_at"], orient="row")
     path = folder / "steps.parquet"
     more = {"ns": pl.lit(""), "attempt": pl.lit(1, pl.Int64), "duration_ms": pl.lit(500.0), "total_tokens": pl.lit(120)}
     frame.with_columns(**more).write_parquet(path, compression="zstd")
+    read(path)[1].write_parquet(folder / "engagements.parquet")
     return path
 
 
@@ -89,14 +90,14 @@ def lines_of(*, quick: bool, peers: bool) -> tuple[list[Line], bool]:
         edges_of_peer = None
         for name, reach in (("pm4py", 10), ("retentioneering", 5)) if peers else ():
             found = peer(name, path)
-            loaded = seconds(lambda: directly_follows(read(path), relation="sequence"), rounds)
+            loaded = seconds(lambda: directly_follows(path.parent, relation="sequence"), rounds)
             if isinstance(found, str) or name not in found:
                 lines.append(Line(name, f">= {reach} x", found if isinstance(found, str) else "not there"))
                 continue
             edges_of_peer = found.get("edges", edges_of_peer)
             ratio = found[name]["with loading"] / loaded
             text = f"{ratio:.1f} x ours ({found[name]['with loading']:.2f} s against {loaded:.3f} s)"
-            label = f"transitions, {name}, from a dataframe of its own; ours from the file"
+            label = f"transitions, {name}; both from the file"
             lines.append(Line(label, f">= {reach} x", text, None if quick else ratio >= reach))
         edges = directly_follows(source, relation="sequence").frame().drop_nulls(["from_name", "to_name"])
         ours = sorted([a, b, n] for a, b, n in edges.select("from_name", "to_name", "n").iter_rows())

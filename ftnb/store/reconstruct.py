@@ -62,6 +62,9 @@ def in_order(records: list[BaseRecord]) -> list[BaseRecord]:
     return [record for _, record in sorted(enumerate(records), key=key)]
 
 
+_OF_AN_END = ("status", "ended_at", "duration_ms", "error", "error_type", "update_ref", "decisions", "cached")
+
+
 class Folding:
     """One fold in progress: `take` each record in order, then `finish`; `eng` is what is known so far."""
 
@@ -152,9 +155,18 @@ class Folding:
 
     def step_ended(self, r: StepEnded) -> None:
         step = self.step(r.step_id, r, r.name)
-        step.status, step.ended_at, step.duration_ms = r.status, r.ended_at, r.duration_ms
-        step.error, step.error_type, step.update_ref = r.error, r.error_type, r.update_ref
-        step.decisions, step.cached = r.decisions, r.cached
+        # Not attribute by attribute: for pydantic that is most of the work of an end.
+        vars(step).update(
+            status=r.status,
+            ended_at=r.ended_at,
+            duration_ms=r.duration_ms,
+            error=r.error,
+            error_type=r.error_type,
+            update_ref=r.update_ref,
+            decisions=r.decisions,
+            cached=r.cached,
+        )
+        step.__pydantic_fields_set__.update(_OF_AN_END)
         if r.state_ref is not None:
             step.state_ref = r.state_ref
         if r.status is StepStatus.WAITING:

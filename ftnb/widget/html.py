@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..core.errors import FtnbError
-from .columns import json_default
+from .columns import json_default, on_wire
 from .protocol import ComparisonPayload, EngagementPayload, ProcessMapPayload, Saved
 
 BUNDLE = Path(__file__).parent / "static" / "runtime.js"
@@ -70,7 +70,8 @@ def engagement_page(payload: EngagementPayload, saved: Saved | None = None) -> s
 
     `saved` is what its inspector knows beside the payload, as there is no kernel to ask.
     """
-    whole: Any = payload if saved is None else {**payload, "saved": saved}
+    # Deflated, as in a message to a kernel's view: it is to open at once, and to be sent by mail.
+    whole: Any = on_wire(payload if saved is None else cast(EngagementPayload, {**payload, "saved": saved}))
     return _document(str(payload["engagement"]["name"]), [whole], body_class="view")
 
 

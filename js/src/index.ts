@@ -3,6 +3,7 @@
 import { App } from "./app";
 import { browseHost } from "./browse/host";
 import { BrowserApp } from "./browse/view";
+import { open } from "./columns";
 import { type AnyModel, type Host, modelHost, staticHost } from "./host";
 import { isOther, type OtherPayload, startOther } from "./other";
 import { type GetModel, monitorHost } from "./monitor/host";
@@ -70,7 +71,7 @@ function mountPage(): void {
     el.replaceChildren();
     const payload = JSON.parse(text) as EngagementPayload | OtherPayload;
     if (isOther(payload)) startOther(payload, el, new AbortController());
-    else start(staticHost(payload), el, new AbortController());
+    else start(staticHost(open(payload)), el, new AbortController());
   }
 }
 

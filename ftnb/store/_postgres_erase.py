@@ -44,7 +44,7 @@ class PostgresEraser:
             if unless(head.size):
                 return 0
             found = connection.execute(f"SELECT eid FROM {t}_engagement WHERE engagement_id = %s", (engagement_id,))
-            (eid,) = found.fetchone() or (None,)
+            eid: Any = (found.fetchone() or (None,))[0]
             for stream_id, position, *paths in records:
                 row = connection.execute(find, (eid, stream_id, position)).fetchone()
                 if row is None or row[1] is None:
@@ -142,8 +142,8 @@ class PostgresEraser:
         look = f"""SELECT eid, stream_id, turn, size, frontier FROM {self._t}_stream WHERE eid = ANY(%s)
             ORDER BY stream_id COLLATE "C\""""
         streams: dict[int, list[StreamHead]] = {}
-        for eid, stream_id, *state, frontier in connection.execute(look, (list(names),)).fetchall():
-            streams.setdefault(eid, []).append(StreamHead(stream_id, names[eid], *state, bytes(frontier)))
+        for eid, stream_id, turn, size, frontier in connection.execute(look, (list(names),)).fetchall():
+            streams.setdefault(eid, []).append(StreamHead(stream_id, names[eid], turn, size, bytes(frontier)))
         return streams
 
     def _drop_partitions(self, connection: Any, eids: list[int]) -> list[int]:

@@ -246,6 +246,42 @@ def is_store(path: Path) -> bool:
     return (path / MANIFEST).is_file() or (path / TAIL).is_file()
 
 
+def ensure_ours(folder: Path, *, read_only: bool) -> None:
+    """Raises StoreError, NotOurFileError or SchemaVersionError where a store in `folder` cannot be opened."""
+    if not folder.is_dir():
+        what = "it is no folder" if folder.exists() else "there is no such folder"
+        raise StoreError(f"cannot open the Parquet store {str(folder)!r}: {what}")
+    if not is_store(folder):
+        found = sorted(entry.name for entry in folder.iterdir())
+        if f"{RECORDS}.parquet" in found:
+            raise NotOurFileError(
+                f"{str(folder)!r} is an export, which does not change; open it with ftnb.open(), record into another "
+                "folder"
+            )
+        if found or read_only:
+            shown = ", ".join(found[:5]) or "nothing"
+            raise NotOurFileError(f"{str(folder)!r} is no Parquet store (found: {shown}), and was left as it is")
+        return
+    manifest = folder / MANIFEST
+    try:
+        said = read_manifest(manifest.read_bytes(), str(manifest))
+    except FileNotFoundError:
+        return  # a crash right after it was made
+    except SchemaVersionError:
+        raise
+    except NotOurFileError:
+        if not (folder / TAIL).is_file():
+            raise
+        return  # it is written again from the catalogue
+    except OSError as error:
+        raise StoreError(f"cannot read {str(manifest)!r}: {error.strerror or error}") from error
+    if said["segments"] and not (folder / TAIL).is_file():
+        raise StoreError(
+            f"the store {str(folder)!r} has lost its {TAIL}: what was published can be read with ftnb.open(), and "
+            f"ftnb.copy({str(folder)!r}, 'parquet:///another/folder') makes a store of it that can be recorded into"
+        )
+
+
 def _is_name(name: Any) -> bool:
     return isinstance(name, str) and name.replace("-", "").isalnum()
 

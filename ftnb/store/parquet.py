@@ -14,29 +14,22 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import FtnbError, NotOurFileError, SchemaVersionError, StoreError
+from ..core.errors import FtnbError, NotOurFileError, StoreError
 from . import _barrier, _drives, _entries
 from ._entries import Entry
 from ._parquet_file import BLOBS, ENTRIES, RECORDS, SCHEMAS, STREAMS
-from ._published import SUMMARISED, any_of, by_seq, merged, summaries_of
-from ._segments import MANIFEST, SORTED_BY, TAIL, Folder, SegmentGone, is_store, read_manifest
-from ._sqlite_columns import told
-from ._tables import summarise
+from ._parquet_reads import ParquetReads
+from ._published import SUMMARISED, merged, summaries_of
+from ._segments import MANIFEST, TAIL, Folder, SegmentGone, ensure_ours, read_manifest
 from ._tail import Outdated, Ready, Segment, TailReader, TailWriter, Without, ensure_tables, kept_summary
 from ._writer import Batch, StreamHead
-from .base import EngagementSummary
-from .leaf import NAMES, Row
-from .sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pyarrow as pa
+    pass
 
 logger = logging.getLogger("ftnb")
 T = TypeVar("T")
@@ -50,12 +43,10 @@ MERGE_FROM = 16
 """So many small segments are merged into one."""
 SMALL_ROWS, SMALL_BYTES = 100_000, 16 << 20
 MERGED_ROWS, MERGED_BYTES = 500_000, 128 << 20
-_KEPT_BLOBS = 8
-_PAGE_PUBLISHED = 50_000
 _TRIES = 20
 
 
-class ParquetStore(SQLiteStore):
+class ParquetStore(ParquetReads):
     """A trace store in a folder of Parquet segments; see `store.base` for what every store promises.
 
     Any number of processes may record into one folder on a local disk. `read_only` changes nothing in it.
@@ -100,7 +91,7 @@ class ParquetStore(SQLiteStore):
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise StoreError(f"cannot make the store {str(folder)!r}: {error.strerror or error}") from error
-        _ensure_ours(folder, read_only=read_only)
+        ensure_ours(folder, read_only=read_only)
 
     def _open(self) -> sqlite3.Connection:
         if not self.read_only and not Path(self.path).parent.is_dir():
@@ -126,11 +117,6 @@ class ParquetStore(SQLiteStore):
     def _tail(self) -> TailWriter:
         assert isinstance(self._writer, TailWriter)
         return self._writer
-
-    @property
-    def _catalogue(self) -> TailReader:
-        assert isinstance(self._reader, TailReader)
-        return self._reader
 
     def _repair(self) -> None:
         """What a crash left undone."""
@@ -384,183 +370,6 @@ class ParquetStore(SQLiteStore):
         n = sum(one.n_records for one in segments)
         return [(None, f"{n:,} records in {len(segments)} segments, {self._n_records() - n:,} in the tail")]
 
-    # --- reading ---
-
-    @contextmanager
-    def _snapshot(self, reader: TailReader | None = None) -> Iterator[None]:
-        """Several reads of one state of tail and catalogue."""
-        reader = reader or self._catalogue
-        with reader.lock, told(self.path):
-            if reader.connection.in_transaction:
-                yield
-                return
-            reader.connection.execute("BEGIN")
-            try:
-                yield
-            finally:
-                reader.connection.rollback()
-
-    def _seen(
-        self,
-        look: Callable[[], tuple[T, list[Segment]]],
-        read: Callable[[list[Segment]], P],
-        reader: TailReader | None = None,
-    ) -> tuple[T, P]:
-        """What is in the tail, and what is in the segments, of one moment; segments that were replaced while they were
-        read are looked up anew."""
-        reader, seen = reader or self._catalogue, None
-        while True:
-            with self._snapshot(reader):
-                generation = reader.generation()
-                tail, segments = look()
-            try:
-                return tail, read(segments)
-            except SegmentGone:
-                if generation == seen or reader.connection.in_transaction:
-                    raise
-                seen = generation
-
-    def _rows(self, engagement_id: str) -> list[tuple[int, Row]]:
-        reader = self._catalogue
-        tail, published = self._seen(
-            lambda: (reader.rows(engagement_id), reader.segments(engagement_id)),
-            lambda segments: self._read(segments, engagement_ids=[engagement_id]),
-        )
-        return sorted([*published, *tail], key=_by_seq)
-
-    def _read(self, segments: Sequence[Segment], **which: Any) -> list[tuple[int, Row]]:
-        if not segments:
-            return []
-        table = self._files.read(RECORDS, _names(segments, RECORDS), ["seq", *NAMES], **which)
-        return [(seq, tuple(row)) for seq, *row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
-
-    def _rows_after(self, after: int, limit: int) -> list[tuple[int, Row]]:
-        reader = self._tail_reader
-        assert isinstance(reader, TailReader)
-        tail, published = self._seen(
-            lambda: (reader.rows_after(after, limit), reader.segments(after=after)),
-            lambda segments: self._page(segments, after),
-            reader,
-        )
-        if not published:
-            return tail
-        # A page of either ends somewhere: what is behind the end of one may be missing from the other.
-        ends = [rows[-1][0] for rows, size in ((tail, limit), (published, _PAGE_PUBLISHED)) if len(rows) >= size]
-        until = min(ends, default=max(rows[-1][0] for rows in (tail, published) if rows))
-        return [one for one in sorted([*published, *tail], key=_by_seq) if one[0] <= until]
-
-    def _page(self, segments: Sequence[Segment], after: int) -> list[tuple[int, Row]]:
-        """The next published rows after a seq, so many that reading the segments again for the next pays."""
-        import pyarrow.compute as pc
-
-        if not segments:
-            return []
-        names = _names(segments, RECORDS)
-        seqs: Any = self._files.read(RECORDS, names, ["seq"], after=after)["seq"]
-        if len(seqs) > _PAGE_PUBLISHED:
-            seqs = seqs.take(pc.sort_indices(seqs)[:_PAGE_PUBLISHED])
-        if not len(seqs):
-            return []
-        until = int(pc.max(seqs).as_py())
-        return sorted(self._read(segments, after=after, until=until), key=_by_seq)
-
-    def _seqs_of(self, engagement_id: str, rows: Sequence[Row]) -> dict[tuple[str, int], int]:
-        """The seqs of rows that were published, by stream and position."""
-        with self._snapshot():
-            names = _names(self._catalogue.segments(engagement_id), RECORDS)
-        table = self._files.read(RECORDS, names, ["stream_id", "n", "seq"], engagement_ids=[engagement_id])
-        columns: Any = [column.to_pylist() for column in table.columns]
-        return {(stream, n): seq for stream, n, seq in zip(*columns, strict=True)}
-
-    def _summaries(self, where: Mapping[str, Any], limit: int | None, newest: bool) -> list[EngagementSummary]:
-        while True:
-            with self._snapshot():
-                generation = self._catalogue.generation()
-                try:
-                    return self._catalogue.summaries(where, limit=limit, newest=newest)
-                except SegmentGone:
-                    pass
-            if self._catalogue.generation() == generation:
-                raise StoreError(f"{self.place} misses a segment; read engagements that are whole one by one")
-
-    def _summary(self, engagement_id: str) -> EngagementSummary:
-        return summarise(engagement_id, self._rows(engagement_id))
-
-    def _blob(self, engagement_id: str, blob_id: str) -> bytes | None:
-        found = self._catalogue.blob(engagement_id, blob_id)
-        return self._published_of(engagement_id).get(blob_id) if found is None else found
-
-    def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
-        tail = self._catalogue.blobs_of(engagement_id)
-        return {**self._published_of(engagement_id), **tail}
-
-    def kept_blobs(self, engagement_id: str) -> list[Row]:
-        """(blob_id, salt, media, data) of an engagement's blobs, as they are kept."""
-        columns = ["blob_id", "salt", "media", "data"]
-        tail, table = self._seen(
-            lambda: (SQLiteStore.kept_blobs(self, engagement_id), self._catalogue.segments(engagement_id)),
-            lambda parts: self._files.read(BLOBS, _names(parts, BLOBS), columns, engagement_ids=[engagement_id]),
-        )
-        return [*tail, *zip(*(column.to_pylist() for column in table.columns), strict=True)]
-
-    def _published_of(self, engagement_id: str) -> dict[str, bytes]:
-        """The published values of an engagement."""
-        generation = self._catalogue.generation()
-        kept = self._published_blobs.get(engagement_id)
-        if kept is None or kept[0] != generation:
-            columns = ["blob_id", "data"]
-            _, table = self._seen(
-                lambda: (None, self._catalogue.segments(engagement_id)),
-                lambda parts: self._files.read(BLOBS, _names(parts, BLOBS), columns, engagement_ids=[engagement_id]),
-            )
-            values: Any = [table[name].to_pylist() for name in columns]
-            kept = (generation, dict(zip(*values, strict=True)))
-            self._published_blobs[engagement_id] = kept
-            while len(self._published_blobs) > _KEPT_BLOBS:
-                self._published_blobs.pop(next(iter(self._published_blobs)), None)
-        return kept[1]
-
-    def _scan(
-        self,
-        columns: Sequence[str],
-        types: Sequence[str],
-        engagement_id: str | None,
-        after: int,
-        containing: Sequence[bytes],
-    ) -> pa.Table:
-        import pyarrow as pa
-
-        reader, only = self._catalogue, None if engagement_id is None else [engagement_id]
-        wanted = list(dict.fromkeys([*columns, "seq"]))
-
-        def tail() -> tuple[pa.Table, list[Segment]]:
-            found = reader.scan(wanted, types=types, engagement_id=engagement_id, after=after, containing=containing)
-            return found, reader.segments(engagement_id, after)
-
-        def published(segments: list[Segment]) -> pa.Table:
-            needed = [*wanted, "body"] if containing and "body" not in wanted else wanted
-            names = _names(segments, RECORDS)
-            table = self._files.read(RECORDS, names, needed, engagement_ids=only, types=types, after=after)
-            return (table.filter(any_of(table["body"], containing)) if containing else table).select(wanted)
-
-        mine, theirs = self._seen(tail, published)
-        if not theirs.num_rows:
-            return mine.select(list(columns))
-        return by_seq(pa.concat_tables([theirs, mine])).select(list(columns))
-
-    def _scan_blobs(self) -> pa.Table:
-        return self._whole(BLOBS, self._catalogue.scan_blobs)
-
-    def _whole(self, table: str, tail: Callable[[], pa.Table]) -> pa.Table:
-        import pyarrow as pa
-
-        mine, theirs = self._seen(
-            lambda: (tail(), self._catalogue.segments()),
-            lambda segments: self._files.read(table, _names(segments, table), SCHEMAS[table].names),
-        )
-        order: Any = SORTED_BY[table]
-        return pa.concat_tables([theirs, mine]).sort_by(order) if theirs.num_rows else mine
-
     # --- the end ---
 
     def _ensure_writable(self, what: str) -> None:
@@ -571,42 +380,6 @@ class ParquetStore(SQLiteStore):
         if self._n_waiting and not self.read_only:
             self._publish_if_it_can()
         super()._close()
-
-
-def _ensure_ours(folder: Path, *, read_only: bool) -> None:
-    """Raises what the constructor says."""
-    if not folder.is_dir():
-        what = "it is no folder" if folder.exists() else "there is no such folder"
-        raise StoreError(f"cannot open the Parquet store {str(folder)!r}: {what}")
-    if not is_store(folder):
-        found = sorted(entry.name for entry in folder.iterdir())
-        if f"{RECORDS}.parquet" in found:
-            raise NotOurFileError(
-                f"{str(folder)!r} is an export, which does not change; open it with ftnb.open(), record into another "
-                "folder"
-            )
-        if found or read_only:
-            shown = ", ".join(found[:5]) or "nothing"
-            raise NotOurFileError(f"{str(folder)!r} is no Parquet store (found: {shown}), and was left as it is")
-        return
-    manifest = folder / MANIFEST
-    try:
-        said = read_manifest(manifest.read_bytes(), str(manifest))
-    except FileNotFoundError:
-        return  # a crash right after it was made
-    except SchemaVersionError:
-        raise
-    except NotOurFileError:
-        if not (folder / TAIL).is_file():
-            raise
-        return  # it is written again from the catalogue
-    except OSError as error:
-        raise StoreError(f"cannot read {str(manifest)!r}: {error.strerror or error}") from error
-    if said["segments"] and not (folder / TAIL).is_file():
-        raise StoreError(
-            f"the store {str(folder)!r} has lost its {TAIL}: what was published can be read with ftnb.open(), and "
-            f"ftnb.copy({str(folder)!r}, 'parquet:///another/folder') makes a store of it that can be recorded into"
-        )
 
 
 def _to_merge(segments: Sequence[Segment]) -> list[Segment]:
@@ -624,11 +397,3 @@ def _to_merge(segments: Sequence[Segment]) -> list[Segment]:
 def _step_aside(attempt: int) -> None:
     """Let whoever changes the same files be done first."""
     time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
-
-
-def _names(segments: Sequence[Segment], table: str) -> list[str]:
-    return [one.files[table] for one in segments if table in one.files]
-
-
-def _by_seq(row: tuple[int, Row]) -> int:
-    return row[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Literal
@@ -152,9 +151,3 @@ class Report:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
-
-
-def merge_missing(report: Report, missing: Iterable[tuple[str, int]]) -> None:
-    """Count records that are known to be missing."""
-    for engagement_id, n in missing:
-        report.engagements.setdefault(engagement_id, Covered(engagement_id)).n_missing += n

@@ -64,12 +64,12 @@ class _Source:
     def newest(self) -> BrowserPayload | None:
         """The first page of a large store without the rest; None where all is soon there."""
         from ..frames import Frames
-        from ..frames._refresh import _Part as PartOf
+        from ..frames._refresh import Part
 
         if self._store.revision()[0] < _MANY:
             return None
         ids = [one.id for one in self._store.list_engagements(limit=PAGE, newest=True)]
-        page = Catalogue(Frames(PartOf(self._store, ids)).engagements()).page(first_query(), title=self._title)
+        page = Catalogue(Frames(Part(self._store, ids)).engagements()).page(first_query(), title=self._title)
         note = "the newest; the rest is being counted …"
         return {**self._with_badges(page), "facets": [], "spreads": [], "note": note}
 

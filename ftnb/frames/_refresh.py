@@ -37,7 +37,7 @@ class _Refreshed(Frames):
     def __init__(self, before: Frames, source: LogSource, touched: Sequence[str], depth: int) -> None:
         super().__init__(source)
         self._before, self._touched, self.depth = before, list(touched), depth
-        self._part = Frames(_Part(source, touched))
+        self._part = Frames(Part(source, touched))
 
     def _joined(self, frame: Callable[[Frames], pl.DataFrame], kept_as: str = "") -> pl.DataFrame:
         """The rows of both; engagements stay in the order in which they began."""
@@ -110,7 +110,7 @@ class _Refreshed(Frames):
         return self._joined(lambda frames: frames.annotations, "annotations")
 
 
-class _Part:
+class Part:
     """A source with some of its engagements only."""
 
     def __init__(self, source: LogSource, engagement_ids: Sequence[str]) -> None:

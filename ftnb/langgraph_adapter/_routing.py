@@ -13,7 +13,7 @@ from typing import Any
 
 from .topology import END, START
 
-PULL, PUSH = "__pregel_pull", "__pregel_push"
+PUSH = "__pregel_push"
 TASKS = "__pregel_tasks"
 _TO = "branch:to:"
 Causes = dict[str, str]

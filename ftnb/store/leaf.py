@@ -22,7 +22,6 @@ has a salt of zeros. A closed field keeps its commitment in the body; a closed g
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
@@ -103,14 +102,6 @@ _GROUP_PLACES = tuple(tuple(INDEX[name] for name in names) for names in GROUPS.v
 CLEAR_PLACES = tuple(i for i in range(N_LEAF) if not any(i in places for places in _GROUP_PLACES))
 GROUPS_END = 1 + _fields.SALT_BYTES * len(GROUPS)
 _AT_US = INDEX["at_us"]
-
-
-def new_salt(profile: Profile, body: bytes | None, random: bytes) -> bytes | None:
-    """The salt column of a new row; `random` are 16 fresh bytes, used where they suffice."""
-    if profile == "hash":
-        return None if body is None else random
-    n = len(GROUPS) + (0 if body is None else len(_fields.fields_of(body)))
-    return AUDIT + os.urandom(_fields.SALT_BYTES * n)
 
 
 def is_audit(salt: bytes | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 from unittest.mock import patch
 
 from ftnb.core.errors import StoreError
-from ftnb.store._sqlite_write import SQLiteWriter
 from ftnb.store.base import LogStore
 from ftnb.store.leaf import INDEX
 from ftnb.store.memory import MemoryStore
 from ftnb.store.sqlite import SQLiteStore
 from ftnb.testing import Behind, StoreTests
+from tests.store._behind import BehindSQLite
 
 _TYPE, _BODY = INDEX["type"], INDEX["body"]
 
@@ -43,31 +42,6 @@ class _BehindMemory:
             yield
 
 
-class _BehindSQLite:
-    def __init__(self, store: Any) -> None:
-        self.store = store
-
-    def everything(self) -> bytes:
-        dumped = "\n".join(self.store._write.iterdump())
-        blobs = b"".join(row[0] or b"" for row in self.store._write.execute("SELECT body FROM log"))
-        blobs += b"".join(row[0] for row in self.store._write.execute("SELECT data FROM blob"))
-        return dumped.encode("utf-8", "surrogateescape") + blobs
-
-    def damage(self, engagement_id: str, type_: str) -> None:
-        find = "type = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
-        self.store._write.execute(f"UPDATE log SET body = x'ff00' WHERE {find}", (type_, engagement_id))
-
-    def lose(self, engagement_id: str, type_: str) -> None:
-        find = "type = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
-        self.store._write.execute(f"DELETE FROM log WHERE {find}", (type_, engagement_id))
-
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        full = sqlite3.OperationalError("database or disk is full")
-        with patch.object(SQLiteWriter, "_write_side_tables", side_effect=full):
-            yield
-
-
 class TestMemoryStore(StoreTests):
     def make_store(self, place: Path) -> LogStore:
         return MemoryStore()
@@ -81,7 +55,7 @@ class TestSQLiteInMemory(StoreTests):
         return SQLiteStore()
 
     def behind(self, store: LogStore) -> Behind:
-        return _BehindSQLite(store)
+        return BehindSQLite(store)
 
 
 class TestSQLiteFile(StoreTests):
@@ -92,4 +66,4 @@ class TestSQLiteFile(StoreTests):
         return SQLiteStore(store.path)
 
     def behind(self, store: LogStore) -> Behind:
-        return _BehindSQLite(store)
+        return BehindSQLite(store)

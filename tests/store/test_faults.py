@@ -146,7 +146,9 @@ def test_a_redis_that_lost_its_memory_is_followed_anew(redis_url: str) -> None:
         other.append(EngagementStarted(engagement_id="e", name=str(i)))
     assert [next(tail).name for _ in range(3)] == ["0", "1", "2"]  # type: ignore[union-attr]
     store._client.delete(*store._client.keys(f"{prefix}:*"))
-    time.sleep(0.6)
+    deadline = time.monotonic() + 20
+    while store._feed._cursor and time.monotonic() < deadline:  # until the tail has seen it
+        time.sleep(0.02)
     other.append(EngagementStarted(engagement_id="f", name="after"))
     assert next(tail).name == "after"  # type: ignore[union-attr]
     assert [s.id for s in store.list_engagements()] == ["f"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,6 +16,7 @@ from ftnb.store._tail import TailWriter
 from ftnb.store.base import LogStore
 from ftnb.store.parquet import ParquetStore
 from ftnb.testing import Behind, StoreMachine, StoreTests
+from tests.store._behind import BehindSQLite
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,32 +26,15 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
-class _Behind:
-    def __init__(self, store: Any) -> None:
-        self.store = store
+class _Behind(BehindSQLite):
+    writer = TailWriter
 
     def everything(self) -> bytes:
-        write = self.store._write
-        parts = ["\n".join(write.iterdump()).encode("utf-8", "surrogateescape")]
-        parts += [row[0] or b"" for row in write.execute("SELECT body FROM log")]
-        parts += [row[0] or b"" for row in write.execute("SELECT data FROM blob")]
+        parts = [super().everything()]
         for path in self.store.folder.rglob("*.parquet"):
             for column in pq.read_table(path).columns:
                 parts += [str(value).encode() for value in column.to_pylist()]
         return b"\n".join(parts)
-
-    def damage(self, engagement_id: str, type_: str) -> None:
-        find = "type = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
-        self.store._write.execute(f"UPDATE log SET body = x'ff00' WHERE {find}", (type_, engagement_id))
-
-    def lose(self, engagement_id: str, type_: str) -> None:
-        find = "type = ? AND eid = (SELECT eid FROM engagement WHERE engagement_id = ?)"
-        self.store._write.execute(f"DELETE FROM log WHERE {find}", (type_, engagement_id))
-
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        with patch.object(TailWriter, "_write_side_tables", side_effect=sqlite3.OperationalError("disk is full")):
-            yield
 
 
 class _Eager(ParquetStore):

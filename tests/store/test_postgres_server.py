@@ -349,7 +349,10 @@ def test_a_transaction_in_flight_holds_back_those_after_it_and_none_is_skipped(
     fast = PostgresStore(postgres_dsn, table=table)
     thread = threading.Thread(target=lambda: fast.append(EngagementStarted(engagement_id="fast", name="x")))
     thread.start()
-    time.sleep(0.3)
+    deadline = time.monotonic() + 20
+    while not admin.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert thread.is_alive()
     assert store.revision()[0] == 0
     held.commit()
     thread.join()

@@ -12,6 +12,8 @@ from ..widget.protocol import Edge, Node
 
 _START, _END = ("start",), ("end",)
 Point = tuple[float, float]
+_STRETCH = 1.2
+"""Wider gaps than the widget's: an arrow has its count beside it."""
 
 
 def placed(edges: pl.DataFrame, nodes: pl.DataFrame) -> dict[str, Any]:
@@ -31,15 +33,18 @@ def placed(edges: pl.DataFrame, nodes: pl.DataFrame) -> dict[str, Any]:
                      "taken": 1}) for a, b in drawn],
         across=True,
     )  # fmt: skip
-    boxes = {key: tuple(place["nodes"][at[key]]) for key in keys}
+    boxes: dict[Any, Any] = {}
+    for key in keys:
+        x, *others = place["nodes"][at[key]]
+        boxes[key] = (x * _STRETCH, *others)
     lines: dict[Any, list[Point]] = {}
     for (a, b), flat in zip(drawn, place["edges"], strict=True):
-        bends = list(zip(flat[::2], flat[1::2], strict=True))
+        bends = [(x * _STRETCH, y) for x, y in zip(flat[::2], flat[1::2], strict=True)]
         lines[_as_names(a, b)] = _line(boxes[a], boxes[b], bends)
     for a, b in pairs:
         if a == b:
             lines[_as_names(a, b)] = _turn(boxes[a])
-    return {"width": place["width"], "height": place["height"], "nodes": boxes, "edges": lines}
+    return {"width": place["width"] * _STRETCH, "height": place["height"], "nodes": boxes, "edges": lines}
 
 
 def _label(key: Any) -> str:

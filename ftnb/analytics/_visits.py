@@ -79,15 +79,29 @@ def visits_of(tables: Tables, *, level: Level = "top", times: bool = False, plac
 
 def indexed(steps: pl.DataFrame, engagements: pl.DataFrame) -> pl.DataFrame:
     """`steps` with `eng`, engagement after engagement; steps of other engagements are left out."""
-    run = steps["engagement_id"].rle_id()
-    starts = steps.select("engagement_id").filter(run != run.shift(1, fill_value=-1) if steps.height else run > 0)
+    ids = steps["engagement_id"]
+    is_first = ids.ne_missing(ids.shift(1))
+    if steps.height:
+        is_first = is_first.scatter(0, True)
+    run = is_first.cast(pl.UInt32).cum_sum() - 1
+    starts, known = ids.filter(is_first), engagements["engagement_id"]
+    if _are_same(starts, known):
+        return steps.with_columns(run.alias("eng"))
     numbers = engagements.select("engagement_id", "eng")
-    known = starts.join(numbers, on="engagement_id", how="left", maintain_order="left")
-    eng = known["eng"].gather(run)
+    found = starts.to_frame().join(numbers, on="engagement_id", how="left", maintain_order="left")
+    eng = found["eng"].gather(run)
     steps = steps.with_columns(eng)
     if eng.null_count():
         steps = steps.filter(pl.col("eng").is_not_null())
-    return steps if starts["engagement_id"].is_unique().all() else steps.sort("eng", maintain_order=True)
+    return steps if starts.is_unique().all() else steps.sort("eng", maintain_order=True)
+
+
+def _are_same(starts: pl.Series, known: pl.Series) -> bool:
+    """Whether each engagement has its steps in one piece, and in the order of the engagements: much the commonest."""
+    if starts.len() != known.len() or starts.dtype != known.dtype or not (starts == known).all() or starts.null_count():
+        return False
+    # Identifiers grow with time, and comparing neighbours is quicker than hashing all.
+    return bool((starts > starts.shift(1)).all()) or not starts.is_duplicated().any()
 
 
 def at_top(steps: pl.DataFrame) -> pl.DataFrame:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from ._flow_map import _MARGIN, _MAX_COUNTED, _add_hovers, _middle
+from ._flow_map import _MARGIN, _MAX_COUNTED, _add_hovers, _middle, _pixels, _set_ranges
 from ._scales import INK, PAPER, axis, height, nothing, percent, short, side
-from .theme import BLUE, GREY, SKY, VERMILION, Theme, plain, template
+from .theme import BLUE, GREY, SKY, VERMILION, Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ def conformance_figure(
     declared, vermilion and dashed; vermilion and whole where only some graphs have it.
     """
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, showlegend=True)
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, showlegend=True)
     rows = edges.to_dicts()
     if not rows:
         return nothing(figure, "no graph is declared")
@@ -67,9 +67,8 @@ def conformance_figure(
             font = {"size": 10, "color": VERMILION if red else INK[theme]}
             figure.add_annotation(x=x, y=y, text=f"{row['n']:,}", showarrow=False, yshift=11, font=font)
     _add_boxes(figure, nodes, places, theme)
-    width, tall = places["width"], places["height"]
-    figure.update_xaxes(visible=False, range=[-_MARGIN, width + _MARGIN])
-    figure.update_yaxes(visible=False, range=[tall + _MARGIN, -_MARGIN], scaleanchor="x")
+    tall = places["height"]
+    _set_ranges(figure, places)
     figure.update_layout(
         height=int(min(max(tall + 2 * _MARGIN + 110, 300), 900)), legend={"orientation": "h", "y": -0.03}
     )
@@ -77,10 +76,10 @@ def conformance_figure(
 
 
 def _add_boxes(figure: go.Figure, nodes: pl.DataFrame, places: dict[str, Any], theme: Theme) -> None:
-    for name, (x, y, width, tall) in places["nodes"].items():
+    for name, (x, y, *_) in places["nodes"].items():
         if isinstance(name, tuple):
             figure.add_shape(
-                type="circle", x0=x - width / 2, x1=x + width / 2, y0=y - tall / 2, y1=y + tall / 2,
+                type="circle", **_pixels(x, y),
                 line={"color": INK[theme], "width": 2}, fillcolor=INK[theme] if name[0] == "end" else PAPER[theme],
             )  # fmt: skip
     hovers = []
@@ -127,7 +126,7 @@ def rules_figure(frame: pl.DataFrame, *, title: str = "Rules", theme: Theme = "l
     """A bar a rule, from the frame `analytics.Conformance.rules()`: the share of engagements that broke it."""
     rows = frame.to_dicts()
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows), row=40))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(rows), row=40))
     if not rows:
         return nothing(figure, "no rule was asked about")
     rates = [row["broken_rate"] or 0.0 for row in rows]

@@ -8,13 +8,17 @@ import plotly.graph_objects as go
 
 from ._heat import _edge_text, cost_text
 from ._scales import INK, PAPER, duration, nothing, percent, short, side
-from .theme import BLUE, GREY, SKY, Theme, plain, template
+from .theme import BLUE, GREY, SKY, Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
 
 _MAX_WIDTH, _MIN_WIDTH = 9.0, 1.0
 _MARGIN = 40
+_LEAST_WIDTH = 800
+"""Narrower maps are not stretched to the whole width."""
+_RADIUS = 7
+"""Of start and end, in pixels."""
 _MAX_COUNTED = 40
 """Beyond this many edges numbers beside them would cover one another; hovering still tells them."""
 
@@ -34,7 +38,7 @@ def flow_map_figure(
     depth of colour how many engagements came there.
     """
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, showlegend=False)
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, showlegend=False)
     rows = edges.to_dicts()
     if not rows:
         return nothing(figure)
@@ -65,11 +69,24 @@ def flow_map_figure(
             count = {"size": 10, "color": INK[theme]}
             figure.add_annotation(x=x, y=y, text=f"{row['n']:,}", showarrow=False, yshift=11, font=count)
     _add_nodes(figure, nodes, places, theme)
-    width, tall = places["width"], places["height"]
-    figure.update_xaxes(visible=False, range=[-_MARGIN, width + _MARGIN])
-    figure.update_yaxes(visible=False, range=[tall + _MARGIN, -_MARGIN], scaleanchor="x")
+    tall = places["height"]
+    _set_ranges(figure, places)
     figure.update_layout(height=int(min(max(tall + 2 * _MARGIN + 80, 260), 900)))
     return figure
+
+
+def _set_ranges(figure: go.Figure, places: dict[str, Any]) -> None:
+    """Axes of the layout. Heights are nearly pixels; widths are stretched, so that there is room for the counts."""
+    width, tall = places["width"], places["height"]
+    spare = max(_LEAST_WIDTH - width, 2 * _MARGIN) / 2
+    figure.update_xaxes(visible=False, range=[-spare, width + spare])
+    figure.update_yaxes(visible=False, range=[tall + _MARGIN, -_MARGIN])
+
+
+def _pixels(x: float, y: float) -> dict[str, Any]:
+    """A circle about a point, as round whatever the axes are."""
+    each = {"x0": -_RADIUS, "x1": _RADIUS, "y0": -_RADIUS, "y1": _RADIUS}
+    return {"xsizemode": "pixel", "ysizemode": "pixel", "xanchor": x, "yanchor": y, **each}
 
 
 def _middle(points: list[tuple[float, float]]) -> tuple[float, float]:
@@ -81,11 +98,11 @@ def _middle(points: list[tuple[float, float]]) -> tuple[float, float]:
 
 def _add_nodes(figure: go.Figure, nodes: pl.DataFrame, places: dict[str, Any], theme: Theme) -> None:
     hue = BLUE if theme == "light" else SKY
-    for name, (x, y, width, tall) in places["nodes"].items():
+    for name, (x, y, *_) in places["nodes"].items():
         if not isinstance(name, tuple):
             continue
         figure.add_shape(
-            type="circle", x0=x - width / 2, x1=x + width / 2, y0=y - tall / 2, y1=y + tall / 2,
+            type="circle", **_pixels(x, y),
             line={"color": INK[theme], "width": 2}, fillcolor=INK[theme] if name[0] == "end" else PAPER[theme],
         )  # fmt: skip
     hovers: list[tuple[float, float, str]] = []

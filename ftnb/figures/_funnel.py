@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
-from .theme import BLUE, COLORWAY, Theme, plain, template
+from ._scales import INK
+from .theme import BLUE, COLORWAY, Theme, headline, plain, template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,9 +30,10 @@ def funnel_figure(
     """
     if "group" in frame.columns:
         figure = _split(frame, confidence)
+        figure.update_traces(error_x={"color": INK[theme]})
     else:
         figure = _whole(frame.to_dicts(), confidence)
-    figure.update_layout(template=template(theme), title={"text": plain(title)})
+    figure.update_layout(template=template(theme), title={"text": headline(title)})
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from ._scales import axis, diverging, duration, height, nothing, percent, sequential, short, side
-from .theme import Theme, plain, template
+from .theme import Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,7 +34,7 @@ def _heat(
 ) -> go.Figure:
     """Rows of `values` from the top; what is None stays empty."""
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(ys), row=30))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(ys), row=30))
     if not ys or not xs:
         return nothing(figure)
     small = len(xs) * len(ys) <= _MAX_TEXT_CELLS

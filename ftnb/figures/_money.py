@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from ._scales import axis, height, nothing, percent, short
-from .theme import BLUE, GREY, ORANGE, SKY, Theme, plain, template
+from .theme import BLUE, GREY, ORANGE, SKY, Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,7 +23,7 @@ def costs_figure(
     """
     rows = frame.to_dicts()
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows)))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(rows)))
     if not rows:
         return nothing(figure, "no model was called")
     hovers = [_cost_text(row, by, currency) for row in rows]
@@ -61,7 +61,7 @@ def cost_change_figure(
     """Two bars a row of the frame of `analytics.CostChange`: before and after."""
     rows = [row for row in frame.to_dicts() if row["cost_before"] is not None]
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows), row=48))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(rows), row=48))
     if not rows:
         return nothing(figure, "no call has a price under both")
     places = list(range(len(rows)))

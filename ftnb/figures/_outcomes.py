@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from ._money import money
 from ._scales import INK, axis, height, nothing, percent, short
-from .theme import BLUE, GREY, SKY, Theme, plain, template
+from .theme import BLUE, GREY, SKY, Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,7 +27,7 @@ def outcomes_figure(
     shown = [(place, row) for place, row in enumerate(whole) if row["n"]]
     rows = [row for _, row in shown]
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows)))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(rows)))
     if not rows:
         return nothing(figure, "no outcome is known")
     hue = BLUE if theme == "light" else SKY
@@ -40,7 +40,7 @@ def outcomes_figure(
             x=[row["success_rate"] for row in rows], y=list(range(len(rows))), mode="markers+text",
             marker={"color": hue, "size": 11},
             text=[f"  {percent(row['success_rate'], 0)} of {row['n']:,}" for row in rows],
-            textposition="top center", textfont={"size": 11, "color": INK[theme]}, showlegend=False,
+            textposition="top center", textfont={"size": 11, "color": INK[theme]}, showlegend=False, cliponaxis=False,
             error_x={
                 "type": "data", "symmetric": False, "color": hue, "thickness": 2, "width": 4,
                 "array": [row["success_high"] - row["success_rate"] for row in rows],
@@ -54,9 +54,16 @@ def outcomes_figure(
         figure.add_vline(
             x=rate,
             line=line,
-            annotation={"text": f"all: {percent(rate)}", "font": {"size": 11}, "y": 0, "yanchor": "bottom"},
+            # Above the plot, where no point has its number.
+            annotation={
+                "text": f"all: {percent(rate)}",
+                "font": {"size": 11},
+                "y": 1,
+                "yanchor": "bottom",
+                "xanchor": "center",
+            },
         )
-    figure.update_yaxes(**axis([_label(row) for row in rows]), autorange="reversed", range=[len(rows) - 0.4, -0.7])
+    figure.update_yaxes(**axis([_label(row) for row in rows]), range=[len(rows) - 0.4, -0.9])
     figure.update_xaxes(tickformat=".0%", range=[-0.08, 1.08], title={"text": "success rate"})
     return figure
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
 from ._scales import PAPER, axis, colours, duration, hatches, height, nothing, on, percent, short
-from .theme import BLUE, GREY, VERMILION, YELLOW, Theme, plain, template
+from .theme import BLUE, GREY, VERMILION, YELLOW, Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,7 +23,7 @@ def variants_figure(frame: pl.DataFrame, *, title: str = "Variants", theme: Them
     """A row a variant, a box a step, from the frame of `analytics.Variants`; of long paths the first steps."""
     rows = frame.to_dicts()
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows)))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(rows)))
     if not rows:
         return nothing(figure)
     boxes: dict[str, list[tuple[int, int, str]]] = {}
@@ -74,7 +75,7 @@ def sankey_figure(frame: pl.DataFrame, *, title: str = "Flows", theme: Theme = "
     """Flows from place to place, from the frame of `analytics.Sankey`."""
     rows = frame.to_dicts()
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)})
+    figure.update_layout(template=template(theme), title={"text": headline(title)})
     if not rows:
         return nothing(figure)
     places: dict[tuple[int, str, str | None], int] = {}
@@ -90,21 +91,22 @@ def sankey_figure(frame: pl.DataFrame, *, title: str = "Flows", theme: Theme = "
         for row in rows
     ]  # fmt: skip
     depth = max(index for index, _, _ in places)
+    names = _told(labels, list(places), links, depth)
     figure.add_trace(
         go.Sankey(
             arrangement="snap",
             node={
-                "label": labels, "color": colour, "pad": 14, "thickness": 14, "line": {"width": 0}, "align": "left",
-                "customdata": [f"step {index}" for index, _, _ in places],
-                "hovertemplate": "<b>%{label}</b>, %{customdata}<br>%{value:,} engagements<extra></extra>",
+                "label": names, "color": colour, "pad": 14, "thickness": 14, "line": {"width": 0}, "align": "left",
+                "customdata": [f"<b>{name}</b>, step {at}" for name, (at, _, _) in zip(labels, places, strict=True)],
+                "hovertemplate": "%{customdata}<br>%{value:,} engagements<extra></extra>",
             },
             link={
                 "source": [a for a, _, _ in links], "target": [b for _, b, _ in links],
                 "value": [row["n"] for _, _, row in links],
                 "color": [_faint(colour[b] if labels[b] == _STATES["dropped"] else colour[a]) for a, b, _ in links],
-                "customdata": [percent(row["share"]) for _, _, row in links],
-                "hovertemplate": "<b>%{source.label} → %{target.label}</b><br>"
-                "%{value:,} engagements, %{customdata} of all<extra></extra>",
+                "customdata": [[f"{labels[a]} → {labels[b]}", percent(row["share"])] for a, b, row in links],
+                "hovertemplate": "<b>%{customdata[0]}</b><br>"
+                "%{value:,} engagements, %{customdata[1]} of all<extra></extra>",
             },
             textfont={"shadow": f"0 0 3px {PAPER[theme]}"},
         )
@@ -112,6 +114,30 @@ def sankey_figure(frame: pl.DataFrame, *, title: str = "Flows", theme: Theme = "
     per_place = max(sum(1 for index, _, _ in places if index == at) for at in range(1, depth + 1))
     figure.update_layout(height=height(per_place, row=48, frame=160, most=900))
     return figure
+
+
+def _told(
+    labels: list[str],
+    places: list[tuple[int, str, str | None]],
+    links: list[tuple[int, int, dict[str, Any]]],
+    depth: int,
+) -> list[str]:
+    """The labels that there is room for. Hovering tells the others.
+
+    Those of the last place are written to its left, where those of the place before it are.
+    """
+    came, left = Counter[int](), Counter[int]()
+    for a, b, row in links:
+        left[a] += row["n"]
+        came[b] += row["n"]
+    flow = {place: max(came[place], left[place]) for place in range(len(places))}
+    most = max(flow.values())
+    told = []
+    for place, (index, state, _) in enumerate(places):
+        is_last = index == depth and depth > 1
+        label = "…" if is_last and state == "cut" else labels[place]
+        told.append(label if flow[place] >= most * (0.08 if is_last else 0.012) else "")
+    return told
 
 
 def _faint(colour: str) -> str:

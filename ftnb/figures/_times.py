@@ -8,12 +8,16 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ._scales import INK, axis, duration, height, nothing, percent, short
-from .theme import BLUE, ORANGE, SKY, VERMILION, Theme, plain, template
+from .theme import BLUE, ORANGE, SKY, VERMILION, Theme, headline, template
 
 if TYPE_CHECKING:
     import polars as pl
 
 _TICKS = (1, 10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 36_000_000, 86_400_000, 864_000_000)
+_FINE = (*(digit * size for size in (1, 10, 100, 1_000) for digit in (1, 2, 5)), 10_000, 20_000, 30_000,
+         *(minutes * 60_000 for minutes in (1, 2, 5, 10, 20, 30)),
+         *(hours * 3_600_000 for hours in (1, 2, 4, 8, 12)),
+         *(days * 86_400_000 for days in (1, 2, 4, 7, 14, 30, 60, 120, 365)))  # fmt: skip
 
 
 def loops_figure(
@@ -29,7 +33,7 @@ def loops_figure(
         vertical_spacing=min(90 / height(nodes.height + cycles.height, row=28, frame=200), 0.4),
     )
     tall = height(nodes.height + cycles.height, row=28, frame=200)
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=tall, showlegend=False)
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=tall, showlegend=False)
     figure.update_annotations(font={"size": 13}, x=0, xanchor="left")
     figure.update_layout(margin={"t": 90})
     if nodes.is_empty():
@@ -92,7 +96,7 @@ def durations_figure(frame: pl.DataFrame, *, title: str = "Durations", theme: Th
     logarithmic, so what took no time at all is drawn at its left edge."""
     rows = [row for row in frame.to_dicts() if row["n_measured"]]
     figure = go.Figure()
-    figure.update_layout(template=template(theme), title={"text": plain(title)}, height=height(len(rows)))
+    figure.update_layout(template=template(theme), title={"text": headline(title)}, height=height(len(rows)))
     if not rows:
         return nothing(figure, "no duration was measured")
     positive = [row[name] for row in rows for name in ("q1_ms", "median_ms") if row[name]]
@@ -122,9 +126,18 @@ def durations_figure(frame: pl.DataFrame, *, title: str = "Durations", theme: Th
             marker = {"symbol": symbol, "size": size, "color": colour, "line": {"width": 2, "color": colour}}
             figure.add_trace(go.Scatter(x=at(column), mode="markers", name=name, marker=marker, **common))
     figure.update_yaxes(**axis([short(row["name"]) for row in rows]), autorange="reversed")
-    figure.update_xaxes(type="log", tickvals=_TICKS, ticktext=[duration(tick) for tick in _TICKS])
+    ticks = _ticks(floor, [row[name] for row in rows for name in _SHOWN if row.get(name)])
+    figure.update_xaxes(type="log", tickvals=ticks, ticktext=[duration(tick) for tick in ticks])
     figure.update_layout(barmode="overlay", legend={"orientation": "h", "y": -0.12})
     return figure
+
+
+_SHOWN = ("q3_ms", "p99_ms", "median_wait_ms")
+
+
+def _ticks(least: float, values: list[float]) -> tuple[int, ...]:
+    """Few over many powers of ten, more where a few would be one or none."""
+    return _FINE if max(values, default=least) < 200 * least else _TICKS
 
 
 def _duration_text(row: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#999999"
 COLORWAY = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, GREY)
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
+_MAX_HEADLINE = 84
+"""Characters that a figure as wide as a narrow notebook shows."""
 _GROUND: dict[Theme, dict[str, str]] = {
     "light": {"paper": "#ffffff", "text": "#1f2328", "grid": "#e4e7eb"},
     "dark": {"paper": "#16191d", "text": "#e6e8eb", "grid": "#343a41"},
@@ -30,13 +32,29 @@ def template(theme: Theme = "light") -> go.layout.Template:
             "font": {"family": FONT, "size": 13, "color": ground["text"]},
             "paper_bgcolor": ground["paper"],
             "plot_bgcolor": ground["paper"],
-            "title": {"x": 0, "xanchor": "left", "pad": {"l": 16}, "font": {"size": 15}},
-            "xaxis": axis,
-            "yaxis": axis,
+            # At the top edge: in the middle of the margin, where Plotly puts it, long labels of columns run into it.
+            "title": {
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "pad": {"l": 16, "t": 16},
+                "font": {"size": 15},
+            },
+            "xaxis": {**axis, "title": {"font": {"size": 13}}},
+            "yaxis": {**axis, "ticklabelstandoff": 4},
             "margin": {"l": 16, "r": 24, "t": 56, "b": 24},
             "hoverlabel": {"align": "left"},
         }
     )
+
+
+def headline(text: str) -> str:
+    """A title as a label; a long one goes on in a second line, where it has a comma."""
+    if len(text) <= _MAX_HEADLINE or (at := text.rfind(", ", 0, _MAX_HEADLINE)) < 0:
+        return plain(text)
+    return f"{plain(text[: at + 1])}<br>{plain(text[at + 2 :])}"
 
 
 def plain(text: str) -> str:

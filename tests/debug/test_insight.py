@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,8 @@ def test_a_saved_page_carries_why_and_diff_but_no_code(run: EngagementHandle, tm
     page = Path(run.widget().to_html(tmp_path / "run.html")).read_text()
     data = re.search(r'<script type="application/json" id="ftnb-payload-0">(.*?)</script>', page)
     assert data is not None
-    saved = json.loads(data[1])["saved"]
+    rest = zlib.decompress(base64.b64decode(json.loads(data[1])["rest"]), wbits=-zlib.MAX_WBITS)
+    saved = json.loads(rest)["saved"]
     assert {(one["step"], one["what"]) for one in saved["insights"]} == {
         (step.id, what) for step in run.steps for what in ("why", "changes")
     }

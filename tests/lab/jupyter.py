@@ -58,12 +58,14 @@ _STAND_STILL = """async view => {
   }
 }"""
 
+_FRAMES = "async () => { for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame) }"
+
 
 @contextlib.contextmanager
-def lab_server(root: Path, home: Path, *, app: str = "lab") -> Iterator[str]:
-    """Serve the notebooks in `root`; yields the address. Settings and everything it writes stay in `home`.
+def lab_server(root: Path, home: Path) -> Iterator[str]:
+    """Serve the notebooks in `root`, in JupyterLab and in Notebook 7; yields the address.
 
-    `app` is "lab" (JupyterLab) or "notebook" (Notebook 7).
+    Settings and everything that the server writes stay in `home`.
     """
     settings = home / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
@@ -89,14 +91,15 @@ def lab_server(root: Path, home: Path, *, app: str = "lab") -> Iterator[str]:
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}",
         f"--IdentityProvider.token={_TOKEN}",
-        f"--{'LabApp' if app == 'lab' else 'JupyterNotebookApp'}.expose_app_in_browser=True",
+        "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     )
     log_path = home / "server.log"
     with log_path.open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", app, *options],
+            [sys.executable, "-m", "jupyter", "lab", *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -162,6 +165,10 @@ class Notebook:
         """Run one cell to its end."""
         self.start_cell(index)()
 
+    def stop(self) -> None:
+        """End its kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
     def save(self) -> None:
         """Write the notebook to its file."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
@@ -225,6 +232,8 @@ class View:
 
     def click_node(self, label: str) -> None:
         """Click in the middle of a node."""
+        # The graph takes clicks when it has been painted.
+        self.root.evaluate("view => void view.ftnb.graph.cy")
         self.settle()
         x, y = self.root.evaluate(
             """(view, label) => {
@@ -236,6 +245,9 @@ class View:
             }""",
             label,
         )
+        # As a hand does: it comes to the node before it clicks.
+        self.page.mouse.move(x, y)
+        self.root.evaluate(_FRAMES)
         self.page.mouse.click(x, y)
 
     def click_lane(self, index: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.lab.jupyter import REPOSITORY, Notebook, lab_server
+from tests.lab.conftest import Open
+from tests.lab.jupyter import Notebook
 
 pytestmark = pytest.mark.browser
 NAME = "04_workflow.ipynb"
@@ -16,16 +16,11 @@ WAIT_MS = 30_000
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(open_notebook: Open) -> Iterator[Notebook]:
     """The notebook, open in JupyterLab with all of its cells run."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copy(REPOSITORY / "notebooks" / NAME, folder)
-    with lab_server(folder, tmp_path_factory.mktemp("home")) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        opened = Notebook(page, address, NAME)
+    with open_notebook(NAME) as opened:
         opened.run_all()
         yield opened
-        page.close()
 
 
 def test_every_cell_runs(notebook: Notebook) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.lab.jupyter import Notebook, View, lab_server
+from tests.lab.conftest import Open
+from tests.lab.jupyter import Notebook, View
 
 pytestmark = pytest.mark.browser
 
@@ -65,9 +66,10 @@ N_STEPS = 16
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(lab_folder: Path) -> Path:
     """Where the notebook is."""
-    folder = tmp_path_factory.mktemp("notebooks")
+    folder = lab_folder / "live"
+    folder.mkdir()
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, folder / "live.ipynb")
@@ -75,12 +77,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Browser, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(open_notebook: Open, folder: Path) -> Iterator[Notebook]:
     """The notebook, open in JupyterLab, with nothing run."""
-    with lab_server(folder, tmp_path_factory.mktemp("home")) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        yield Notebook(page, address, "live.ipynb")
-        page.close()
+    with open_notebook("live/live.ipynb") as opened:
+        yield opened
 
 
 def _steps(view: View) -> int:

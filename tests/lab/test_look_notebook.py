@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.lab.jupyter import REPOSITORY, Notebook, lab_server
+from tests.lab.conftest import Open
+from tests.lab.jupyter import Notebook
 
 pytestmark = pytest.mark.browser
 NAME = "03_look.ipynb"
@@ -17,16 +17,11 @@ WAIT_MS = 30_000
 
 
 @pytest.fixture(scope="module", params=["lab", "notebook"])
-def notebook(request: Any, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(request: Any, open_notebook: Open) -> Iterator[Notebook]:
     """The notebook, open with all of its cells run."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copy(REPOSITORY / "notebooks" / NAME, folder)
-    with lab_server(folder, tmp_path_factory.mktemp("home"), app=request.param) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        opened = Notebook(page, address, NAME, app=request.param)
+    with open_notebook(NAME, app=request.param) as opened:
         opened.run_all()
         yield opened
-        page.close()
 
 
 def test_every_cell_runs(notebook: Notebook) -> None:

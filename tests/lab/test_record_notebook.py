@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.lab.jupyter import REPOSITORY, Notebook, View, lab_server
+from tests.lab.conftest import Open
+from tests.lab.jupyter import Notebook, View
 
 pytestmark = pytest.mark.browser
 NAME = "01_record.ipynb"
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+def notebook(open_notebook: Open) -> Iterator[Notebook]:
     """The notebook, open in JupyterLab with all of its cells run."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    shutil.copy(REPOSITORY / "notebooks" / NAME, folder)
-    with lab_server(folder, tmp_path_factory.mktemp("home")) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        opened = Notebook(page, address, NAME)
+    with open_notebook(NAME) as opened:
         opened.run_all()
         yield opened
-        page.close()
 
 
 @pytest.fixture

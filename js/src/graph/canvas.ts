@@ -35,11 +35,9 @@ export class GraphCanvas {
   private readonly place = h("div", { class: "ftnb-cy" });
   /** The same as a list, for screen readers. */
   readonly twin = h("ul", { class: "ftnb-aloud", attrs: { "aria-label": "Nodes of the graph" } });
-  private core: Core | null = null;
-  private theme: Theme | null = null;
+  readonly cy: Core;
   private readonly plain: PlainGraph;
   private hidden: ReadonlySet<number> = new Set();
-  private isSeen = false;
   private marked: Marked = { chosen: new Set(), causal: new Set(), kept: null };
   private scene: Scene | null = null;
   private shown: Shown | null = null;
@@ -53,21 +51,13 @@ export class GraphCanvas {
   constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, private readonly signal: AbortSignal) {
     this.plain = new PlainGraph(this.element, frame, events, signal);
     this.element.append(this.place, this.plain.element);
+    this.cy = this.start();
     this.watch();
-  }
-
-  /**
-   * Cytoscape, which is started when it is first asked for: that takes longer than all the rest of a view. Until then,
-   * and for good where there are too many nodes for it, the graph is painted without.
-   */
-  get cy(): Core {
-    return this.core ?? this.start();
   }
 
   private start(): Core {
     const cy = cytoscape({
       container: this.place,
-      style: this.theme ? graphStyle(this.theme) : [],
       // A default layout measures the container, which may have no size yet, and throws.
       layout: { name: "preset" },
       autoungrabify: true,
@@ -77,26 +67,8 @@ export class GraphCanvas {
       minZoom: 0.02,
       maxZoom: 3,
     });
-    this.core = cy;
     this.listenTo(cy);
-    if (this.shown && this.shown.nodes.length <= MANY_NODES) {
-      this.drawn = "";
-      this.draw();
-      // Where it was painted before, so that nothing moves.
-      const { zoom, pan, moved } = this.plain.viewport;
-      cy.viewport({ zoom, pan });
-      this.moved = moved;
-    }
     return cy;
-  }
-
-  /** Start Cytoscape when what is to be seen at first has been painted, and only where it can be seen. */
-  private startSoon(): void {
-    if (this.core || !this.isSeen || !this.shown || this.shown.nodes.length > MANY_NODES) return;
-    const start = () => {
-      if (!this.core && !this.signal.aborted && this.plain.isShown && this.element.isConnected) this.start();
-    };
-    requestAnimationFrame(() => ("requestIdleCallback" in globalThis ? requestIdleCallback(start, { timeout: 400 }) : setTimeout(start, 60)));
   }
 
   /** Draw `scene`; keeps the view where it is when the graph has the same shape. */
@@ -117,12 +89,10 @@ export class GraphCanvas {
   }
 
   paint(theme: Theme): void {
-    this.theme = theme;
     this.plain.paint(theme);
-    if (!this.core) return;
-    this.core.style(graphStyle(theme));
+    this.cy.style(graphStyle(theme));
     // A restyle while hidden has once left the canvas blank.
-    this.core.forceRender();
+    this.cy.forceRender();
   }
 
   mark(marked: Marked): void {
@@ -218,7 +188,7 @@ export class GraphCanvas {
     if (!scene) return;
     const shape = `${scene.key} ${this.layout} ${[...this.folded].join()}`;
     this.shown = fold(scene, scene.layout[this.layout], this.folded);
-    if (!this.core || this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
+    if (this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
     this.plain.hide();
     const elements = elementsOf(scene, this.shown);
     if (shape === this.drawn) return this.change(elements);
@@ -235,10 +205,9 @@ export class GraphCanvas {
 
   private drawPlain(scene: Scene, shown: Shown, shape: string): void {
     const isSame = shape === this.drawn;
-    if (!isSame) this.core?.elements().remove();
+    if (!isSame) this.cy.elements().remove();
     this.drawn = shape;
     this.plain.show(scene, shown, isSame);
-    this.startSoon();
   }
 
   /** The same elements, in another state: touch only what differs. */
@@ -337,16 +306,10 @@ export class GraphCanvas {
     element.addEventListener("mousedown", () => frame.focus({ preventScroll: true }), { signal });
     const sizes = new ResizeObserver(() => this.resize());
     sizes.observe(element);
-    const sight = new IntersectionObserver((entries) => {
-      this.isSeen = entries.some((one) => one.isIntersecting);
-      this.startSoon();
-    });
-    sight.observe(element);
     signal.addEventListener("abort", () => {
       sizes.disconnect();
-      sight.disconnect();
       clearTimeout(this.listing);
-      this.core?.destroy();
+      this.cy.destroy();
     });
   }
 

@@ -65,12 +65,15 @@ export class PlainGraph {
     this.scene = scene;
     this.shown = shown;
     this.element.hidden = false;
+    if (!this.element.parentElement) this.box.append(this.element);
     if (!isSame) this.fit();
     this.redraw();
   }
 
   hide(): void {
     this.element.hidden = true;
+    // Taken away, and not only hidden: JupyterLab's cells have been seen to give it the next click all the same.
+    this.element.remove();
     this.shown = null;
   }
 

@@ -178,6 +178,3 @@ def _fit(pattern: str, name: str) -> int | None:
     if not fnmatchcase(name, pattern):
         return None
     return sum(char not in "*?" for char in pattern)
-
-
-# --- reading ---

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..analytics import PriceSheet, prices
 from ..core.ids import from_us
 from ._ran import Call, Ran, Story
+
+if TYPE_CHECKING:
+    from ..analytics._call_costs import Use
 
 
 class Costs:
@@ -43,34 +46,15 @@ class Costs:
 
     @cached_property
     def _by_step(self) -> dict[int, list[float | None]]:
-        import polars as pl
+        from ..analytics._call_costs import costs_by
 
-        calls = [(id(step), call) for story in self._stories for step in story.steps
+        calls = [(id(step), _use(call)) for story in self._stories for step in story.steps
                  for call in step.calls if call.kind == "llm_call"]  # fmt: skip
-        if not calls:
-            return {}
-        rows = [_row(call) for _, call in calls]
-        found: dict[int, list[float | None]] = {}
-        for (step, _), cost in zip(calls, self.sheet.cost(pl.DataFrame(rows, schema=_schema())), strict=True):
-            found.setdefault(step, []).append(cost)
-        return found
+        return costs_by(self.sheet, calls)
 
 
-def _row(call: Call) -> dict[str, Any]:
-    is_known = call.prompt or call.completion
-    return {
-        "model": call.model or call.name,
-        "at": from_us(call.at_us),
-        "prompt_tokens": call.prompt if is_known else None,
-        "completion_tokens": call.completion if is_known else None,
-        "cache_read_tokens": call.cache[0],
-        "cache_write_tokens": call.cache[1],
-        "reasoning_tokens": call.cache[2],
-    }
+def _use(call: Call) -> Use:
+    from ..analytics._call_costs import Use
 
-
-def _schema() -> dict[str, Any]:
-    import polars as pl
-
-    names = ("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-    return {"model": pl.String, "at": pl.Datetime("us", "UTC"), **dict.fromkeys(names, pl.Int64)}
+    prompt, completion = (call.prompt, call.completion) if call.prompt or call.completion else (None, None)
+    return Use(call.model or call.name, from_us(call.at_us), prompt, completion, *call.cache)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +22,7 @@ from ..langgraph_adapter.calls import Given
 from . import _chat, _wire
 from ._call import Call, copied
 from ._patch import AttributePatch, CellPatch, Patch, Switch
+from ._replied import asent, sent
 from ._stainless import count
 from ._wire import Api
 
@@ -179,24 +180,11 @@ def _stream_of(call: Call, given: Given, kwargs: Any, is_async: bool) -> Any:
     chunks = [ChatCompletionChunk.construct(**one) for one in said]
     end = _error(call, given.error) if given.error is not None else None
     end = ReplayError(given.cut) if given.cut is not None and end is None else end
-    parts = _asent(chunks, end) if is_async else _sent(chunks, end)
+    parts = asent(chunks, end) if is_async else sent(chunks, end)
     options = call.given.get("stream_options")
     return CustomStreamWrapper(
         parts, call.model, kwargs["litellm_logging_obj"], custom_llm_provider="openai", stream_options=options
     )
-
-
-def _sent(chunks: list[Any], end: Exception | None) -> Iterator[Any]:
-    yield from chunks
-    if end is not None:
-        raise end
-
-
-async def _asent(chunks: list[Any], end: Exception | None) -> AsyncIterator[Any]:
-    for chunk in chunks:
-        yield chunk
-    if end is not None:
-        raise end
 
 
 def _error(call: Call, error: tuple[str, str]) -> Exception:

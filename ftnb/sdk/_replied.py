@@ -8,8 +8,8 @@ are its own. Nothing is sent, and nothing is tried again.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 from ..core._raised import raised
 from ..core.errors import ReplayError
@@ -18,6 +18,7 @@ from ._call import Call
 from ._unfold import sse
 
 _OK, _ERROR = 200, 400
+T = TypeVar("T")
 
 
 class Prepared(NamedTuple):
@@ -64,7 +65,7 @@ def response_of(client: Any, call: Call, made: Prepared, given: Given, *, is_asy
     if given.sent is not None:
         data += sse([("error", {"type": "error", "error": given.sent})])
     end = _raised(given) if is_cut else None
-    content = _asent(data, end) if is_async else _sent(data, end)
+    content = asent([data], end) if is_async else sent([data], end)
     headers = {"content-type": "text/event-stream"}
     return package.Response(_OK, headers=headers, content=content, request=made.request)
 
@@ -73,14 +74,17 @@ def _raised(given: Given) -> Exception:
     return raised(*given.error) if given.error is not None else ReplayError(f"{given.cut}")
 
 
-def _sent(data: bytes, end: Exception | None) -> Iterator[bytes]:
-    yield data
+def sent(parts: Iterable[T], end: Exception | None) -> Iterator[T]:
+    """The parts of a stream, and what it ended with."""
+    yield from parts
     if end is not None:
         raise end
 
 
-async def _asent(data: bytes, end: Exception | None) -> AsyncIterator[bytes]:
-    yield data
+async def asent(parts: Iterable[T], end: Exception | None) -> AsyncIterator[T]:
+    """`sent` for those who wait."""
+    for part in parts:
+        yield part
     if end is not None:
         raise end
 

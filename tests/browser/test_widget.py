@@ -87,7 +87,8 @@ def test_python_selects_in_the_browser_and_is_not_told_its_own_choice(widget: Wi
 
 def test_the_keyboard_reaches_every_step(widget: Widget) -> None:
     widget.show(traces.house())
-    widget.eval("document.addEventListener('keydown', e => (window.leaked ??= []).push(e.key), { signal: test.signal })")
+    note = "document.addEventListener('keydown', e => (window.leaked ??= []).push(e.key), { signal: test.signal })"
+    widget.eval(note)
     graph = widget.page.locator(".ftnb-graph")
     graph.focus()
     for expected in ("s0", "s1", "s2"):

@@ -1,6 +1,6 @@
 """Long runs as columns of bytes: ten thousand steps are half a megabyte instead of many. Pure.
 
-The layout is declared in `protocol.py` and read by `js/src/columns.ts`.
+The layout is declared in `protocol.run` and read by `js/src/columns.ts`.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def engagement_payload(
     preview_bytes: int | None = PREVIEW_BYTES,
     costs: Mapping[str, float] | None = None,
 ) -> EngagementPayload:
-    """Everything that the view of `engagement` needs (see `protocol.py`).
+    """Everything that the view of `engagement` needs (see `protocol.run`).
 
     `details="none"` leaves out states, updates and events' payloads. `resolve` turns a value held by reference into the
     plain value; without it references stay references. `preview_bytes` is the size to which each value is cut (the cut

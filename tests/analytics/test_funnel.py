@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterable
 from statistics import mean, median
 from typing import Any
@@ -17,6 +18,7 @@ import ftnb
 from ftnb.analytics import Funnel, funnel, group_by, journeys
 from ftnb.core.errors import InvalidArgumentError, UnknownStepError
 from ftnb.core.model import EngagementStatus, NodeDef, StepStatus, Topology
+from ftnb.examples.house_traffic import FUNNEL, record_traffic
 from ftnb.recorder import Recorder
 from ftnb.store import build
 from ftnb.store.draft import Stream
@@ -437,3 +439,23 @@ def test_journeys_and_groups(store: SQLiteStore) -> None:
     groups = group_by(store, "user_id")
     assert {key: len(found) for key, found in groups.items()} == {"u1": 2, "u2": 1, None: 1}
     assert set(group_by(ftnb.open(store), "tags", where={"user_id": "u1"})) == {'["x"]'}
+
+
+def test_a_question_that_is_interrupted_is_answered_when_it_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SQLiteStore()
+    record_traffic(store, 20)
+    expected = ftnb.open(store).funnel(FUNNEL, mode="ordered").frame()
+    scan, scans = store.scan, []
+
+    def stopped_once(*args: Any, **options: Any) -> Any:
+        table = scan(*args, **options)
+        scans.append(table)
+        if len(scans) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return table
+
+    monkeypatch.setattr(store, "scan", stopped_once)
+    traces = ftnb.open(store)
+    with pytest.raises(KeyboardInterrupt):
+        traces.funnel(FUNNEL, mode="ordered")
+    assert traces.funnel(FUNNEL, mode="ordered").frame().equals(expected)

@@ -24,7 +24,7 @@ import base64
 import datetime as dt
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -91,32 +91,35 @@ def to_json(value: Any) -> Json:
 
 def _is_json(value: Any) -> bool:
     """Whether `value` is plain JSON already: the common case, and several times cheaper to see than to walk."""
-    todo: list[tuple[Any, int]] = [(value, 0)]
+    todo: list[tuple[Iterable[Any], int]] = [((value,), 0)]
+    """Values, and how many containers they are in."""
     n_nodes = 0
     while todo:
-        item, depth = todo.pop()
-        n_nodes += 1
-        kind = type(item)
-        if kind is str:
-            if not (item.isascii() or is_clean(item)):
-                return False
-        elif kind is int:
-            if not -_INT64 <= item < _INT64:
-                return False
-        elif kind is float:
-            if not math.isfinite(item):
-                return False
-        elif kind is dict or kind is list:
-            if depth >= MAX_DEPTH or n_nodes > MAX_QUICK_NODES:
-                return False
-            inner = item
-            if kind is dict:
-                if not all(type(key) is str and key != MARK and (key.isascii() or is_clean(key)) for key in item):
-                    return False
-                inner = item.values()
-            todo += [(part, depth + 1) for part in inner if not (type(part) is str and part.isascii())]
-        elif item is not None and kind is not bool and kind is not Made:
+        items, depth = todo.pop()
+        if depth > MAX_DEPTH or n_nodes > MAX_QUICK_NODES:
             return False
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                if not (item.isascii() or is_clean(item)):
+                    return False
+                continue
+            n_nodes += 1
+            if kind is int:
+                if not -_INT64 <= item < _INT64:
+                    return False
+            elif kind is float:
+                if not math.isfinite(item):
+                    return False
+            elif kind is dict:
+                for key in item:
+                    if type(key) is not str or key == MARK or not (key.isascii() or is_clean(key)):
+                        return False
+                todo.append((item.values(), depth + 1))
+            elif kind is list:
+                todo.append((item, depth + 1))
+            elif item is not None and kind is not bool and kind is not Made:
+                return False
     return True
 
 

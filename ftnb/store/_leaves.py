@@ -17,6 +17,7 @@ from .leaf import AUDIT, AUDIT_PREFIX, COLUMNS, GROUPS, LEAF_PREFIX, N_LEAF, PIE
 
 _NO_TOKENS = (None,) * 6
 _NO_TOKENS_TEXT = "-;" * 6
+_PREFIX = LEAF_PREFIX.decode()
 _MAX_PATHS = 4_000
 _RANDOM_BYTES = 4_096
 """Taken from the system at once: asking it lets go of the interpreter each time."""
@@ -25,7 +26,7 @@ assert (len(COLUMNS), N_LEAF, len(GROUPS)) == (30, 27, 4), "columns and groups a
 
 def leaf_hashes(rows: Sequence[Row]) -> list[bytes]:
     """`leaf_hash` of each of `rows`, of profile `hash`."""
-    p, found = PIECES, []
+    p, found = PIECES, list[bytes]()
     stream = engagement = ids = None
     for row in rows:
         (
@@ -37,16 +38,17 @@ def leaf_hashes(rows: Sequence[Row]) -> list[bytes]:
             found.append(leaf_hash(row))
             continue
         if stream_id is not stream or engagement_id is not engagement:
-            stream, engagement, ids = stream_id, engagement_id, f"{p[engagement_id]}{p[stream_id]}"
+            stream, engagement, ids = stream_id, engagement_id, f"{_PREFIX}{p[engagement_id]}{p[stream_id]}"
         tokens = _NO_TOKENS_TEXT
-        if (prompt, completion, total, read, write, reasoning) != _NO_TOKENS:
+        if not (prompt is completion is total is read is write is reasoning is None):
             tokens = f"{p[prompt]}{p[completion]}{p[total]}{p[read]}{p[write]}{p[reasoning]}"
+        took = "-;" if duration is None else f"i{duration};"
         header = (
             f"{ids}i{n};{p[v]}{p[kind]}i{at};{p[turn]}{p[step]}{p[parent]}{p[event]}{p[name]}{p[ns]}{p[visit]}"
-            f"{p[attempt]}{p[event_kind]}{p[status]}{p[duration]}{p[ttft]}{p[model]}{tokens}{p[error]}{p[n_bytes]}"
+            f"{p[attempt]}{p[event_kind]}{p[status]}{took}{p[ttft]}{p[model]}{tokens}{p[error]}{p[n_bytes]}"
         )
-        end = b"-;" if salt is None else b"b32:%b;" % sha256(salt + body).digest()
-        found.append(sha256(b"%b%b%b" % (LEAF_PREFIX, header.encode(), end)).digest())
+        end = b"-;" if salt is None else b"b32:" + sha256(salt + body).digest() + b";"
+        found.append(sha256(header.encode() + end).digest())
     return found
 
 

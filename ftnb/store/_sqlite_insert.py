@@ -7,12 +7,15 @@ Three things cost most of an insert of 30 short columns, and none is SQLite's wo
 - It lets go of the interpreter's lock for each statement that it runs, and may then wait for it, up to 5 ms while the
   agent computes. So rows go in by one statement for many.
 - A statement for each row is reset, bound and stepped on its own.
+
+A value that is bound costs its share too, so the columns of model calls and errors are left out of a statement whose
+rows have nothing in them.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .leaf import COLUMNS, Row
@@ -23,35 +26,82 @@ _MANY = 32
 """Rows of one statement: 960 values, and SQLite before 3.32 took 999."""
 
 
-def _statement(n_rows: int) -> str:
-    values = ", ".join([f"({', '.join('?' * (2 + len(_STORED)))})"] * n_rows)
-    return f"INSERT INTO log (eid, sid, {', '.join(_STORED)}) VALUES {values} ON CONFLICT (sid, n) DO NOTHING"
+_OFTEN_EMPTY = slice(17, 26)
+"""From `ttft_us` to `error_type`."""
+_EMPTY = (None,) * 9
 
 
-_ONE_ROW, _MANY_ROWS = _statement(1), _statement(_MANY)
+def _statement(n_rows: int, *, is_short: bool) -> str:
+    names = [name for name in _STORED if not (is_short and name in _LEFT_OUT)]
+    values = ", ".join([f"({', '.join('?' * (2 + len(names)))})"] * n_rows)
+    return f"INSERT INTO log (eid, sid, {', '.join(names)}) VALUES {values} ON CONFLICT (sid, n) DO NOTHING"
 
 
-def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+_LEFT_OUT = frozenset([column.name for column in COLUMNS[_OFTEN_EMPTY]] + ["commitment"])
+_ONE_ROW, _MANY_ROWS = _statement(1, is_short=False), _statement(_MANY, is_short=False)
+_ONE_SHORT, _MANY_SHORT = _statement(1, is_short=True), _statement(_MANY, is_short=True)
+
+
+def insert(
+    connection: sqlite3.Connection, rows: Sequence[Row], eids: Mapping[str, int], sids: Mapping[str, int]
+) -> None:
     """Add `rows`, with local keys in place of the first two ids, except those whose place in their stream is taken."""
     full = len(rows) - len(rows) % _MANY
     cursor = connection.cursor()
     for start in range(0, full, _MANY):
-        cursor.execute(_MANY_ROWS, _values(rows[start : start + _MANY]))
+        part = rows[start : start + _MANY]
+        if _is_short(part):
+            cursor.execute(_MANY_SHORT, _short_values(part, eids, sids))
+        else:
+            cursor.execute(_MANY_ROWS, _values(part, eids, sids))
     for row in rows[full:]:
-        cursor.execute(_ONE_ROW, _values((row,)))
+        part = (row,)
+        if _is_short(part):
+            cursor.execute(_ONE_SHORT, _short_values(part, eids, sids))
+        else:
+            cursor.execute(_ONE_ROW, _values(part, eids, sids))
 
 
-def _values(rows: Sequence[Row]) -> list[Any]:
+def _is_short(rows: Sequence[Row]) -> bool:
+    """Whether the columns that are often empty are so in all of `rows`."""
+    empty, place = _EMPTY, _OFTEN_EMPTY
+    for row in rows:  # noqa: SIM110 - a generator costs more than the loop
+        if row[place] != empty or row[-1] is not None:
+            return False
+    return True
+
+
+def _short_values(rows: Sequence[Row], eids: Mapping[str, int], sids: Mapping[str, int]) -> list[Any]:
+    """What to bind for `rows` without the columns that are empty."""
+    no, values = _NULL, list[Any]()
+    for row in rows:
+        (
+            engagement_id, stream_id, n, v, kind, at, turn, step, parent, event, name, ns, visit, attempt, event_kind,
+            status, duration, _, _, _, _, _, _, _, _, _, n_bytes, salt, body, _,
+        ) = row  # fmt: skip
+        values += (
+            eids[engagement_id], sids[stream_id], n, v, kind, at, turn,
+            no if step is None else step, no if parent is None else parent, no if event is None else event,
+            no if name is None else name, no if ns is None else ns,
+            no if visit is None else visit, no if attempt is None else attempt,
+            no if event_kind is None else event_kind, no if status is None else status,
+            no if duration is None else duration, no if n_bytes is None else n_bytes,
+            no if salt is None else bytearray(salt), no if body is None else bytearray(body),
+        )  # fmt: skip
+    return values
+
+
+def _values(rows: Sequence[Row], eids: Mapping[str, int], sids: Mapping[str, int]) -> list[Any]:
     """What to bind for `rows`, one after the other."""
     no, values = _NULL, list[Any]()
     for row in rows:
         (
-            eid, sid, n, v, kind, at, turn, step, parent, event, name, ns, visit, attempt, event_kind,
+            engagement_id, stream_id, n, v, kind, at, turn, step, parent, event, name, ns, visit, attempt, event_kind,
             status, duration, ttft, model, prompt, completion, total, read, write, reasoning, error, n_bytes,
             salt, body, kept,
         ) = row  # fmt: skip
         values += (
-            eid, sid, n, v, kind, at, turn,
+            eids[engagement_id], sids[stream_id], n, v, kind, at, turn,
             no if step is None else step, no if parent is None else parent, no if event is None else event,
             no if name is None else name, no if ns is None else ns,
             no if visit is None else visit, no if attempt is None else attempt,

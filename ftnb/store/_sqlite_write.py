@@ -42,9 +42,8 @@ class SQLiteWriter:
             if buried:
                 places = [place for place, row in enumerate(batch.rows) if row[0] not in buried]
             written = [batch.rows[place] for place in places] if buried else batch.rows
-            rows = [(engagement_keys[row[0]], stream_keys[row[1]], *row[2:]) for row in written]
             before = self._connection.total_changes
-            seqs = self._insert(rows)
+            seqs = self._insert(written, engagement_keys, stream_keys)
             is_new = self._connection.total_changes > before
             self._write_side_tables(batch, engagement_keys, stream_keys)
             if is_new and entries:
@@ -93,15 +92,15 @@ class SQLiteWriter:
             keys[head.stream_id] = key
         return keys
 
-    def _insert(self, rows: list[Row]) -> list[int]:
+    def _insert(self, rows: list[Row], engagements: dict[str, int], streams: dict[str, int]) -> list[int]:
         """Insert rows that are not there yet; the seq of each."""
         before = self._connection.total_changes
-        _sqlite_insert.insert(self._connection, rows)
+        _sqlite_insert.insert(self._connection, rows, engagements, streams)
         if self._connection.total_changes - before == len(rows):
             last = int(self._connection.execute("SELECT last_insert_rowid()").fetchone()[0])
             return list(range(last - len(rows) + 1, last + 1))
         find = "SELECT seq FROM log WHERE sid = ? AND n = ?"
-        return [int(self._connection.execute(find, row[1:3]).fetchone()[0]) for row in rows]
+        return [int(self._connection.execute(find, (streams[row[1]], row[2])).fetchone()[0]) for row in rows]
 
     def _write_side_tables(self, batch: Batch, engagements: dict[str, int], streams: dict[str, int]) -> None:
         blobs = [(engagements[b.engagement_id], *b[1:]) for b in batch.blobs if b.engagement_id in engagements]

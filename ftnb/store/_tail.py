@@ -242,24 +242,24 @@ class TailWriter(SQLiteWriter):
         super().__init__(connection, path)
         self._seqs = seqs
 
-    def _insert(self, rows: list[Row]) -> list[int]:
+    def _insert(self, rows: list[Row], engagements: dict[str, int], streams: dict[str, int]) -> list[int]:
         find = "SELECT n FROM published WHERE sid = ?"
-        limits = {sid: self._connection.execute(find, (sid,)).fetchone() for sid in {row[1] for row in rows}}
+        ids = {row[1] for row in rows}
+        limits = {one: self._connection.execute(find, (streams[one],)).fetchone() for one in ids}
         if not any(limits.values()):
-            return super()._insert(rows)
+            return super()._insert(rows, engagements, streams)
         is_new = [limits[row[1]] is None or row[2] >= limits[row[1]][0] for row in rows]
-        given = iter(super()._insert([row for row, new in zip(rows, is_new, strict=True) if new]))
+        fresh = [row for row, new in zip(rows, is_new, strict=True) if new]
+        given = iter(super()._insert(fresh, engagements, streams))
         known = self._known([row for row, new in zip(rows, is_new, strict=True) if not new])
         return [next(given) if new else known.get(row[1:3], 0) for row, new in zip(rows, is_new, strict=True)]
 
     def _known(self, rows: Sequence[Row]) -> dict[Any, int]:
         """The seqs of rows that were published before they were written again."""
         found: dict[Any, int] = {}
-        find = "SELECT engagement_id, stream_id FROM stream JOIN engagement USING (eid) WHERE sid = ?"
-        for sid in {row[1] for row in rows}:
-            engagement_id, stream_id = self._connection.execute(find, (sid,)).fetchone()
-            seqs = self._seqs(engagement_id, [row for row in rows if row[1] == sid])
-            found |= {(sid, n): seq for (stream, n), seq in seqs.items() if stream == stream_id}
+        for engagement_id, stream_id in {row[:2] for row in rows}:
+            seqs = self._seqs(engagement_id, [row for row in rows if row[1] == stream_id])
+            found |= {place: seq for place, seq in seqs.items() if place[0] == stream_id}
         return found
 
     def _write_side_tables(self, batch: Batch, engagements: dict[str, int], streams: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ second of committed records, with no persistence a restart loses all. Needs Redi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ from .records import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_REWRITE_SECONDS = 60.0
+_REWRITE_POLL = 0.05
 
 
 class RedisStore(LogStoreBase):
@@ -129,8 +133,20 @@ class RedisStore(LogStoreBase):
 
     @told
     def vacuum(self) -> None:
-        """Have the server rewrite its append-only file, in which purged records stay until then."""
-        self._client.bgrewriteaof()
+        """Have the server rewrite its append-only file, in which purged records stay until then.
+
+        One that goes on already may have begun before the purge, and is waited for. Raises StoreError when it goes on
+        for longer than a minute.
+        """
+        until = time.monotonic() + _REWRITE_SECONDS
+        while True:
+            try:
+                self._client.bgrewriteaof()
+                return
+            except self.client_error as error:
+                if "in progress" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(_REWRITE_POLL)
 
     def advice(self) -> list[Advice]:
         """How durable the server is, and what it trims: (whether it is as it should be, what to know)."""

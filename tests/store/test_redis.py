@@ -98,3 +98,11 @@ def test_any_history(redis_url: str) -> None:
     case = Machine.TestCase
     case.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
     case().runTest()
+
+
+def test_a_rewrite_that_goes_on_already_is_waited_for(redis_url: str) -> None:
+    """It may have begun before the purge: what was purged would be in the file that it makes."""
+    store = RedisStore(redis_url, key_prefix=_prefix())
+    for _ in range(3):
+        store.vacuum()
+    store.close()

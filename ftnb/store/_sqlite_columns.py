@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..core.errors import FtnbError, StoreError
+from ._sqlite_pieces import Reader, in_pieces, same_state
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,101 +22,80 @@ _PIECE = 65_536
 """Records that are taken at once."""
 _KEYS = {"engagement_id": ("eid", "engagement"), "stream_id": ("sid", "stream")}
 """Ids that the log holds small keys for, and the tables of these."""
-_SPARSE = frozenset(
-    {"parent_id", "event_id", "ttft_us", "model", "tok_prompt", "tok_completion", "tok_total", "tok_cache_read",
-     "tok_cache_write", "tok_reasoning", "error_type"}
-)  # fmt: skip
-"""Columns that most records have nothing in."""
-
-
-class _Reader(Protocol):
-    connection: sqlite3.Connection
-    lock: threading.RLock
-    path: str
 
 
 def packed(
-    reader: _Reader, conditions: Sequence[str], parameters: Sequence[Any], dtypes: Mapping[str, str], after: int
+    reader: Reader, conditions: Sequence[str], parameters: Sequence[Any], dtypes: Mapping[str, str], after: int
 ) -> pa.Table:
     """Columns of the log as Arrow, by seq.
 
     SQLite packs each column of a piece into one JSON text: less than half of the cost of fetching cells. (A second
     SQLite library in this process, as ADBC brings one, must not open the file: closing it drops our locks.) While one
-    piece is taken apart, SQLite already packs the next.
+    piece is taken apart, SQLite already packs the next ones.
     """
     import polars as pl
     import pyarrow as pa
 
-    query = _Query(dtypes, conditions)
-    schema = schema_of(dtypes)
-    with reader.lock, told(reader.path), _snapshot(reader.connection) as connection:
-        ids = {name: _ids(connection, name, after) for name in dtypes if name in _KEYS}
-        last = connection.execute("SELECT max(seq) FROM log").fetchone()[0] or 0
-
-        def texts(start: int) -> Sequence[Any]:
-            found: Sequence[Any] = connection.execute(query.sql, [start, start + _PIECE, *parameters]).fetchone()
-            return found
-
-        batches = []
-        with ThreadPoolExecutor(1, "ftnb-scan") as pool:
-            waiting = pool.submit(texts, after)
-            for start in range(after, last, _PIECE):
-                found = waiting.result()
-                if start + _PIECE < last:
-                    waiting = pool.submit(texts, start + _PIECE)
-                columns = query.columns(found, ids)
-                piece = pl.DataFrame([columns[name] for name in schema.names]).to_arrow().cast(schema)
-                batches += piece.to_batches()
+    schema, batches = schema_of(dtypes), []
+    packs = ", ".join(f"json_group_array({_KEYS[name][0] if name in _KEYS else name})" for name in dtypes)
+    # By the primary key, and no index: so each list is in the order of seq, without a sort that would copy every row.
+    sql = f"SELECT count(*), {packs} FROM log NOT INDEXED WHERE {' AND '.join(['seq > ? AND seq <= ?', *conditions])}"
+    with reader.lock, told(reader.path), same_state(reader, after, _PIECE) as (connections, last):
+        ids = {name: _ids(connections[0], name, after) for name in dtypes if name in _KEYS}
+        for texts in in_pieces(connections, sql, parameters, range(after, last, _PIECE)):
+            columns = _columns(texts[0][1:], texts[0][0], dtypes, ids)
+            batches += pl.DataFrame(columns).to_arrow().cast(schema).to_batches()
     return pa.Table.from_batches(batches, schema=schema)
 
 
-class _Query:
-    """What is asked of SQLite for one piece, and how its answer is read."""
+def searched(
+    reader: Reader, conditions: Sequence[str], parameters: Sequence[Any], dtypes: Mapping[str, str], after: int
+) -> pa.Table:
+    """Cells of the few records that meet conditions which cost SQLite much to look at, by seq."""
+    import pyarrow as pa
 
-    def __init__(self, dtypes: Mapping[str, str], conditions: Sequence[str]) -> None:
-        self._dtypes = dtypes
-        self._dense = [name for name in dtypes if name not in _SPARSE]
-        self._sparse = [name for name in dtypes if name in _SPARSE]
-        columns = [_KEYS[name][0] if name in _KEYS else name for name in dtypes]
-        packs = [f"json_group_array({_KEYS[name][0] if name in _KEYS else name})" for name in self._dense]
-        inner = list(dict.fromkeys(["seq", *columns]))
-        if self._sparse:
-            has = " OR ".join(f"{name} IS NOT NULL" for name in self._sparse)
-            inner.append(f"({has}) AS has")
-            packs += [f"json_group_array({name}) FILTER (WHERE has)" for name in ("seq", *self._sparse)]
-            packs.append("json_group_array(seq)")
-        where = " AND ".join(["seq > ? AND seq <= ?", *conditions])
-        # The limit keeps SQLite from working out `has` once for each column.
-        self.sql = (
-            f"SELECT {', '.join(packs)} FROM (SELECT {', '.join(inner)} FROM log WHERE {where} ORDER BY seq LIMIT -1)"
-        )
-
-    def columns(self, texts: Sequence[Any], ids: Mapping[str, _Ids]) -> dict[str, pl.Series]:
-        """The columns of one piece by name."""
-        import polars as pl
-
-        given = iter(texts)
-        found: dict[str, pl.Series] = {}
-        for name in self._dense:
-            found[name] = _column(name, next(given), "int" if name in _KEYS else self._dtypes[name])
-        for name, (place, values) in ids.items():
-            found[name] = values.gather(place.gather(found[name], null_on_oob=True)).alias(name)
-        if self._sparse:
-            there = _column("seq", next(given), "int")
-            parts = [_column(name, next(given), self._dtypes[name]) for name in self._sparse]
-            rows = _column("seq", next(given), "int")
-            if len(there) == 0:
-                return found | {part.name: part.clear(len(rows)) for part in parts}
-            place = rows.is_in(there.implode())
-            place = pl.select(pl.when(place).then(place.cum_sum() - 1)).to_series()
-            found |= {part.name: part.gather(place) for part in parts}
-        return found
+    table = "record" if dtypes.keys() & _KEYS.keys() else "log"
+    sql = f"SELECT {', '.join(dtypes)} FROM {table} WHERE {' AND '.join(['seq > ? AND seq <= ?', *conditions])}"
+    schema, batches = schema_of(dtypes), []
+    with reader.lock, told(reader.path), same_state(reader, after, _PIECE) as (connections, last):
+        for rows in in_pieces(connections, f"{sql} ORDER BY seq", parameters, range(after, last, _PIECE)):
+            batches += cells(rows, dtypes, schema)
+    return pa.Table.from_batches(batches, schema=schema)
 
 
-def _column(name: str, text: str, dtype: str) -> pl.Series:
-    """A JSON list as a column. (Arrow would import pandas, if it is installed, to see that a list is not of pandas.)"""
+def cells(rows: Sequence[Sequence[Any]], dtypes: Mapping[str, str], schema: pa.Schema) -> list[pa.RecordBatch]:
+    """Rows as Arrow."""
     import polars as pl
 
+    if not rows:
+        return []
+    kinds = {"int": pl.Int64, "text": pl.String, "bytes": pl.Binary}
+    columns = zip(dtypes.items(), zip(*rows, strict=True), strict=True)
+    piece = pl.DataFrame([pl.Series(name, values, kinds[kind]) for (name, kind), values in columns])
+    return piece.to_arrow().cast(schema).to_batches()
+
+
+def _columns(texts: Sequence[str], n: int, dtypes: Mapping[str, str], ids: Mapping[str, _Ids]) -> list[pl.Series]:
+    """The columns of one piece of `n` records."""
+    found = []
+    for text, (name, dtype) in zip(texts, dtypes.items(), strict=True):
+        column = _column(name, text, "int" if name in _KEYS else dtype, n)
+        if name in ids:
+            place, values = ids[name]
+            column = values.gather(place.gather(column, null_on_oob=True)).alias(name)
+        found.append(column)
+    return found
+
+
+def _column(name: str, text: str, dtype: str, n: int = -1) -> pl.Series:
+    """A JSON list of `n` as a column. (Arrow would import pandas, if it is there, to see that a list is not of it.)"""
+    import polars as pl
+
+    if dtype == "text" and text.startswith('["') and "\\" not in text:
+        # Nothing is escaped: this stands between two texts and nowhere else, so with n parts every one is a text.
+        parts = pl.Series(name, [text[2:-2]]).str.split('","').explode()
+        if len(parts) == n:
+            return parts
     return pl.Series(name, orjson.loads(text), pl.Int64 if dtype == "int" else pl.String)
 
 
@@ -160,16 +138,3 @@ def told(path: str) -> Iterator[None]:
             f"cannot read the store {path!r}: {type(error).__name__}: {error}. Part of it is damaged or out of reach; "
             f"engagements that are whole can still be read one by one, and `sqlite3 {path} .recover` saves the rest"
         ) from error
-
-
-@contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Several reads of one state."""
-    if connection.in_transaction:
-        yield connection
-        return
-    connection.execute("BEGIN")
-    try:
-        yield connection
-    finally:
-        connection.rollback()  # nothing was written; and SQLite may have ended it itself, on damage

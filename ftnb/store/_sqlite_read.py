@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._entries import LogHead
-from ._sqlite_columns import packed, schema_of, told
+from ._sqlite_columns import cells, packed, schema_of, searched, told
+from ._sqlite_schema import file_of
 from ._summary import HEADER_TYPES, Summary
 from ._writer import label_key, label_value
 from .base import EngagementSummary
@@ -29,6 +30,7 @@ class SQLiteReader:
         self.connection = connection
         self.lock = lock
         self.path = path
+        self.file = None if path == ":memory:" else file_of(path)
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with self.lock, told(self.path):
@@ -126,6 +128,8 @@ class SQLiteReader:
         dtypes = {name: _DTYPES[name] for name in columns}
         if engagement_id is None and "bytes" not in dtypes.values():
             return packed(self, conditions, parameters, dtypes, after)
+        if engagement_id is None and containing:
+            return searched(self, conditions, parameters, dtypes, after)
         where = " AND ".join(["seq > ?", *conditions])
         # Keys are looked up only where they are asked for.
         table = "record" if engagement_id is not None or dtypes.keys() & {"engagement_id", "stream_id"} else "log"
@@ -169,17 +173,13 @@ class SQLiteReader:
         return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY stream_id", [], dtypes)
 
     def _table(self, sql: str, parameters: Sequence[Any], dtypes: Mapping[str, str]) -> pa.Table:
-        import polars as pl
         import pyarrow as pa
 
         schema, batches = schema_of(dtypes), []
-        kinds = {"int": pl.Int64, "text": pl.String, "bytes": pl.Binary}
         with self.lock, told(self.path):
             cursor = self.connection.execute(sql, parameters)
             while rows := cursor.fetchmany(65_536):
-                columns = zip(dtypes.items(), zip(*rows, strict=True), strict=True)
-                piece = pl.DataFrame([pl.Series(name, values, kinds[kind]) for (name, kind), values in columns])
-                batches += piece.to_arrow().cast(schema).to_batches()
+                batches += cells(rows, dtypes, schema)
         return pa.Table.from_batches(batches, schema=schema)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftnb.core.ids import new_id
 from ftnb.core.model import EventKind
 from ftnb.store import _sqlite_columns, build
-from ftnb.store.draft import Stream
+from ftnb.store.draft import Draft, Stream
 from ftnb.store.leaf import COLUMNS
 from ftnb.store.sqlite import SQLiteStore
 
@@ -44,7 +47,8 @@ def test_packed_columns_equal_the_rows(names: Any, piece: int, after: int) -> No
     store.close()
 
 
-def test_a_scan_gives_one_state_of_the_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_connections", [1, 3])
+def test_a_scan_gives_one_state_of_the_store(tmp_path: Path, n_connections: int) -> None:
     """A purge by another process between two pieces must not show a half of an engagement."""
     path = tmp_path / "t.db"
     store = SQLiteStore(path)
@@ -53,17 +57,74 @@ def test_a_scan_gives_one_state_of_the_store(tmp_path: Path) -> None:
     code = "import sys; from ftnb.store.sqlite import SQLiteStore; assert SQLiteStore(sys.argv[1]).purge('e')"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_sqlite_columns, "_PIECE", 2)
+        patch.setattr("ftnb.store._sqlite_pieces.os.cpu_count", lambda: n_connections)
         pieces = iter(range(10))
-        columns = _sqlite_columns._Query.columns
+        columns = _sqlite_columns._columns
 
         def slow(*arguments: Any) -> Any:
             if next(pieces) == 1:
                 subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
             return columns(*arguments)
 
-        patch.setattr(_sqlite_columns._Query, "columns", slow)
+        patch.setattr(_sqlite_columns, "_columns", slow)
         assert store.scan(["seq"]).num_rows == 10
     assert store.scan(["seq"]).num_rows == 0
+    store.close()
+
+
+def _event(stream: Stream, i: int) -> Draft:
+    return build.event(stream, i, "s", EventKind.LOG, "a", payload={"key": i})
+
+
+def test_several_connections_see_one_state_while_engagements_come_and_go(tmp_path: Path) -> None:
+    """Each engagement is written and purged whole, so no scan may find a part of one."""
+    store = SQLiteStore(tmp_path / "t.db")
+    stop = threading.Event()
+
+    def churn() -> None:
+        writer = SQLiteStore(tmp_path / "t.db")
+        while not stop.is_set():
+            stream = Stream(new_id(), new_id(), turn=1)
+            writer.append_drafts([_event(stream, i) for i in range(10)])
+            writer.purge(stream.engagement_id)
+        writer.close()
+
+    for k in range(20):
+        stream = Stream(f"st{k}", f"e{k}", turn=1)
+        store.append_drafts([_event(stream, i) for i in range(10)])
+    thread = threading.Thread(target=churn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sqlite_columns, "_PIECE", 7)
+        patch.setattr("ftnb.store._sqlite_pieces.os.cpu_count", lambda: 3)
+        thread.start()
+        try:
+            for _ in range(12):
+                for found in (
+                    store.scan(["engagement_id", "n"]),
+                    store.scan(["engagement_id", "n", "body"], containing=[b'"key"']),
+                ):
+                    rows = [(row["engagement_id"], row["n"]) for row in found.to_pylist()]
+                    assert rows[:200] == [(f"e{k}", i) for k in range(20) for i in range(10)]
+                    assert rows[200:] == [(rows[200][0], i) for i in range(10)] if rows[200:] else True
+        finally:
+            stop.set()
+            thread.join()
+    store.close()
+
+
+def test_a_file_that_was_put_in_the_place_of_the_store_is_not_mixed_with_it(tmp_path: Path) -> None:
+    path, other = tmp_path / "t.db", tmp_path / "other.db"
+    for place, name in ((path, "mine"), (other, "theirs")):
+        store = SQLiteStore(place)
+        store.append_drafts([build.step_started(Stream("st", "e", turn=1), i, f"s{i}", name) for i in range(10)])
+        store.close()
+    store = SQLiteStore(path, read_only=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sqlite_columns, "_PIECE", 2)
+        patch.setattr("ftnb.store._sqlite_pieces.os.cpu_count", lambda: 3)
+        assert set(store.scan(["name"])["name"].to_pylist()) == {"mine"}
+        os.replace(other, path)
+        assert set(store.scan(["name"])["name"].to_pylist()) == {"mine"}
     store.close()
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from ..core.errors import InvalidArgumentError
 from ._gather import gathered
 from ._groups import attribute, groups_of, label, of_group, shown_group
+from ._kept import keeps_table
 from ._result import Result, counted
 from ._source import Source, asked
 from ._visits import epoch_us
@@ -61,6 +62,7 @@ class Cohorts(Result):
         found = self._users.filter((pl.col("cohort_at") == cohort_at) & (pl.col("offset") == offset))
         return found["user"].to_list()
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", group: Any = None) -> go.Figure:
         """A heat map of returning rates, of one `group` (else the first)."""
         from ..figures import cohorts_figure

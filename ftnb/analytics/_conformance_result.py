@@ -10,6 +10,7 @@ import polars as pl
 from ..core.errors import InvalidArgumentError, UnknownStepError
 from . import _conformance_frames as frames
 from ._declared import Declared
+from ._kept import keeps_table
 from ._result import Result, cell, counted, html_table
 from ._rule_check import Held
 from ._rules import Rule
@@ -170,6 +171,7 @@ class Conformance(Result):
 
     # --- pictures ---
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light") -> go.Figure:
         """The graph: what was taken, what was declared and never taken (dotted), what was taken and is not declared
         (vermilion, dashed). With rules and no graph, a bar a rule."""

@@ -9,6 +9,7 @@ import polars as pl
 
 from ..core.errors import InvalidArgumentError
 from ._funnel_cost import dollars
+from ._kept import keeps_table
 from ._result import Result, counted
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class CostChange(Result):
         `n_left_out`."""
         return self._frame
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", top: int = 20) -> go.Figure:
         """Costs before and after, side by side."""
         from ..figures import cost_change_figure

@@ -13,6 +13,7 @@ from ._cost_calls import TOKENS, model_call_rows
 from ._cost_change import CostChange, change_of
 from ._funnel_cost import PriceSource, cost_of, dollars, in_picos
 from ._groups import attribute
+from ._kept import keeps_table
 from ._price_sheet import PriceSheet
 from ._prices import prices as price_sheet
 from ._result import Result, counted
@@ -101,6 +102,7 @@ class Costs(Result):
         after = _costs(self._calls, prices)
         return change_of(self._calls, after, self.by, (self.currency, _currency(prices)))
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", top: int = 20) -> go.Figure:
         """Costs of the `top` rows as bars, discarded work apart; days in their order."""
         from ..figures import costs_figure

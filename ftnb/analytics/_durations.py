@@ -11,6 +11,7 @@ import polars as pl
 from ..core.errors import InvalidArgumentError
 from ._gather import Gathered, gathered
 from ._groups import Groups, groups_of, label
+from ._kept import keeps_table
 from ._result import Result, counted
 from ._source import Source, asked
 from ._visits import Level, Visits, at_top, indexed, turn_waits, visits_of
@@ -48,6 +49,7 @@ class Durations(Result):
         """
         return self._frame
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", top: int = 20) -> go.Figure:
         """Quartiles, median and tail of the `top` rows, on a logarithmic axis; waits apart."""
         from ..figures import durations_figure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ._flow_result import DirectlyFollows
+from ._kept import keeps_table
 from ._result import Result, counted
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class FlowDifference(Result):
         """The same of nodes: `n_visits n_engagements share n_dropped drop_off_rate median_ms tokens_per_visit`."""
         return self._nodes
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light") -> go.Figure:
         """A matrix of the differences in share."""
         from ..figures import flow_difference_figure

@@ -9,6 +9,7 @@ import polars as pl
 
 from ..core.errors import InvalidArgumentError, UnknownStepError
 from ._groups import label, of_group, place_of, shown_group
+from ._kept import keeps_table
 from ._moves import LaterMoves, Moves, Relation
 from ._result import Result, counted
 from ._visits import Level
@@ -97,6 +98,7 @@ class DirectlyFollows(Result):
             raise InvalidArgumentError("difference_from compares graphs without groups; with by=, use difference(a, b)")
         return difference_of(before, self, names)
 
+    @keeps_table
     def figure(
         self,
         *,

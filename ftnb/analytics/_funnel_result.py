@@ -9,6 +9,7 @@ from pydantic import BaseModel, PrivateAttr
 
 from ..core.errors import InvalidArgumentError, UnknownStepError
 from ._funnel_spec import Attempts, Mode
+from ._kept import keeps_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -190,6 +191,7 @@ class Funnel(BaseModel):
 
     # --- display ---
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light") -> go.Figure:
         """The Plotly figure of it; split, one colour a group, as shares of those that entered."""
         from ..figures import funnel_figure

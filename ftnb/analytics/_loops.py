@@ -11,6 +11,7 @@ import polars as pl
 from ..core.errors import UnknownStepError
 from ._collapse import cycles
 from ._groups import label, of_group, place_of, shown_group
+from ._kept import keeps_table
 from ._paths import Paths, paths_of
 from ._result import Result, counted
 from ._source import Source, asked
@@ -78,6 +79,7 @@ class Loops(Result):
         here = self._visits.filter(pl.col("group_code") == at)
         return found.join(here.select("engagement_id"), on="engagement_id", how="semi", maintain_order="left")
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", group: Any = None, top: int = 15) -> go.Figure:
         """Repeat visits and their tokens by node, with the most frequent cycles; of one `group` (else the first)."""
         from ..figures import loops_figure

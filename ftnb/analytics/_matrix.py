@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ._groups import label, of_group, place_of, shown_group
+from ._kept import keeps_table
 from ._paths import Paths, paths_of
 from ._result import Result, check_count, counted
 from ._source import Source, asked
@@ -70,6 +71,7 @@ class StepMatrix(Result):
             found = found.filter(pl.col("group_code") == at)
         return found.select("engagement_id")
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", group: Any = None) -> go.Figure:
         """A heat map, of one `group` (else the first)."""
         from ..figures import step_matrix_figure

@@ -14,6 +14,7 @@ from ._funnel_cost import PriceSource, cost_of, dollars, in_picos
 from ._funnel_reading import reading_of
 from ._funnel_split import grouped
 from ._intervals import checked_confidence, newcombe, wilson
+from ._kept import keeps_table
 from ._outcome_values import successes, values_of
 from ._paths import paths_of
 from ._result import Result, counted
@@ -80,6 +81,7 @@ class Outcomes(Result):
         found = self._values.join(ids, on="engagement_id", how="semi", maintain_order="left")
         return found if success is ... else found.filter(pl.col("success").eq_missing(pl.lit(success, pl.Boolean)))
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", top: int = 20) -> go.Figure:
         """Success rates of the `top` rows with their intervals, beside the rate of all."""
         from ..figures import outcomes_figure

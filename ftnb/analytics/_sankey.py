@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ._groups import label, of_group, shown_group
+from ._kept import keeps_table
 from ._paths import Paths, paths_of
 from ._result import Result, check_count, counted
 from ._source import Source, asked
@@ -41,6 +42,7 @@ class Sankey(Result):
         """
         return self._frame
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", group: Any = None) -> go.Figure:
         """The diagram, of one `group` (else the first)."""
         from ..figures import sankey_figure

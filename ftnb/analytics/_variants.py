@@ -11,6 +11,7 @@ import polars as pl
 from ..core.errors import InvalidArgumentError
 from ._collapse import without_loops, without_repeats
 from ._groups import attribute, label, of_group, place_of, shown_group
+from ._kept import keeps_table
 from ._paths import Paths, paths_of
 from ._result import Result, counted
 from ._source import Source, asked
@@ -64,6 +65,7 @@ class Variants(Result):
     def _picked(self, key: Any, group: Any) -> pl.DataFrame:
         return pl.DataFrame({"engagement_id": self.engagements(key, group=shown_group(self.groups, group))})
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light", top: int = 15, group: Any = None) -> go.Figure:
         """The `top` variants as rows of coloured steps, with their shares; of one `group` (else the first)."""
         from ..figures import variants_figure

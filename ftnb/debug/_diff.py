@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import orjson
 
+from ..analytics._kept import keeps_table
 from ..core.canonical import Json
 from ..core.errors import FtnbError, InvalidArgumentError
 from ._align import Row, Side, align, rejoined
@@ -240,6 +241,7 @@ class EngagementDiff(Sequence[Pair]):
         ]
         return {"runs": runs, "alignment": alignment}
 
+    @keeps_table
     def figure(self, *, theme: Theme = "light") -> go.Figure:
         """Both on one axis of time, step under step: a above b, and what differs in colour; the rows of `frame()`."""
         from ..figures._paired import paired_figure

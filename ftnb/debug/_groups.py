@@ -16,6 +16,7 @@ import polars as pl
 
 from ..analytics import PriceSheet, prices
 from ..analytics._funnel_reading import model_calls
+from ..analytics._kept import keeps_table
 from ..core.errors import InvalidArgumentError
 from ._view import FAINT, STYLE
 
@@ -113,6 +114,7 @@ class GroupDiff:
         frame = pl.DataFrame(rows, schema=_WAYS)
         return frame.sort(pl.col("share_delta").abs(), descending=True, maintain_order=True)
 
+    @keeps_table
     def figure(self) -> go.Figure:
         """How much more of b than of a reached each step, with intervals."""
         import plotly.graph_objects as go

@@ -7,6 +7,7 @@ from typing import Any
 
 import anywidget
 
+from ._page import PageWidget
 from .view import EngagementView, runtime
 
 _LOADER = """
@@ -24,7 +25,7 @@ def loader(mount: str) -> str:
     return _LOADER.replace("MOUNT", mount)
 
 
-class ListView(anywidget.AnyWidget):
+class ListView(PageWidget):
     """A list of engagements, below which any of them can be opened. Subclasses say what is listed."""
 
     _runtime = anywidget.WidgetTrait().tag(sync=True)
@@ -86,5 +87,5 @@ class ListView(anywidget.AnyWidget):
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data, metadata = super()._repr_mimebundle_(**kwargs)
         return {**data, "text/html": self._static(), "text/plain": repr(self)}, metadata

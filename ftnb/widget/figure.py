@@ -12,8 +12,9 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import anywidget
 import traitlets
+
+from ._page import PageWidget
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -102,7 +103,7 @@ def _packed() -> bytes:
     return gzip.compress(get_plotlyjs().encode(), compresslevel=6, mtime=0)
 
 
-class FigureView(anywidget.AnyWidget):
+class FigureView(PageWidget):
     """A figure whose points select what is behind them.
 
     `selected` is a frame of the engagements behind the point that was clicked last; a double click clears it. Observe
@@ -157,7 +158,7 @@ class FigureView(anywidget.AnyWidget):
             self.send({"op": "plotly"}, buffers=[_packed()])
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data, metadata = super()._repr_mimebundle_(**kwargs)
         return {**data, "text/html": self._fallback, "text/plain": self._text}, metadata
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import anywidget
 import traitlets
 
+from ._page import PageWidget
 from .columns import pack
 from .html import many_page
 from .protocol import ComparisonPayload, ProcessMapPayload
@@ -28,7 +29,7 @@ export default {
 _MAX_ROWS = 40
 
 
-class ManyView(anywidget.AnyWidget):
+class ManyView(PageWidget):
     """The view of a payload that `compare.comparison_payload` or `process_map.process_map_payload` made."""
 
     _esm = _LOADER
@@ -57,7 +58,7 @@ class ManyView(anywidget.AnyWidget):
         return target
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data, metadata = super()._repr_mimebundle_(**kwargs)
         markup = _static(self._data) if self._markup is None else self._markup
         return {**data, "text/html": markup, "text/plain": _title(self._data)}, metadata
 

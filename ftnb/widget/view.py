@@ -20,6 +20,7 @@ from ..timeline import offset_ms
 from . import _shown
 from ._answers import Annotate, Answers
 from ._filter import make_filter, pick
+from ._page import PageWidget
 from ._rows import step_frame
 from .columns import on_wire, plain
 from .export import png_bytes, whole_svg
@@ -63,12 +64,12 @@ export default {
 
 
 @functools.cache
-def runtime() -> anywidget.AnyWidget:
+def runtime() -> PageWidget:
     """The widget that carries the bundle: one a kernel, shared by all views, so that the bundle is sent once.
 
     Raises FtnbError where the bundle has not been built.
     """
-    return anywidget.AnyWidget(_esm=read_bundle())
+    return PageWidget(_esm=read_bundle())
 
 
 def _whole(_: Any, view: EngagementView) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _whole(_: Any, view: EngagementView) -> dict[str, Any]:
     return on_wire(view._live.payload) if view._live is not None else {}
 
 
-class EngagementView(anywidget.AnyWidget):
+class EngagementView(PageWidget):
     """An engagement as a linked graph, timeline and inspector.
 
     Observe the trait `selection` to follow the user: `view.observe(f, "selection")`. Observers may run on another
@@ -325,7 +326,7 @@ class EngagementView(anywidget.AnyWidget):
         _shown.show(self)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data, metadata = super()._repr_mimebundle_(**kwargs)
         return {**data, **self.picture()}, metadata
 
     def picture(self) -> dict[str, str]:

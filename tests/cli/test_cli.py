@@ -139,7 +139,7 @@ def test_lab_begins_with_a_notebook_that_runs(tmp_path: Path, monkeypatch: pytes
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = notebook.cells[3].outputs[0].data
-    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert "<svg" in shown["text/html"]
     assert "greet" in str(notebook.cells[4].outputs)
 
 

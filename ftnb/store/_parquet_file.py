@@ -54,6 +54,7 @@ class EvidenceFile:
             self._row = ROW_OF[table] if self._check() == "trace" else None
             self._file = self._opened(read_dictionary=self._limit.dictionaries(), metadata=said.metadata)
             self._limit = Limit(self._file, str(path), size)
+        self._near: tuple[list[int], pa.Table] | None = None
 
     def _opened(self, **how: Any) -> pq.ParquetFile:
         source: Any = self.path if isinstance(self.path, Path) else self.path.open()
@@ -87,11 +88,23 @@ class EvidenceFile:
 
     def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
         """These columns, of all engagements or of one. Page checksums are verified."""
+        return self._read(columns, self._groups(engagement_id), engagement_id)
+
+    def read_next(self, engagement_id: str) -> pa.Table:
+        """All columns of an engagement; its row groups are kept for the next one, which is often in the same."""
+        groups = self._groups(engagement_id)
+        if self._near is None or self._near[0] != groups:
+            self._near = None  # not two at a time
+            self._near = groups, self._read(self.schema.names, groups)
+        table = self._near[1]
+        return table.filter(pc.equal(table["engagement_id"], engagement_id))
+
+    def _read(self, columns: Sequence[str], groups: Sequence[int], engagement_id: str | None = None) -> pa.Table:
         extra = [name for name in (self._row and "row", engagement_id and "engagement_id") if name]
         wanted = list(dict.fromkeys([*columns, *extra]))
         with readable(self.path):
             parts = []
-            for group in self._groups(engagement_id):
+            for group in groups:
                 part = self._file.read_row_group(group, columns=wanted)
                 if self._row:
                     part = part.filter(pc.equal(part["row"], self._row))
@@ -109,6 +122,7 @@ class EvidenceFile:
 
     def close(self) -> None:
         """Release the file. Closing twice is fine."""
+        self._near = None
         self._file.close(force=True)
 
     def _groups(self, engagement_id: str | None) -> list[int]:
@@ -131,6 +145,9 @@ class Evidence(Protocol):
     def read(self, columns: Sequence[str], engagement_id: str | None = None) -> pa.Table:
         """These columns, of all engagements or of one."""
 
+    def read_next(self, engagement_id: str) -> pa.Table:
+        """All columns of an engagement; quick when it is near the one that was asked for before."""
+
 
 class Held:
     """A table of the evidence that is in memory."""
@@ -146,6 +163,10 @@ class Held:
         if engagement_id:
             table = table.filter(pc.equal(table["engagement_id"], engagement_id))
         return table.select(list(columns))
+
+    def read_next(self, engagement_id: str) -> pa.Table:
+        """All columns of an engagement."""
+        return self.read(self._table.column_names, engagement_id)
 
 
 def _may_hold(statistics: Any, engagement_id: str) -> bool:

@@ -220,6 +220,15 @@ class ParquetExport(ReadOnly):
         self.blob(engagement_id, "")
         return dict(self._blobs[clean_id(engagement_id)])
 
+    def kept_blobs(self, engagement_id: str) -> list[tuple[str, bytes, str, bytes]]:
+        """(blob_id, salt, media, data) of an engagement's blobs, as they are kept.
+
+        Meant for one engagement after the other, in the order of their ids: a part of the file is read once for all.
+        """
+        table = self._files[BLOBS].read_next(clean_id(engagement_id))
+        columns = (table[name].to_pylist() for name in ("blob_id", "salt", "media", "data"))
+        return list(zip(*columns, strict=True))
+
     def revision(self) -> tuple[int, int]:
         """Always the same: an export does not change."""
         return 0, 0

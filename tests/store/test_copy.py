@@ -16,7 +16,7 @@ import ftnb
 from ftnb.core.errors import StoreError
 from ftnb.core.ids import new_id, now_us
 from ftnb.core.model import EngagementStatus, EventKind
-from ftnb.store import _copy
+from ftnb.store import _copy, _parquet_write
 from ftnb.store._copy import copy_store
 from ftnb.store._url import make_store
 from ftnb.store.build import engagement_ended, engagement_started, event, step_started
@@ -95,7 +95,7 @@ def test_between_any_two(source: str, target: str, new_place: Any) -> None:
 
 _COPY = """
 import os, signal, sys
-from ftnb.store import _copy
+from ftnb.store import _copy, _parquet_write
 from ftnb.store._url import make_store
 _copy._ROWS = 10
 def die(done, total):
@@ -156,6 +156,21 @@ def test_no_more_than_a_batch_is_in_memory(tmp_path: Path) -> None:
         copy_store(one, other)
     assert len(sizes) >= 6
     assert max(sizes) <= 60_000 + 2 * 20_100
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("name", ["out", "out.parquet"])
+def test_an_export_is_copied_without_holding_all_of_its_values(tmp_path: Path, name: str) -> None:
+    one, other = SQLiteStore(tmp_path / "a.db"), SQLiteStore(tmp_path / "b.db")
+    ids = _record(one, 6)
+    with patch.dict(_parquet_write._ROW_GROUP, {"records": 3, "blobs": 3}):
+        ftnb.open(one).to_parquet(tmp_path / name)
+    export: Any = ftnb.open(tmp_path / name).store
+    assert {blob[0] for blob in export.kept_blobs(ids[0])} == set(one.blobs_of(ids[0]))
+    with patch.object(export, "scan_blobs", side_effect=AssertionError("the whole table of values")):
+        copy_store(export, other)
+    assert _content(other) == _content(one)
     one.close()
     other.close()
 

@@ -22,10 +22,8 @@ from .leaf import COLUMNS, Row
 
 _STORED = [column.name for column in COLUMNS[2:]]
 _NULL = float("nan")
-_MANY = 32
-"""Rows of one statement: 960 values, and SQLite before 3.32 took 999."""
-
-
+_SIZES = (32, 4, 1)
+"""Rows of one statement, the most first: 960 values, and SQLite before 3.32 took 999."""
 _OFTEN_EMPTY = slice(17, 26)
 """From `ttft_us` to `error_type`."""
 _EMPTY = (None,) * 9
@@ -38,28 +36,23 @@ def _statement(n_rows: int, *, is_short: bool) -> str:
 
 
 _LEFT_OUT = frozenset([column.name for column in COLUMNS[_OFTEN_EMPTY]] + ["commitment"])
-_ONE_ROW, _MANY_ROWS = _statement(1, is_short=False), _statement(_MANY, is_short=False)
-_ONE_SHORT, _MANY_SHORT = _statement(1, is_short=True), _statement(_MANY, is_short=True)
+_STATEMENTS = {size: (_statement(size, is_short=False), _statement(size, is_short=True)) for size in _SIZES}
 
 
 def insert(
     connection: sqlite3.Connection, rows: Sequence[Row], eids: Mapping[str, int], sids: Mapping[str, int]
 ) -> None:
     """Add `rows`, with local keys in place of the first two ids, except those whose place in their stream is taken."""
-    full = len(rows) - len(rows) % _MANY
-    cursor = connection.cursor()
-    for start in range(0, full, _MANY):
-        part = rows[start : start + _MANY]
-        if _is_short(part):
-            cursor.execute(_MANY_SHORT, _short_values(part, eids, sids))
-        else:
-            cursor.execute(_MANY_ROWS, _values(part, eids, sids))
-    for row in rows[full:]:
-        part = (row,)
-        if _is_short(part):
-            cursor.execute(_ONE_SHORT, _short_values(part, eids, sids))
-        else:
-            cursor.execute(_ONE_ROW, _values(part, eids, sids))
+    cursor, done = connection.cursor(), 0
+    for size in _SIZES:
+        whole, short = _STATEMENTS[size]
+        while len(rows) - done >= size:
+            part = rows[done : done + size]
+            if _is_short(part):
+                cursor.execute(short, _short_values(part, eids, sids))
+            else:
+                cursor.execute(whole, _values(part, eids, sids))
+            done += size
 
 
 def _is_short(rows: Sequence[Row]) -> bool:

@@ -66,11 +66,12 @@ class SQLiteWriter:
         keys: dict[str, int] = {}
         for engagement_id in dict.fromkeys(row[0] for row in batch.rows):
             if engagement_id not in buried:
-                self._connection.execute(
-                    "INSERT INTO engagement (engagement_id) VALUES (?) ON CONFLICT DO NOTHING", (engagement_id,)
-                )
                 find = "SELECT eid FROM engagement WHERE engagement_id = ?"
-                keys[engagement_id] = int(self._connection.execute(find, (engagement_id,)).fetchone()[0])
+                found = self._connection.execute(find, (engagement_id,)).fetchone()
+                if found is None:
+                    add = "INSERT INTO engagement (engagement_id) VALUES (?)"
+                    found = (self._connection.execute(add, (engagement_id,)).lastrowid,)
+                keys[engagement_id] = int(found[0])
         return keys
 
     def _stream_keys_of(self, batch: Batch, engagement_keys: dict[str, int]) -> dict[str, int]:

@@ -106,7 +106,9 @@ def show_command(engagement: str, store: str | None, step: str | None, html: Pat
 
 def _show_engagement(model: Any) -> None:
     click.echo(f"{clean(model.name)}  {model.status.value}  {model.started_at:%Y-%m-%d %H:%M:%S} UTC")
-    click.echo(f"{model.id}  {len(model.steps)} steps, {model.total_tokens:,} tokens, {model.n_turns} turns")
+    parts = ((len(model.steps), "step"), (model.total_tokens, "token"), (model.n_turns, "turn"))
+    counts = ", ".join(f"{n:,} {noun}{'' if n == 1 else 's'}" for n, noun in parts)
+    click.echo(f"{model.id}  {counts}")
     for key, value in model.metadata.items():
         click.echo(f"  {clean(key)}: {clean(value)[:200]}")
     if model.error:

@@ -58,6 +58,7 @@ def test_show_tells_steps_and_one_step(traces: Path, tmp_path: Path) -> None:
     shown = ftnb_command("show", newest[:31], traces).stdout
     assert "greet" in shown
     assert "user: u-3" in shown
+    assert ", 1 turn\n" in shown
     assert json.loads(ftnb_command("show", newest, traces, "--json").stdout)["id"] == newest
     step = json.loads(ftnb_command("show", newest, traces, "--step", "find", "--json").stdout)
     assert step["input"] == {"words": "x" * 5_000}

@@ -15,26 +15,26 @@ from tests.lab.jupyter import Notebook
 
 pytestmark = pytest.mark.browser
 WAIT_MS = 30_000
-CELLS = (
-    """import ftnb
+CELL = """from IPython.display import display
+
+import ftnb
 from ftnb.examples.house_traffic import FUNNEL, record_traffic
 
-store = ftnb.MemoryStore()
+store = ftnb.SQLiteStore()
 record_traffic(store, 200)
 tr = ftnb.open(store)
 f = tr.funnel(FUNNEL, mode="ordered")
-bars = f.widget()
-bars""",
-    """flows = tr.directly_follows()
-way = flows.widget()
-way""",
-)
+flows = tr.directly_follows()
+bars, way = f.widget(), flows.figure_widget()
+display(bars, way)"""
 
 
 @pytest.fixture(scope="module")
 def notebook(open_notebook: Open, lab_folder: Path) -> Iterator[Notebook]:
     """A notebook with two figures, run."""
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    # Without it JupyterLab asks which kernel to take.
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, lab_folder / "figures.ipynb")
     with open_notebook("figures.ipynb") as opened:
         opened.run_all()

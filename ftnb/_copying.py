@@ -13,18 +13,19 @@ from .store._copy import Copied, copy_store
 from .store._remote import is_remote
 from .store._url import is_server, make_store, path_of
 from .store.base import LogStore, Store
-from .traces import open
+from .traces import Traces, open
 
 __all__ = ["Copied", "copy"]
 
 
 def copy(
-    source: str | PathLike[str] | Store,
+    source: str | PathLike[str] | Store | Traces,
     target: str | PathLike[str] | Store,
     *,
     progress: bool | Callable[[int, int], Any] = True,
 ) -> Copied | Path:
-    """Copy everything in `source` into `target`, from any backend to any other, with every hash as it was.
+    """Copy everything in `source` into `target`, from any backend to any other, with every hash as it was; of traces
+    that were narrowed (`tr.where(…)`), what they show.
 
     A target store is made when it is not there; what it holds stays, and a copy that was interrupted goes on where it
     stopped. A target that ends with `/` or `.parquet`, or is a folder or in an object store, is an export
@@ -32,7 +33,7 @@ def copy(
     `progress` may be a function that is given (done, total). Raises what `ftnb.open` does, and StoreError where the
     target holds other records of the same stream.
     """
-    tr = open(source)
+    tr = source if isinstance(source, Traces) else open(source)
     into: Any = target
     try:
         if isinstance(target, str | PathLike):

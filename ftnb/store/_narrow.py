@@ -101,9 +101,9 @@ class NarrowStore:
         """As the store's own."""
         return self._store.revision()
 
-    def store_entries(self) -> list[dict[str, Any]]:
+    def store_entries(self, *types: str) -> list[dict[str, Any]]:
         """The store's own log."""
-        return self._store.store_entries()
+        return self._store.store_entries(*types)
 
     def subscribe(self, *, after: int | None = None) -> AsyncIterator[Record]:
         """As the store's own: whatever is recorded, chosen or not."""

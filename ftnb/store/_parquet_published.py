@@ -32,6 +32,11 @@ class _Several:
         parts = [file.read(columns, engagement_id) for file in self._files]
         return pa.concat_tables([schema.empty_table().select(list(columns)), *parts])
 
+    def read_next(self, engagement_id: str) -> pa.Table:
+        """All columns of an engagement, of each file."""
+        schema = SCHEMAS[self._table]
+        return pa.concat_tables([schema.empty_table(), *(file.read_next(engagement_id) for file in self._files)])
+
 
 def _place(folder: Any, table: str, name: str) -> Any:
     place = folder / table / f"{name}.parquet"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +17,7 @@ import ftnb
 from ftnb.core.errors import StoreError
 from ftnb.core.ids import new_id, now_us
 from ftnb.core.model import EngagementStatus, EventKind
+from ftnb.recorder import Recorder
 from ftnb.store import _copy, _parquet_write
 from ftnb.store._copy import copy_store
 from ftnb.store._url import make_store
@@ -221,3 +223,15 @@ def test_a_server_that_goes_away_in_the_middle_is_told_and_the_rest_comes_later(
     assert _content(other) == _content(one)
     one.close()
     other.close()
+
+
+def test_a_choice_of_engagements_is_copied(tmp_path: Path) -> None:
+    with closing(SQLiteStore(tmp_path / "all.db")) as store:
+        recorder = Recorder(store)
+        for cohort in ("a", "b", "a"):
+            recorder.end_engagement(recorder.start_engagement("talk", metadata={"cohort": cohort}))
+        recorder.close()
+        chosen = ftnb.open(store).where(cohort="a")
+        ftnb.copy(chosen, tmp_path / "chosen.db", progress=False)
+        with closing(SQLiteStore(tmp_path / "chosen.db")) as copied:
+            assert [one.metadata["cohort"] for one in copied.list_engagements()] == ["a", "a"]

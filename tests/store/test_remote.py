@@ -50,13 +50,14 @@ def test_an_export_is_written_and_read_there(store: ParquetStore, bucket: Any, u
         there.last().annotate("x", 1)
 
 
-def test_what_was_published_of_a_folder_is_read_there(store: ParquetStore, bucket: Any) -> None:
+def test_what_was_published_of_a_folder_is_read_there(store: ParquetStore, bucket: Any, tmp_path: Path) -> None:
     tr = ftnb.open(store)
     bucket.put(str(store.folder), "/bucket/live", recursive=True)
     there = ftnb.open("memory://bucket/live")
     assert there.steps().equals(tr.steps())
     assert there.last().model == tr.last().model
     assert ftnb.verify("memory://bucket/live")
+    assert ftnb.copy(there, tmp_path / "copied.db", progress=False).engagements == tr.engagements().height
     text = bucket.cat("/bucket/live/manifest.json").decode()
     bucket.pipe("/bucket/live/manifest.json", text[: len(text) // 2].encode())
     with pytest.raises(NotOurFileError, match=r"manifest\.json.*torn"):

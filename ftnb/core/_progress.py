@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 _EVERY = 0.2
+_PATIENCE = 1.0
+"""Seconds that reading may take before it says how far it is."""
+_T = TypeVar("_T")
 
 
 class Progress:
@@ -46,6 +50,32 @@ class Progress:
             self._handle = display(shown, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(shown)
+
+    def gone(self) -> None:
+        """Take away what is shown."""
+        if self._handle is not None:
+            from IPython.display import HTML
+
+            self._handle.update(HTML(""))  # type: ignore[no-untyped-call]
+        elif self._last and self._shown is True and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def reading(pieces: Iterable[_T], n: int, what: str) -> Iterator[_T]:
+    """`pieces`, of which there are about `n`; when they take long, the cell or terminal that waits for them is told how
+    far they are, until they are through."""
+    if threading.current_thread() is not threading.main_thread():
+        yield from pieces  # nobody waits for what a thread of ours reads
+        return
+    shown, begun = Progress(n, True), time.monotonic()
+    try:
+        for done, piece in enumerate(pieces, 1):
+            yield piece
+            if done < n and time.monotonic() - begun > _PATIENCE:
+                shown.at(done, f"reading {what}: {done / n:.0%}")
+    finally:
+        shown.gone()
 
 
 def _in_notebook() -> bool:

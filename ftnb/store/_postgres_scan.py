@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from ..core._progress import reading
 from ._log_store import DTYPES
 from ._tables import schema_of
 
@@ -52,9 +53,10 @@ def scan(
     schema = schema_of(read)
     last = connection.execute(f"SELECT seq FROM {table}_meta").fetchone()[0]
     step = _PIECE if engagement_id is None else max(last, 1)
-    pieces = ((sql, [start, start + step, *parameters]) for start in range(after, last, step))
+    starts = range(after, last, step)
+    copied = _copied(connection, ((sql, [start, start + step, *parameters]) for start in starts))
     with ThreadPoolExecutor(1) as parser:
-        parsing = [parser.submit(_from_csv, data, schema) for data in _copied(connection, pieces)]
+        parsing = [parser.submit(_from_csv, data, schema) for data in reading(copied, len(starts), "PostgreSQL")]
         tables = [one.result() for one in parsing]
     found = pa.concat_tables(tables) if tables else schema.empty_table()
     for name in names:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..core._progress import reading
 from ..core.errors import FtnbError, StoreError
 from ._sqlite_pieces import Reader, in_pieces, same_state
 
@@ -42,7 +44,8 @@ def packed(
     sql = f"SELECT count(*), {packs} FROM log NOT INDEXED WHERE {' AND '.join(['seq > ? AND seq <= ?', *conditions])}"
     with reader.lock, told(reader.path), same_state(reader, after, _PIECE) as (connections, last):
         ids = {name: _ids(connections[0], name, after) for name in dtypes if name in _KEYS}
-        for texts in in_pieces(connections, sql, parameters, range(after, last, _PIECE)):
+        pieces = range(after, last, _PIECE)
+        for texts in reading(in_pieces(connections, sql, parameters, pieces), len(pieces), Path(reader.path).name):
             columns = _columns(texts[0][1:], texts[0][0], dtypes, ids)
             batches += pl.DataFrame(columns).to_arrow().cast(schema).to_batches()
     return pa.Table.from_batches(batches, schema=schema)
@@ -58,7 +61,9 @@ def searched(
     sql = f"SELECT {', '.join(dtypes)} FROM {table} WHERE {' AND '.join(['seq > ? AND seq <= ?', *conditions])}"
     schema, batches = schema_of(dtypes), []
     with reader.lock, told(reader.path), same_state(reader, after, _PIECE) as (connections, last):
-        for rows in in_pieces(connections, f"{sql} ORDER BY seq", parameters, range(after, last, _PIECE)):
+        pieces = range(after, last, _PIECE)
+        found = in_pieces(connections, f"{sql} ORDER BY seq", parameters, pieces)
+        for rows in reading(found, len(pieces), Path(reader.path).name):
             batches += cells(rows, dtypes, schema)
     return pa.Table.from_batches(batches, schema=schema)
 

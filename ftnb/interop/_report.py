@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 How = Literal["mapped", "guessed", "left out"]
+Told = tuple[How, str, str]
+"""How a field fared, its name, and where it went or why not."""
 _MAX_FIELDS = 1_000
 _SHOWN = 12
 _MAX_ERRORS = 10_000
@@ -25,7 +28,7 @@ class Report:
     source: str
     counts: Counter[str] = field(default_factory=Counter)
     """How many of what were read, written, or there already."""
-    _fields: Counter[tuple[How, str, str]] = field(default_factory=Counter)
+    _fields: Counter[Told] = field(default_factory=Counter)
     _errors: list[tuple[str, int | None, str, str]] = field(default_factory=list)
     n_errors: int = 0
     """Items that could not be read; the first 10,000 are listed in `errors()`."""
@@ -36,6 +39,15 @@ class Report:
         if key not in self._fields and len(self._fields) >= _MAX_FIELDS:
             key = (how, "(other fields)", "")
         self._fields[key] += n
+
+    def add_all(self, fields: Iterable[Told]) -> None:
+        """Count each of `fields` once."""
+        known = self._fields
+        for one in fields:
+            if one in known:
+                known[one] += 1
+            else:
+                self.add(*one)
 
     def bad(self, line: int | None, reason: str, item: object = "") -> None:
         """An item could not be read."""

@@ -12,6 +12,7 @@ from ._span_messages import loaded
 from ._usage import attributes_of_usage
 
 _LANGFUSE = "langfuse.observation."
+_LANGFUSE_KIND = "langfuse.observation.type"
 _MLFLOW = "mlflow."
 _KINDS = {
     "SPAN": "CHAIN", "GENERATION": "LLM", "EVENT": "PROMPT", "CHAT_MODEL": "LLM", "WORKFLOW": "AGENT", "TASK": "CHAIN",
@@ -22,7 +23,7 @@ _KINDS = {
 
 def in_common_names(a: Mapping[str, Any]) -> Mapping[str, Any]:
     """`a` itself where it has none of theirs; else a copy in which theirs have the names of the conventions."""
-    if f"{_LANGFUSE}type" in a or "langfuse.trace.tags" in a:
+    if _LANGFUSE_KIND in a or "langfuse.trace.tags" in a:
         return _langfuse(a)
     return _mlflow(a) if "mlflow.spanType" in a else a
 
@@ -30,7 +31,7 @@ def in_common_names(a: Mapping[str, Any]) -> Mapping[str, Any]:
 def _langfuse(a: Mapping[str, Any]) -> Mapping[str, Any]:
     model = a.get(f"{_LANGFUSE}model.name")
     found = {
-        "openinference.span.kind": _kind(a.get(f"{_LANGFUSE}type", "SPAN")),
+        "openinference.span.kind": _kind(a.get(_LANGFUSE_KIND, "SPAN")),
         "gen_ai.request.model": model,
         "llm.invocation_parameters": a.get(f"{_LANGFUSE}model.parameters"),
         "tag.tags": a.get("langfuse.trace.tags"),

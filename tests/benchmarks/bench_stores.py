@@ -234,8 +234,10 @@ def size_of(bench: Bench, store: Any) -> int:
     with store._read.use() as connection:
         sizes = [
             connection.execute(
-                "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(%s::regclass)",
-                (f"{store.table}_{table}",),
+                # A table that is not partitioned has no tree.
+                "SELECT coalesce(sum(pg_total_relation_size(relid)), pg_total_relation_size(%s::regclass))"
+                " FROM pg_partition_tree(%s::regclass)",
+                (f"{store.table}_{table}",) * 2,
             ).fetchone()[0]
             for table in ("log", "engagement", "stream", "blob", "label")
         ]

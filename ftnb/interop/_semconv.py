@@ -1,7 +1,8 @@
 """What the attributes of spans mean: OpenTelemetry's GenAI conventions, those before them, and OpenInference.
 
-Pure: attributes in, our fields out. Sources: open-telemetry/semantic-conventions-genai (current names),
-semantic-conventions 1.27 to 1.36 and OpenLLMetry (legacy names), and Arize's OpenInference specification.
+Pure: attributes in, our fields out. What SDKs name otherwise comes here in these names (`_vendor.in_common_names`).
+Sources: open-telemetry/semantic-conventions-genai (current names), semantic-conventions 1.27 to 1.36 and OpenLLMetry
+(legacy names), and Arize's OpenInference specification.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import _span_messages, _vendor
+from . import _span_messages
 from ._span_messages import loaded, nested
 from ._span_tokens import Tokens, tokens
 
@@ -75,7 +76,6 @@ class Reading:
 
 def kind_of(attributes: Attributes) -> Kind | None:
     """What a span is; None when its attributes do not tell (yet)."""
-    attributes = _vendor.in_common_names(attributes)
     told = attributes.get("openinference.span.kind")
     if told is not None:
         return _OPENINFERENCE.get(str(told).upper(), "other")
@@ -98,8 +98,7 @@ def kind_of(attributes: Attributes) -> Kind | None:
 
 def read(name: str, attributes: Attributes, kind: Kind | None = None) -> Reading:
     """A span that has ended, or as much as is known of one that runs. `name` is the span's."""
-    a = _vendor.in_common_names(attributes)
-    kind = kind or kind_of(a) or "other"
+    a, kind = attributes, kind or kind_of(attributes) or "other"
     common: dict[str, Any] = {
         "kind": kind,
         "name": _name(kind, name, a),
@@ -135,12 +134,11 @@ def read(name: str, attributes: Attributes, kind: Kind | None = None) -> Reading
 
 def conversation(attributes: Attributes) -> str | None:
     """Id of the conversation of which a trace is one turn."""
-    return _text(_vendor.in_common_names(attributes), "gen_ai.conversation.id", "session.id")
+    return _text(attributes, "gen_ai.conversation.id", "session.id")
 
 
 def metadata(attributes: Attributes) -> dict[str, Any]:
     """What spans say about the engagement as a whole."""
-    attributes = _vendor.in_common_names(attributes)
     said: dict[str, Any] = {}
     given = loaded(attributes.get("metadata"))
     if isinstance(given, Mapping):

@@ -21,18 +21,17 @@ _KINDS = {
 """Their kinds that OpenInference has not."""
 
 
-def in_common_names(a: Mapping[str, Any]) -> Mapping[str, Any]:
+def in_common_names(a: dict[str, Any]) -> dict[str, Any]:
     """`a` itself where it has none of theirs; else a copy in which theirs have the names of the conventions."""
     if _LANGFUSE_KIND in a or "langfuse.trace.tags" in a:
         return _langfuse(a)
     return _mlflow(a) if "mlflow.spanType" in a else a
 
 
-def _langfuse(a: Mapping[str, Any]) -> Mapping[str, Any]:
-    model = a.get(f"{_LANGFUSE}model.name")
+def _langfuse(a: dict[str, Any]) -> dict[str, Any]:
     found = {
         "openinference.span.kind": _kind(a.get(_LANGFUSE_KIND, "SPAN")),
-        "gen_ai.request.model": model,
+        "gen_ai.request.model": a.get(f"{_LANGFUSE}model.name"),
         "llm.invocation_parameters": a.get(f"{_LANGFUSE}model.parameters"),
         "tag.tags": a.get("langfuse.trace.tags"),
         **_values(a.get(f"{_LANGFUSE}input"), a.get(f"{_LANGFUSE}output")),
@@ -45,22 +44,19 @@ def _langfuse(a: Mapping[str, Any]) -> Mapping[str, Any]:
     node = a.get(f"{_LANGFUSE}metadata.langgraph_node")
     if node is not None:
         metadata["langgraph_node"] = node
-    if metadata:
-        found["metadata"] = metadata
     return {**found, **a, **({"metadata": metadata} if metadata else {})}
 
 
-def _mlflow(a: Mapping[str, Any]) -> Mapping[str, Any]:
+def _mlflow(a: dict[str, Any]) -> dict[str, Any]:
     """MLflow writes each attribute as JSON text, a text with its quotes."""
     kind, model, provider = (_unquoted(a.get(f"{_MLFLOW}{name}")) for name in ("spanType", "llm.model", "llm.provider"))
-    given, made = loaded(a.get(f"{_MLFLOW}spanInputs")), loaded(a.get(f"{_MLFLOW}spanOutputs"))
     found = {
         "openinference.span.kind": _kind(kind),
         "gen_ai.request.model": model,
         "gen_ai.provider.name": provider,
         "session.id": _unquoted(a.get("mlflow.trace.session")),
         "user.id": _unquoted(a.get("mlflow.trace.user")),
-        **_values(given, made),
+        **_values(a.get(f"{_MLFLOW}spanInputs"), a.get(f"{_MLFLOW}spanOutputs")),
         **attributes_of_usage(loaded(a.get(f"{_MLFLOW}chat.tokenUsage"))),
     }
     return {**found, **a}

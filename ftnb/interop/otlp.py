@@ -15,11 +15,12 @@ from typing import Any
 
 import orjson
 
-from . import _fields, _semconv, _vendor
+from . import _fields, _semconv
 from ._forms import BadItem, Log, Span, mapping, micros_of, micros_of_nanos, text_of
 from ._semconv import Kind
 from ._source import Source
 from ._span_tokens import Tokens
+from ._vendor import in_common_names
 
 _SPAN = ("resourceSpans", "*", "scopeSpans", "*", "spans", "*")
 _OLD_SPAN = ("resourceSpans", "*", "instrumentationLibrarySpans", "*", "spans", "*")
@@ -147,6 +148,7 @@ def made(
         for key, value in attributes.items() if key.startswith(_PREFIX)
     }  # fmt: skip
     told = {key: value for key, value in attributes.items() if not key.startswith(_PREFIX)} if ours else attributes
+    told = in_common_names(told)
     raised = [given for _, log, given in logs if log == "exception"]
     error = error_type = None
     if isinstance(ours.get("error_text"), str) and not failed:
@@ -160,7 +162,7 @@ def made(
     messages = [{**given, "event.name": log} for _, log, given in logs if log.startswith("gen_ai.")]
     if messages and "events" not in told:
         told = {**told, "events": messages}
-    langgraph = mapping_in(_vendor.in_common_names(told).get("metadata")).get("langgraph_node")
+    langgraph = mapping_in(told.get("metadata")).get("langgraph_node")
     if kind is None and ours:
         kind = _kind_of_ours(ours)
     reading = _semconv.read(name, told, kind)

@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import SpanProcessor as BaseSpanProcessor
 
 from ..core._call_scope import outer
 from ..interop._semconv import kind_of
+from ..interop._vendor import in_common_names
 from ..langgraph_adapter import _events as events
 from ..langgraph_adapter import _place
 from ..langgraph_adapter._capture import Capture
@@ -45,7 +46,7 @@ class SpanProcessor(BaseSpanProcessor):
             target.drop("a span's start", error)
 
     def _begin(self, target: Capture, span: Span) -> None:
-        attributes = dict(span.attributes or {})
+        attributes = in_common_names(dict(span.attributes or {}))
         kind, key = kind_of(attributes), key_of(span.context)
         about = span.instrumentation_scope
         scope_name = "" if about is None else about.name

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..interop import _semconv
+from ..interop._vendor import in_common_names
 from ..langgraph_adapter._assembler import Assembler
 from ..langgraph_adapter._runs import Engaged
 from ._trace import Around, Node, Trace
@@ -85,8 +86,8 @@ class Spans:
             # It began before anybody recorded.
             parent = None if span.parent is None else (span.parent.trace_id, span.parent.span_id)
             late = Began(
-                key, parent, span.name, span.start_time or 0, dict(span.attributes or {}), None, None, None, None,
-                False, False, "",
+                key, parent, span.name, span.start_time or 0, in_common_names(dict(span.attributes or {})), None, None,
+                None, None, False, False, "",
             )  # fmt: skip
             node = Node.of(late, trace.nodes.get(parent) if parent is not None else None)
             trace.begin(node)

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.ids import new_id
 from ..interop import _semconv
 from ..interop._semconv import STEPS, Kind, Reading
+from ..interop._vendor import in_common_names
 from ..langgraph_adapter import _events as events
 from ..langgraph_adapter._assembler import Assembler
 from ..langgraph_adapter._clock import offset_ns
@@ -84,7 +85,7 @@ class Node:
 
     def take(self, span: Any, inner: Sequence[Any]) -> None:
         """It ended."""
-        self.attributes = dict(span.attributes or {})
+        self.attributes = in_common_names(dict(span.attributes or {}))
         self.end_ns = max(span.end_time or self.start_ns, self.start_ns)
         self.name = span.name
         self.inner = inner

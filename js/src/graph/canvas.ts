@@ -231,7 +231,7 @@ export class GraphCanvas {
     if (!this.scene || width < 2 || height < 2 || this.size === `${width} ${height}`) return;
     this.size = `${width} ${height}`;
     if (!this.plain.isShown) this.cy.resize();
-    if (this.plain.isShown ? this.plain.viewport.moved : this.moved) return this.plain.resize();
+    if (this.plain.isShown ? this.plain.isMoved : this.moved) return this.plain.resize();
     const sizes = {
       across: fold(this.scene, this.scene.layout.across, this.folded),
       down: fold(this.scene, this.scene.layout.down, this.folded),

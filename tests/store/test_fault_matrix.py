@@ -51,30 +51,32 @@ def _full_postgres(request: pytest.FixtureRequest) -> Fault:
     return store, lambda: admin.execute(full), lambda: admin.execute(f"DROP TRIGGER f ON {store.table}_log")
 
 
-def _locked_postgres(request: pytest.FixtureRequest) -> Fault:
+def _writers_postgres(request: pytest.FixtureRequest) -> tuple[PostgresStore, Any]:
+    """The store as a role sees it that may only record, and a connection that may do everything."""
     store, admin = _postgres(request)
     admin.execute(f"CREATE ROLE {store.table}_w LOGIN")
     store.grant(f"{store.table}_w", "record")
     narrow = PostgresStore(f"{request.getfixturevalue('postgres_dsn')} user={store.table}_w", table=store.table)
     store.close()
+    return narrow, admin
+
+
+def _locked_postgres(request: pytest.FixtureRequest) -> Fault:
+    store, admin = _writers_postgres(request)
     revoke = f"REVOKE INSERT ON {store.table}_log FROM {store.table}_w"
     again = f"GRANT INSERT ON {store.table}_log TO {store.table}_w"
-    return narrow, lambda: admin.execute(revoke), lambda: admin.execute(again)
+    return store, lambda: admin.execute(revoke), lambda: admin.execute(again)
 
 
 def _ended_postgres(request: pytest.FixtureRequest) -> Fault:
-    store, admin = _postgres(request)
-    admin.execute(f"CREATE ROLE {store.table}_w LOGIN")
-    store.grant(f"{store.table}_w", "record")
-    narrow = PostgresStore(f"{request.getfixturevalue('postgres_dsn')} user={store.table}_w", table=store.table)
-    store.close()
+    store, admin = _writers_postgres(request)
 
     def fail() -> None:
         admin.execute(f"ALTER ROLE {store.table}_w NOLOGIN")
         end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
         admin.execute(end, (f"{store.table}_w",))
 
-    return narrow, fail, lambda: admin.execute(f"ALTER ROLE {store.table}_w LOGIN")
+    return store, fail, lambda: admin.execute(f"ALTER ROLE {store.table}_w LOGIN")
 
 
 def _renamed_postgres(request: pytest.FixtureRequest) -> Fault:

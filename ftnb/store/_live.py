@@ -12,6 +12,7 @@ import queue
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any, cast
 
 from .records import BaseRecord, GapRecorded, Record
@@ -70,6 +71,12 @@ class Feed:
                 self._cursor += len(seqs)
             else:
                 self._pump()
+
+    def forget(self, engagement_ids: Collection[str]) -> None:
+        """These were purged through this store object: what waits of them for a subscriber is not handed on."""
+        with self._lock:
+            for subscription in list(self._subscribers):
+                subscription.forget(engagement_ids)
 
     def restart(self, at: int | None = None) -> None:
         """Seqs have begun anew, in another file: subscribers get what is committed from here on, or after `at`."""
@@ -141,6 +148,14 @@ class Subscription(AsyncIterator[Record]):
         self._n_missed = 0
         self._lock = threading.Lock()
         self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._purged: dict[str, None] = {}
+
+    def forget(self, engagement_ids: Collection[str]) -> None:
+        """Hand on nothing more of these. Called from the thread that purged them."""
+        with self._lock:
+            purged = self._purged | dict.fromkeys(engagement_ids)
+            # No more can wait than of so many engagements.
+            self._purged = dict(islice(purged.items(), max(len(purged) - MAX_WAITING, 0), None))
 
     def put(self, records: Sequence[BaseRecord]) -> None:
         """Called from the writer's thread; never waits."""
@@ -162,10 +177,20 @@ class Subscription(AsyncIterator[Record]):
 
     def _next(self, timeout: float | None) -> object:
         """The next item; waits for it at most `timeout` seconds. Raises queue.Empty."""
-        if self._n_missed and self._queue.empty():
-            with self._lock:
-                self._tell_missed()
-        return self._queue.get(timeout=timeout) if timeout != 0 else self._queue.get_nowait()
+        while True:
+            if self._n_missed and self._queue.empty():
+                with self._lock:
+                    self._tell_missed()
+            item = self._queue.get(timeout=timeout) if timeout != 0 else self._queue.get_nowait()
+            if not self._is_purged(item):
+                return item
+
+    def _is_purged(self, item: object) -> bool:
+        return bool(self._purged) and isinstance(item, BaseRecord) and item.engagement_id in self._purged
+
+    def _earlier(self) -> Iterator[BaseRecord]:
+        """What comes first, and is still there."""
+        return (record for record in self._backlog or () if not self._is_purged(record))
 
     def end(self) -> None:
         """No more records will come."""
@@ -185,7 +210,7 @@ class Subscription(AsyncIterator[Record]):
 
     async def __anext__(self) -> Record:
         if self._backlog is not None:
-            record = await asyncio.to_thread(next, self._backlog, None)
+            record = await asyncio.to_thread(next, self._earlier(), None)
             if record is not None:
                 return cast(Record, record)
             self._backlog = None
@@ -204,7 +229,7 @@ class Subscription(AsyncIterator[Record]):
 
     def until(self, timeout: float | None) -> Iterator[Record]:
         """Records as they come; ends when none came for `timeout` seconds."""
-        yield from cast("Iterator[Record]", self._backlog or ())
+        yield from cast("Iterator[Record]", self._earlier())
         self._backlog = None
         while True:
             try:

@@ -287,7 +287,10 @@ class LogStoreBase(ABC):
         _barrier.wait(self.url)
         key = clean_id(engagement_id)
         with self._write_lock:
-            return self._purge(key, lambda heads: receipt(key, heads, why), unless or (lambda seq, size: False))
+            gone = self._purge(key, lambda heads: receipt(key, heads, why), unless or (lambda seq, size: False))
+        if gone:
+            self._feed.forget({key, engagement_id})
+        return gone
 
     def purge_many(
         self, whys: Mapping[str, Mapping[str, Any]], *, unless: Callable[[str, int, int], bool] | None = None
@@ -300,7 +303,10 @@ class LogStoreBase(ABC):
         _barrier.wait(self.url)
         with self._write_lock:
             mine = {clean_id(key): why for key, why in whys.items()}
-            return self._purge_many(mine, unless or (lambda key, seq, size: False))
+            gone = self._purge_many(mine, unless or (lambda key, seq, size: False))
+        went = set(gone)
+        self._feed.forget({*gone, *(key for key in whys if clean_id(key) in went)})
+        return gone
 
     def redact(
         self,

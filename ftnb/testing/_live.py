@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import islice
 
 from ..core.model import EngagementStatus
 from ..store.base import LogStore
@@ -73,16 +74,18 @@ class LiveTests(StoreCase):
 
     def test_what_another_object_writes_is_seen_once(self, store: LogStore) -> None:
         other = self.second(store)
-        tail = store.tail(timeout=1.5)
+        tail = store.tail(timeout=_WAIT)
         threads = [threading.Thread(target=_append_many, args=(target, k)) for k, target in enumerate((store, other))]
         for thread in threads:
             thread.start()
-        seen = [r.seq for r in tail]
+        seen = [r.seq for r in islice(tail, 60)]
         for thread in threads:
             thread.join()
         other.close()
         assert seen == store.scan(["seq"])["seq"].to_pylist()
-        assert len(seen) == 60
+        last = EngagementStarted(engagement_id="last", name="x")
+        store.append(last)
+        assert next(tail).seq == last.seq
 
     def test_a_subscriber_can_go_on_from_where_it_was(self, store: LogStore) -> None:
         record_run(store, 2)
@@ -99,6 +102,16 @@ class LiveTests(StoreCase):
         kept = record_run(store, 0)
         store.revision()
         assert {r.engagement_id for r in tail} == {kept}
+
+    def test_what_waits_for_a_subscriber_does_not_outlive_its_purge(self, store: LogStore) -> None:
+        tail, earlier = store.tail(timeout=0.2), record_run(store, 0)
+        resumed = store.tail(timeout=0.2, after=0)
+        purged = [record_run(store, k) for k in range(3)]
+        assert next(tail).engagement_id == next(resumed).engagement_id == earlier
+        store.purge(purged[0])
+        for key in purged[1:]:
+            store.purge(key)
+        assert {r.engagement_id for r in tail} == {r.engagement_id for r in resumed} == {earlier}
 
     def test_closing_ends_subscriptions(self, store: LogStore) -> None:
         tail = store.tail()

@@ -1,17 +1,21 @@
 """Files measured: reading whole, one engagement, a page, and bytes on disk; pandas reading the same SQLite file beside.
 
-    python tests/benchmarks/bench_parquet.py [--events 1000000] [--engagements 100000]
+    python tests/benchmarks/bench_parquet.py [--events 1000000] [--engagements 100000] [--rounds 3]
 
-No server is started. Seconds are of the clock and of the processor (all threads), medians of three, at the load that is
-printed with them; cases that are compared take turns.
+No server is started. Seconds are of the clock and of the processor (all threads), medians, at the load that is printed
+with them; cases that are compared take turns. Reading whole is done in a process of its own each time, whose memory at
+its highest is told. Of more than a million events, the rest are copies that the database makes (`_big_log`): 10 million
+take eight gigabytes of disk, and seven of memory for pandas. flowtraicer lists as many engagements as are listed here.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sqlite3
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +28,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import pandas as pd  # noqa: E402
 import polars as pl  # noqa: E402
 
 from ftnb.core.ids import new_id, now_us  # noqa: E402
@@ -35,11 +38,36 @@ from ftnb.store.parquet import ParquetStore  # noqa: E402
 from ftnb.store.parquet_export import ParquetExport  # noqa: E402
 from ftnb.store.sqlite import SQLiteStore  # noqa: E402
 from ftnb.traces import Traces  # noqa: E402
+from tests.benchmarks._big_log import multiply_sqlite  # noqa: E402
+from tests.benchmarks._envs import answer_of  # noqa: E402
 
 FRAME = ["engagement_id", "step_id", "name", "at_us", "kind", "duration_us", "model", "tok_prompt", "tok_completion"]
 PAYLOAD = {"question": "x" * 120, "answer": "y" * 60}
 PER_ENGAGEMENT = 100
 Took = tuple[float, float]
+
+
+MOST_RECORDED = 1_000_000
+"""Events that are recorded; more are copies."""
+PEER_LISTS = """
+import json, time
+from ft.store.records import EngagementStarted
+from ft.store.sqlite import SQLiteStore
+store = SQLiteStore({path!r})
+for i in range(100):
+    store.append(EngagementStarted(engagement_id=f"e{{i}}", name="chat", metadata={{"user": i}}))
+run = store._conn.execute
+for k in range(1, {n} // 100):  # appending so many through it takes minutes
+    run(
+        "INSERT INTO records (engagement_id, type, ts, data) SELECT engagement_id || '-' || ?, type, ts,"
+        " json_set(data, '$.engagement_id', engagement_id || '-' || ?) FROM records WHERE seq <= 100", (k, k),
+    )
+store._conn.commit()
+clock, cpu = time.perf_counter(), time.process_time()
+assert len(store.list_engagements(where={{"user": 7}})) == {n} // 100
+print(json.dumps({{"clock": time.perf_counter() - clock, "cpu": time.process_time() - cpu}}))
+"""
+"""As flowtraicer does it: all of them; it has no pages."""
 
 
 def took(work: Callable[[], Any]) -> Took:
@@ -106,47 +134,104 @@ def size_of(place: Path, pattern: str = "*") -> int:
     return sum(file.stat().st_size for file in place.rglob(pattern) if file.is_file())
 
 
-def bench_files(folder: Path, n: int) -> None:
-    """Everything about `n` events."""
-    database = SQLiteStore(folder / "t.db")
-    said(f"append {n:,} events, SQLite", took(lambda: fill(database, n)))
-    live = ParquetStore(folder / "traces")
-    said(f"append {n:,} events, folder of Parquet", took(lambda: fill(live, n)))
-    live.publish()
-    traces = Traces(database)
-    said("to_parquet", took(lambda: traces.to_parquet(folder / "share")))
-    database._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    export = folder / "share"
-    view = export / "events.parquet"
+def read_view(folder: Path) -> Any:
+    """The events of the export, as anybody reads them."""
+    view = folder / "share" / "events.parquet"
     wanted = [name for name in pl.read_parquet_schema(view) if name not in ("n_bytes", "discarded")]
+    return pl.read_parquet(view, columns=wanted)
 
-    def all_of_it(store: Any) -> Callable[[], Any]:
-        return lambda: pl.DataFrame(store.scan(FRAME, types=["event_recorded"]))
 
-    def through_pandas() -> None:
-        sql = f"SELECT {', '.join(FRAME)} FROM record WHERE type = 'event_recorded'"
-        with closing(sqlite3.connect(folder / "t.db")) as connection:
-            pd.read_sql_query(sql, connection)
+def scanned(store: Any) -> Any:
+    """Columns of all events."""
+    return pl.DataFrame(store.scan(FRAME, types=["event_recorded"]))
 
-    cases: dict[str, tuple[Callable[[], Any], str]] = {
-        "Parquet view -> polars": (lambda: pl.read_parquet(view, columns=wanted), "1 M <= 0.25, 10 M < 2.5"),
-        "exported evidence -> polars": (all_of_it(ParquetExport(export)), ""),
-        "folder of Parquet -> polars": (all_of_it(live), ""),
-        "SQLite -> polars": (all_of_it(database), "1 M <= 1.5, 10 M < 25"),
-        "SQLite -> pandas.read_sql": (through_pandas, ">= 5 x SQLite -> polars"),
-    }
-    times: dict[str, list[Took]] = {name: [] for name in cases}
-    for _ in range(3):
-        for name, (work, _goal) in cases.items():
-            times[name].append(took(work))
-    for name, (_work, goal) in cases.items():
-        said(name, median(times[name]), goal)
-    ratio = median(times["SQLite -> pandas.read_sql"])[0] / median(times["SQLite -> polars"])[0]
-    print(f"{'pandas.read_sql / ours, of SQLite':58}{ratio:>9.1f} x")
-    for name, store in (("SQLite", database), ("folder of Parquet", live)):
-        opened = median([took(lambda store=store: store.get_engagement("the-one")) for _ in range(5)])
+
+def read_with_pandas(folder: Path) -> Any:
+    """The same columns of the same file."""
+    import pandas as pd
+
+    sql = f"SELECT {', '.join(FRAME)} FROM record WHERE type = 'event_recorded'"
+    with closing(sqlite3.connect(folder / "t.db")) as connection:
+        return pd.read_sql_query(sql, connection)
+
+
+CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "Parquet view -> polars": (read_view, "1 M <= 0.25, 10 M < 2.5"),
+    "exported evidence -> polars": (lambda folder: scanned(ParquetExport(folder / "share")), ""),
+    "folder of Parquet -> polars": (lambda folder: scanned(ParquetStore(folder / "traces", read_only=True)), ""),
+    "SQLite -> polars": (lambda folder: scanned(SQLiteStore(folder / "t.db")), "1 M <= 1.5, 10 M < 25"),
+    "SQLite -> pandas.read_sql": (read_with_pandas, ">= 5 x SQLite -> polars"),
+    "SQLite -> tr.events()": (lambda folder: Traces(SQLiteStore(folder / "t.db")).events(), ""),
+}
+"""Each is run in a process of its own."""
+
+
+def highest_mb() -> float:
+    """The most memory that this process has had. (What `getrusage` says counts a parent's, too.)"""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def one_case(folder: Path, name: str) -> dict[str, float]:
+    """Run it here: seconds, and memory in megabytes before and at the highest."""
+    import pandas as pd  # noqa: F401
+    import pyarrow  # noqa: F401
+
+    before = highest_mb()
+    found: list[Any] = []
+    clock, cpu = took(lambda: found.append(CASES[name][0](folder)))
+    peak = highest_mb()
+    return {"clock": clock, "cpu": cpu, "before": before, "peak": peak, "rows": len(found[0])}
+
+
+def in_a_process(folder: Path, name: str) -> dict[str, float]:
+    """Run it in a new one."""
+    command = [sys.executable, __file__, "--case", name, "--folder", str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    answer: dict[str, float] = json.loads(done.stdout)
+    return answer
+
+
+def bench_reading(folder: Path, names: list[str], rounds: int) -> None:
+    """From file to frame."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            found[name].append(in_a_process(folder, name))
+    times = {name: median([(one["clock"], one["cpu"]) for one in each]) for name, each in found.items()}
+    for name, each in found.items():
+        memory = f"{max(one['peak'] for one in each):,.0f} MB at its highest ({each[0]['before']:,.0f} before)"
+        said(f"{name}, {each[0]['rows']:,.0f} rows", times[name], f"{memory}   {CASES[name][1]}")
+    clock, cpu = (times["SQLite -> pandas.read_sql"][i] / times["SQLite -> polars"][i] for i in (0, 1))
+    print(f"{'pandas.read_sql / ours, of SQLite':58}{clock:>9.1f}{cpu:>9.1f} x")
+
+
+def bench_files(folder: Path, n: int, rounds: int) -> None:
+    """Everything about `n` events."""
+    recorded = min(n, MOST_RECORDED)
+    with closing(SQLiteStore(folder / "t.db")) as database:
+        said(f"append {recorded:,} events, SQLite", took(lambda: fill(database, recorded)))
+    names = list(CASES)
+    live = ParquetStore(folder / "traces")
+    if n > recorded:
+        names.remove("folder of Parquet -> polars")
+        said(f"copies of them in SQLite, {n:,}", took(lambda: multiply_sqlite(folder / "t.db", n // recorded)))
+    else:
+        said(f"append {n:,} events, folder of Parquet", took(lambda: fill(live, n)))
+        live.publish()
+    database = SQLiteStore(folder / "t.db")
+    said("to_parquet", took(lambda: Traces(database).to_parquet(folder / "share")))
+    print(f"{'memory of this process at its highest':58}{highest_mb():>9,.0f} MB")
+    database._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    bench_reading(folder, names, rounds)
+    stores: list[tuple[str, Any]] = [("SQLite", database), ("folder of Parquet", live)]
+    for name, store in stores[: 1 if n > recorded else 2]:
+        first = took(partial(store.get_engagement, "the-one"))
+        opened = median([took(partial(store.get_engagement, "the-one")) for _ in range(5)])
+        said(f"one engagement of 1,000 steps, {name} (first)", first, "", 1000, "ms")
         said(f"one engagement of 1,000 steps, {name}", opened, "< 50", 1000, "ms")
     payloads = database._write.execute("SELECT sum(length(body)) FROM log").fetchone()[0]
+    export = folder / "share"
     for name, size, goal in (
         ("SQLite", size_of(folder, "t.db"), "280 and the payloads"),
         ("SQLite, without payloads", size_of(folder, "t.db") - payloads, "280"),
@@ -158,7 +243,8 @@ def bench_files(folder: Path, n: int) -> None:
         ),
         ("folder of Parquet, segments", size_of(folder / "traces", "*.parquet"), "90"),
     ):
-        print(f"{'bytes for a million events, ' + name:58}{size / n:>9.1f} MB   <= {goal}")
+        if size:
+            print(f"{'bytes for a million events, ' + name:58}{size / n:>9.1f} MB   <= {goal}")
     live.close()
     database.close()
 
@@ -181,19 +267,31 @@ def bench_list(folder: Path, n: int) -> None:
             page = median([took(partial(store.list_engagements, where, newest=True, limit=50)) for _ in range(7)])
             said(f"page of 50 of {n:,}, where={where}, {kind}", page, "< 30", 1000, "ms")
         store.close()
+    theirs = answer_of("flowtraicer", PEER_LISTS.format(path=str(folder / "peer.db"), n=n))
+    if isinstance(theirs, dict):
+        said(f"list of {n:,}, where={{'user': 7}}, flowtraicer", (theirs["clock"], theirs["cpu"]), "", 1000, "ms")
+    else:
+        print(f"flowtraicer: {theirs}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--engagements", type=int, default=100_000)
+    parser.add_argument("--engagements", type=int, default=100_000, help="0: none are listed")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a twentieth of it")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.case:
+        print(json.dumps(one_case(given.folder, given.case)))
+        return
     factor = 20 if given.quick else 1
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores{'':29}{'clock':>9}{'CPU':>9}")
     with tempfile.TemporaryDirectory() as folder:
-        bench_files(Path(folder), given.events // factor)
-        bench_list(Path(folder), given.engagements // factor)
+        bench_files(Path(folder), given.events // factor, given.rounds)
+        if given.engagements:
+            bench_list(Path(folder), given.engagements // factor)
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

@@ -1,7 +1,8 @@
-"""What all tests share: Hypothesis without wall-clock deadlines, and the browser."""
+"""What all tests share: no deadlines by the clock, what the garbage collector leaves alone, and the browser."""
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from typing import Any
@@ -15,6 +16,9 @@ os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 # A shared CI core is slow at random; a deadline would test the machine.
 settings.register_profile("ftnb", deadline=None, print_blob=True)
 settings.load_profile("ftnb")
+
+# While tests are collected, every framework that is recorded is imported, and nothing becomes garbage.
+gc.disable()
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (
@@ -39,6 +43,18 @@ def find_chromium() -> str | None:
     if named:
         return named
     return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    let_lasting_things_be()
+
+
+def let_lasting_things_be() -> None:
+    """Collect what is garbage now, and keep later collections from what is not: with all those frameworks imported,
+    one that looks at everything takes more than a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

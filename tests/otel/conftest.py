@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections.abc import Iterator
 
@@ -14,6 +13,7 @@ import ftnb
 import ftnb.otel
 from ftnb.store.sqlite import SQLiteStore
 from tests.capture.shapes import Seen
+from tests.conftest import let_lasting_things_be
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _foreign_loops_are_collected() -> Iterator[None]:
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        let_lasting_things_be()
 
 
 @pytest.fixture

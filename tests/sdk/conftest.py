@@ -12,6 +12,7 @@ import pytest
 import ftnb
 from ftnb.core.model import Engagement, EventKind, StepEvent
 from ftnb.store.sqlite import SQLiteStore
+from tests.conftest import let_lasting_things_be
 from tests.sdk.providers import Providers, serving
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -61,7 +62,7 @@ def no_client_is_left() -> Iterator[None]:
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        let_lasting_things_be()
 
 
 @pytest.fixture

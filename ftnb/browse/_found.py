@@ -94,10 +94,9 @@ class Found:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         text = {"text/plain": repr(self), "text/html": self._repr_html_()}
         try:
-            data, metadata = self.widget()._repr_mimebundle_(include=include, exclude=exclude)
+            return self.widget().shown_as(text)
         except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
             return text
-        return {**data, **text}, metadata
 
 
 def search_traces(

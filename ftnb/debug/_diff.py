@@ -290,10 +290,9 @@ class EngagementDiff(Sequence[Pair]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         text = {"text/plain": self.text, "text/html": self._repr_html_()}
         try:
-            data, metadata = self.widget()._repr_mimebundle_(include=include, exclude=exclude)
+            return self.widget().shown_as(text)
         except (ImportError, FtnbError):  # no anywidget here, or no bundle: a display never breaks a cell
             return text
-        return {**data, **text}, metadata
 
 
 def _values(look: Look, ignore: list[str], exact: bool) -> Values:

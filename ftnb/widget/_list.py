@@ -7,34 +7,19 @@ from typing import Any
 
 import anywidget
 
-from ._page import PageWidget
+from ._page import RuntimeView
 from .view import EngagementView, runtime
 
-_LOADER = """
-export default {
-  async render({ model, el, signal, host }) {
-    const runtime = await host.getWidget(model.get("_runtime"));
-    return runtime.exports.MOUNT({ model, el, signal, getModel: (ref) => host.getModel(ref) });
-  },
-};
-"""
 
-
-def loader(mount: str) -> str:
-    """The ESM of a view which `mount`, an export of the bundle, draws."""
-    return _LOADER.replace("MOUNT", mount)
-
-
-class ListView(PageWidget):
+class ListView(RuntimeView):
     """A list of engagements, below which any of them can be opened. Subclasses say what is listed."""
 
-    _runtime = anywidget.WidgetTrait().tag(sync=True)
     _opened = anywidget.WidgetTrait().tag(sync=True)
 
     def __init__(self, on_open: Callable[[str], EngagementView], **traits: Any) -> None:
         """`on_open(engagement_id)` gives the view of a run."""
         self._on_open = on_open
-        super().__init__(_runtime=runtime(), **traits)
+        super().__init__(runtime(), **traits)
         self.on_msg(self._take)
 
     @property
@@ -86,6 +71,6 @@ class ListView(PageWidget):
         """The list for viewers without script."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/html": self._static(), "text/plain": repr(self)}, metadata
+    def picture(self) -> dict[str, str]:
+        """The list as a table."""
+        return {"text/html": self._static(), "text/plain": repr(self)}

@@ -7,6 +7,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ._page import is_notebook_page
+
 if TYPE_CHECKING:
     from .view import EngagementView
 
@@ -14,9 +16,10 @@ if TYPE_CHECKING:
 class _Display:
     """One place where a view is shown."""
 
-    def __init__(self, picture: dict[str, str]) -> None:
+    def __init__(self, picture: dict[str, str], *, in_place: bool) -> None:
         self.id = uuid4().hex
         self.picture = picture
+        self.in_place = in_place
 
 
 _displays: weakref.WeakKeyDictionary[EngagementView, list[_Display]] = weakref.WeakKeyDictionary()
@@ -29,11 +32,12 @@ def show(view: EngagementView) -> None:
     """Display `view` here. A run that goes on is looked after."""
     from IPython.display import display
 
-    data, metadata = view._repr_mimebundle_()
+    in_place = is_notebook_page()
+    data, metadata = view.bundle(in_place=in_place)
     if not view.is_followed:
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         return
-    place = _Display(view.picture())
+    place = _Display(view.picture(), in_place=in_place)
     _displays.setdefault(view, []).append(place)
     _watch_cells()
     display(data, metadata=metadata, raw=True, display_id=place.id)  # type: ignore[no-untyped-call]
@@ -97,7 +101,7 @@ def _refresh(view: EngagementView) -> None:
         if place.picture == picture:
             continue
         place.picture = picture
-        data, metadata = view._repr_mimebundle_()
+        data, metadata = view.bundle(in_place=place.in_place)
         display(data, metadata=metadata, raw=True, display_id=place.id, update=True)  # type: ignore[no-untyped-call]
     if not view.is_followed:
         _displays.pop(view, None)

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import traitlets
 
-from ._list import ListView, loader
+from ._list import ListView
+from ._page import loader
 from .browse import checked_query
 from .browser_table import static_table
 from .protocol import BrowseQuery, BrowserPayload

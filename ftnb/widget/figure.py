@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import traitlets
 
-from ._page import PageWidget
+from ..core.errors import FtnbError
+from ._page import PageWidget, RuntimeView, is_notebook_page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -52,45 +53,59 @@ function plotly(model) {
   return globalThis[KEY];
 }
 
+async function draw({ model, el }) {
+  const place = document.createElement("div");
+  const said = document.createElement("div");
+  said.setAttribute("role", "status");
+  said.style.cssText = "font: 13px system-ui, sans-serif; min-height: 1.4em; padding: 0 16px;";
+  el.append(place, said);
+  let gone = false;
+  const tell = () => { said.textContent = model.get("_said"); };
+  model.on("change:_said", tell);
+  tell();
+  const Plotly = await plotly(model);
+  if (gone) return;
+  const again = () => {
+    const figure = model.get("_figure");
+    return Plotly.react(place, figure.data, figure.layout, { displaylogo: false, responsive: true });
+  };
+  await again();
+  model.on("change:_figure", again);
+  let n = 0;
+  const send = (clicked) => {
+    n += 1;
+    model.set("_clicked", clicked && { ...clicked, n });
+    model.save_changes();
+  };
+  place.on("plotly_click", (event) => {
+    const point = event.points[0];
+    if (!point) return;
+    const at = point.pointNumber ?? point.pointIndex ?? null;
+    send({ curve: point.curveNumber, point: at });
+  });
+  place.on("plotly_doubleclick", () => send(null));
+  return () => {
+    gone = true;
+    model.off("change:_said", tell);
+    model.off("change:_figure", again);
+    Plotly.purge(place);
+  };
+}
+
 export default {
-  async render({ model, el }) {
-    const place = document.createElement("div");
-    const said = document.createElement("div");
-    said.setAttribute("role", "status");
-    said.style.cssText = "font: 13px system-ui, sans-serif; min-height: 1.4em; padding: 0 16px;";
-    el.append(place, said);
-    let gone = false;
-    const tell = () => { said.textContent = model.get("_said"); };
-    model.on("change:_said", tell);
-    tell();
-    const Plotly = await plotly(model);
-    if (gone) return;
-    const draw = () => {
-      const figure = model.get("_figure");
-      return Plotly.react(place, figure.data, figure.layout, { displaylogo: false, responsive: true });
+  initialize({ model, signal }) {
+    const home = model.get("_home");
+    if (!home) return;
+    const all = (globalThis[Symbol.for("ftnb.runtimes")] ??= {});
+    const mount = (given) => {
+      const drawn = draw(given);
+      return () => drawn.then((stop) => stop?.(), () => {});
     };
-    await draw();
-    model.on("change:_figure", draw);
-    let n = 0;
-    const send = (clicked) => {
-      n += 1;
-      model.set("_clicked", clicked && { ...clicked, n });
-      model.save_changes();
-    };
-    place.on("plotly_click", (event) => {
-      const point = event.points[0];
-      if (!point) return;
-      const at = point.pointNumber ?? point.pointIndex ?? null;
-      send({ curve: point.curveNumber, point: at });
-    });
-    place.on("plotly_doubleclick", () => send(null));
-    return () => {
-      gone = true;
-      model.off("change:_said", tell);
-      model.off("change:_figure", draw);
-      Plotly.purge(place);
-    };
+    // Until Plotly is there the table is seen. Its styles are in the page's head.
+    const attend = () => (all[home] ??= []).push((runtime) => runtime.attend({ model, signal, mount, isOpen: true }));
+    plotly(model).then(attend, (error) => console.error(error));
   },
+  render: draw,
 };
 """
 
@@ -103,7 +118,17 @@ def _packed() -> bytes:
     return gzip.compress(get_plotlyjs().encode(), compresslevel=6, mtime=0)
 
 
-class FigureView(PageWidget):
+def _runtime_of_page() -> PageWidget | None:
+    """What finds the place of a figure in a notebook's page; elsewhere none is needed."""
+    from .view import runtime
+
+    try:
+        return runtime() if is_notebook_page() else None
+    except FtnbError:
+        return None
+
+
+class FigureView(RuntimeView):
     """A figure whose points select what is behind them.
 
     `selected` is a frame of the engagements behind the point that was clicked last; a double click clears it. Observe
@@ -124,7 +149,7 @@ class FigureView(PageWidget):
         plain = json.loads(str(figure.to_json()))
         self._keys = [trace.pop("meta", None) for trace in plain["data"]]
         self._selected: pl.DataFrame | None = None
-        super().__init__(_figure=plain)
+        super().__init__(_runtime_of_page(), _figure=plain)
         self.on_msg(self._take)
         self.observe(self._on_click, "_clicked")
 
@@ -157,9 +182,9 @@ class FigureView(PageWidget):
         if isinstance(content, dict) and content.get("op") == "plotly":
             self.send({"op": "plotly"}, buffers=[_packed()])
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/html": self._fallback, "text/plain": self._text}, metadata
+    def picture(self) -> dict[str, str]:
+        """The figure's table."""
+        return {"text/html": self._fallback, "text/plain": self._text}
 
     def __repr__(self) -> str:
         return f"<FigureView of {self._text.splitlines()[0]}>"

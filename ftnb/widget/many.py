@@ -8,32 +8,22 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-import anywidget
 import traitlets
 
-from ._page import PageWidget
+from ._page import RuntimeView, loader
 from .columns import pack
 from .html import many_page
 from .protocol import ComparisonPayload, ProcessMapPayload
 from .svg import duration_text
 from .view import runtime
 
-_LOADER = """
-export default {
-  async render({ model, el, signal, host }) {
-    const runtime = await host.getWidget(model.get("_runtime"));
-    return runtime.exports.mount({ model, el, signal });
-  },
-};
-"""
 _MAX_ROWS = 40
 
 
-class ManyView(PageWidget):
+class ManyView(RuntimeView):
     """The view of a payload that `compare.comparison_payload` or `process_map.process_map_payload` made."""
 
-    _esm = _LOADER
-    _runtime = anywidget.WidgetTrait().tag(sync=True)
+    _esm = loader()
     _payload = traitlets.Dict().tag(sync=True)
 
     def __init__(
@@ -41,7 +31,7 @@ class ManyView(PageWidget):
     ) -> None:
         """`static` is the markup that viewers without script get, made by this package; without it, a table."""
         self._data, self._markup = payload, static
-        super().__init__(_runtime=runtime(), _payload=_packed(payload), **kwargs)
+        super().__init__(runtime(), _payload=_packed(payload), **kwargs)
 
     @property
     def payload(self) -> ComparisonPayload | ProcessMapPayload:
@@ -57,10 +47,10 @@ class ManyView(PageWidget):
         target.write_text(document, encoding="utf-8")
         return target
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+    def picture(self) -> dict[str, str]:
+        """A table, or what was given in its stead."""
         markup = _static(self._data) if self._markup is None else self._markup
-        return {**data, "text/html": markup, "text/plain": _title(self._data)}, metadata
+        return {"text/html": markup, "text/plain": _title(self._data)}
 
     def __repr__(self) -> str:
         return f"<ManyView {_title(self._data)}>"

@@ -8,7 +8,8 @@ from typing import Any
 
 import traitlets
 
-from ._list import ListView, loader
+from ._list import ListView
+from ._page import loader
 from .protocol import MonitorPayload
 from .svg import OTHER_COLOR, STATUS_COLORS, duration_text
 from .view import EngagementView

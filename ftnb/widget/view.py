@@ -11,7 +11,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anywidget
 import traitlets
 
 from ..core.errors import InvalidArgumentError, UnknownStepError
@@ -20,7 +19,7 @@ from ..timeline import offset_ms
 from . import _shown
 from ._answers import Annotate, Answers
 from ._filter import make_filter, pick
-from ._page import PageWidget
+from ._page import PageWidget, RuntimeView, loader
 from ._rows import step_frame
 from .columns import on_wire, plain
 from .export import png_bytes, whole_svg
@@ -53,15 +52,6 @@ class Debugging(Protocol):
 _NO_STATE = {"tab": None, "filter": None, "found": None, "time_ms": None, "graph": None, "timeline": None}
 _WAITING = "Waiting for a run to begin."
 
-_LOADER = """
-export default {
-  async render({ model, el, signal, host }) {
-    const runtime = await host.getWidget(model.get("_runtime"));
-    return runtime.exports.mount({ model, el, signal });
-  },
-};
-"""
-
 
 @functools.cache
 def runtime() -> PageWidget:
@@ -77,7 +67,7 @@ def _whole(_: Any, view: EngagementView) -> dict[str, Any]:
     return on_wire(view._live.payload) if view._live is not None else {}
 
 
-class EngagementView(PageWidget):
+class EngagementView(RuntimeView):
     """An engagement as a linked graph, timeline and inspector.
 
     Observe the trait `selection` to follow the user: `view.observe(f, "selection")`. Observers may run on another
@@ -85,8 +75,7 @@ class EngagementView(PageWidget):
     holds the kernel arrives after it.
     """
 
-    _esm = _LOADER
-    _runtime = anywidget.WidgetTrait().tag(sync=True)
+    _esm = loader()
     _payload = traitlets.Dict().tag(sync=True, to_json=_whole)
     _state = traitlets.Dict().tag(sync=True)
     _can: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -122,7 +111,7 @@ class EngagementView(PageWidget):
         self._answers = Answers(self, resolve, annotate)
         self._debugging = debugging
         abilities = ["annotate"] * bool(annotate) + ["inspect", "family"] * bool(debugging)
-        super().__init__(_runtime=runtime(), _state=_NO_STATE, _can=abilities, _payload={"version": 0}, **kwargs)
+        super().__init__(runtime(), _state=_NO_STATE, _can=abilities, _payload={"version": 0}, **kwargs)
         self.on_msg(self._answers.take)
         if follow is not None:
             self._unfollow = follow(self._hear)
@@ -324,10 +313,6 @@ class EngagementView(PageWidget):
     def _ipython_display_(self) -> None:
         # With a display id, so that what a saved notebook keeps can be brought to the run's final state.
         _shown.show(self)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, **self.picture()}, metadata
 
     def picture(self) -> dict[str, str]:
         """What viewers without kernel or script show, by media type."""

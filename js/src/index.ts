@@ -8,6 +8,7 @@ import { type AnyModel, type Host, modelHost, staticHost } from "./host";
 import { isOther, type OtherPayload, startOther } from "./other";
 import { type GetModel, monitorHost } from "./monitor/host";
 import { MonitorApp } from "./monitor/view";
+import { offer } from "./places";
 import type { EngagementPayload } from "./protocol.gen";
 import { startServerPage } from "./server/page";
 
@@ -78,4 +79,41 @@ function mountPage(): void {
 if (typeof document !== "undefined" && document.documentElement.hasAttribute("data-ftnb-page")) mountPage();
 if (typeof document !== "undefined" && document.documentElement.hasAttribute("data-ftnb-server")) startServerPage();
 
-export default { initialize: () => ({ mount, mountMonitor, mountBrowser }) };
+interface Attending {
+  model: AnyModel & { widget_manager?: { get_model(id: string): Promise<AnyModel> } };
+  /** Aborted when the model goes. */
+  signal?: AbortSignal;
+  /** What draws the view, as `mount` does. */
+  mount(what: Mounting & { getModel: GetModel }): () => void;
+  /** Whether styles of the page are to reach it. */
+  isOpen?: boolean;
+}
+
+/** Draw the view of a model wherever the page keeps a place for it. */
+function attend({ model, signal, mount, isOpen = false }: Attending): void {
+  const key = model.get("_place");
+  if (typeof key !== "string" || !key || signal?.aborted) return;
+  const getModel: GetModel = (ref) =>
+    model.widget_manager?.get_model(String(ref).replace(/^anywidget:/, "")) ?? Promise.reject(new Error("no widget manager"));
+  offer(key, (el) => mount({ model, el, getModel }), signal ?? new AbortController().signal, isOpen);
+}
+
+type Taker = (runtime: object) => void;
+
+/** Tell the views of this kernel, in the page already or to come, where the runtime is (see the loader in `_page.py`). */
+function announce(key: unknown, runtime: object): void {
+  if (typeof key !== "string") return;
+  const page = globalThis as unknown as Record<symbol, Record<string, { push(taker: Taker): void }> | undefined>;
+  const all = (page[Symbol.for("ftnb.runtimes")] ??= {});
+  const waiting = all[key];
+  all[key] = { push: (taker) => taker(runtime) };
+  if (Array.isArray(waiting)) for (const taker of waiting as Taker[]) taker(runtime);
+}
+
+function initialize({ model }: { model?: AnyModel } = {}): object {
+  const exports = { mount, mountMonitor, mountBrowser, attend };
+  announce(model?.get("_place"), exports);
+  return exports;
+}
+
+export default { initialize };

@@ -203,6 +203,10 @@ class View:
         """Scroll it into view; running cells keep the page scrolling for a while."""
         self.root.evaluate(_STAND_STILL)
 
+    def wait_for(self, condition: str) -> None:
+        """Wait until this JavaScript about `view`, its element, is true."""
+        self.page.wait_for_function(f"view => {condition}", arg=self.root.element_handle(), timeout=30_000)
+
     @property
     def nodes(self) -> list[str]:
         """The nodes' labels, in the payload's order."""

@@ -92,7 +92,7 @@ def test_a_cell_that_holds_the_kernel_shows_its_run_as_it_goes_on(notebook: Note
     notebook.run_cell(1)
     running = notebook.start_cell(2)
     view = notebook.view(0)
-    notebook.page.wait_for_function("() => document.querySelector('.ftnb').ftnb.run.payload.steps.length >= 2")
+    view.wait_for("view.ftnb.run.payload.steps.length >= 2")
     assert _steps(view) < N_STEPS
     expect(view.root.locator(".ftnb-live")).to_be_visible()
     # A click while the kernel is held is kept, and arrives after the cell.
@@ -110,7 +110,7 @@ def test_a_cell_that_holds_the_kernel_shows_its_run_as_it_goes_on(notebook: Note
 def test_a_click_reaches_python_at_once_while_a_cell_awaits(notebook: Notebook) -> None:
     running = notebook.start_cell(3)
     view = notebook.view(1)
-    notebook.page.wait_for_function("() => document.querySelectorAll('.ftnb')[1]?.ftnb.run.payload.steps.length >= 2")
+    view.wait_for("view.ftnb.run.payload.steps.length >= 2")
     view.click_node("work")
     selected = view.selection
     running()

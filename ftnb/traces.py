@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -310,13 +310,14 @@ class Traces(Questions):
         """
         from .audit import export_parquet
         from .store._remote import is_remote
+        from .store._url import path_of
 
         if is_remote(path):
             from .store._remote_write import write_remote
 
             put = write_remote(str(path), lambda here: export_parquet(self.store, here, withhold, self._frames))
             return cast(Path, put)  # as far as a place to read from goes
-        return export_parquet(self.store, Path(path), withhold, self._frames)
+        return export_parquet(self.store, path_of(fspath(path)), withhold, self._frames)
 
     def to_otlp(self, path: str | PathLike[str], *, attributes: Convention = "both") -> Report:
         """Write everything as OTLP JSON (`.jsonl`: a line an engagement), a trace a turn; `read` takes it back.

@@ -51,6 +51,8 @@ class LogStoreBase(ABC):
     """Whether the store's own log is a tree with a head, and turns are sealed."""
     client_error: type[Exception] = StoreError
     """What the backend's own client raises; `told` makes a StoreError of it."""
+    explain: Callable[[Exception], str] = staticmethod(str)
+    """What such an error says to a user."""
 
     def __init__(self, url: str, place: str, *, shared: bool) -> None:
         """`place` names the store in messages; `shared`: other processes may write to it too."""
@@ -208,6 +210,8 @@ class LogStoreBase(ABC):
         self._publish(batch, seqs)
 
     def _append(self, drafts: Sequence[Draft]) -> tuple[Batch, dict[int, int]]:
+        if self._closed:
+            raise StoreError(f"{self.place} was closed, so nothing can be written into it; open it again")
         before = {id(draft.stream): (draft.stream, draft.stream.tree.copy()) for draft in drafts}
         batch = Batch()
         try:
@@ -558,6 +562,6 @@ def told(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
         except FtnbError:
             raise
         except self.client_error as error:
-            raise StoreError(f"{self.place}: {str(error).strip() or type(error).__name__}") from error
+            raise StoreError(f"{self.place}: {self.explain(error)}") from error
 
     return cast("Callable[Concatenate[S, P], T]", call)

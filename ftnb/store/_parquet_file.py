@@ -196,5 +196,6 @@ def readable(path: AnyPath) -> Iterator[None]:
         raise StoreError(f"cannot read {str(path)!r}: {error.strerror}") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise NotOurFileError(
-            f"{str(path)!r} is damaged, cut off, or no Parquet file ({error}); get the export again"
+            f"{str(path)!r} is damaged, cut off, or no Parquet file ({error}); "
+            "what is in other files can still be read, and this one has to come from a copy"
         ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..core.errors import NotOurFileError, SchemaVersionError, StoreError
+from ._explain import of_sqlite
 from .leaf import COLUMNS
 
 APPLICATION_ID = 0x66746E62  # "ftnb", in the file header where file(1) looks
@@ -55,6 +56,8 @@ def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     if path != ":memory:" and not Path(path).resolve().parent.is_dir():
         folder = Path(path).resolve().parent
         raise StoreError(f"cannot open the store {path!r}: there is no folder {str(folder)!r}; create it first")
+    if Path(path).is_dir():
+        raise StoreError(f"cannot open {path!r} as an SQLite file: it is a folder; one of Parquet is `{path}/`")
     try:
         return sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
@@ -141,13 +144,14 @@ def open_database(path: str) -> sqlite3.Connection:
 def _open_error(path: str, error: sqlite3.DatabaseError) -> StoreError:
     if "not a database" in str(error):
         return NotOurFileError(
-            f"{path!r} is not an SQLite file, and was left as it is; open another path, or read it with ftnb.open()"
+            f"{path!r} is not an SQLite file, and was left as it is; choose another path, or read what another tool "
+            "wrote there with ftnb.read()"
         )
     if "malformed" in str(error):
         return NotOurFileError(
             f"the SQLite file {path!r} is damaged ({error}); copy what is left with `sqlite3 {path} .recover`"
         )
-    return StoreError(f"cannot open the store {path!r}: {error}")
+    return StoreError(f"cannot open the store {path!r}: {of_sqlite(error)}")
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: str) -> None:
@@ -213,9 +217,9 @@ def transaction(connection: sqlite3.Connection, path: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if "not a database" in str(error) or "malformed" in str(error):
             raise _open_error(path, error) from error
-        raise StoreError(f"cannot write to the store {path!r}: {error}") from error
+        raise StoreError(f"cannot write to the store {path!r}: {of_sqlite(error)}") from error
     except sqlite3.Error as error:
-        raise StoreError(f"cannot write to the store {path!r}: {error}") from error
+        raise StoreError(f"cannot write to the store {path!r}: {of_sqlite(error)}") from error
     try:
         yield
         connection.execute("COMMIT")
@@ -223,5 +227,5 @@ def transaction(connection: sqlite3.Connection, path: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            raise StoreError(f"cannot write to the store {path!r}: {error}") from error
+            raise StoreError(f"cannot write to the store {path!r}: {of_sqlite(error)}") from error
         raise

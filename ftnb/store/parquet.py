@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.errors import FtnbError, NotOurFileError, StoreError
+from ..core.errors import FtnbError, InvalidArgumentError, NotOurFileError, StoreError
 from . import _barrier, _drives, _entries
 from ._entries import Entry
 from ._parquet_file import BLOBS, ENTRIES, RECORDS, SCHEMAS, STREAMS
@@ -56,6 +56,8 @@ class ParquetStore(ParquetReads):
     """
 
     def __init__(self, folder: str | Path, *, read_only: bool = False) -> None:
+        if "\x00" in str(folder):
+            raise InvalidArgumentError(f"no folder can be called {str(folder)!r}: it holds a NUL")
         self.folder = Path(folder).expanduser()
         self._prepare(read_only=read_only)
         self._files = Folder(self.folder)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ..core._optional import require
 from ..core.errors import InvalidArgumentError, StoreError
-from . import _entries
+from . import _entries, _explain
 from ._advice import Advice, of_postgres
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase, told
@@ -41,6 +41,8 @@ class PostgresStore(LogStoreBase):
     package `psycopg`.
     """
 
+    explain = staticmethod(_explain.of_postgres)
+
     def __init__(
         self,
         dsn: str | None = None,
@@ -57,6 +59,8 @@ class PostgresStore(LogStoreBase):
         when the last of them is purged, they go as one."""
         if partition_days < 1:
             raise InvalidArgumentError(f"a partition holds at least one day, got partition_days={partition_days}")
+        if "\x00" in (dsn or ""):  # libpq would end the text there, and connect to somewhere else
+            raise InvalidArgumentError("cannot connect to PostgreSQL: the connection string holds a NUL")
         psycopg = require("psycopg", feature="PostgresStore", extra="postgres")
         self.table = check_name(table)
         self.client_error = psycopg.Error
@@ -84,7 +88,10 @@ class PostgresStore(LogStoreBase):
                 return name, listening
         except psycopg.Error as error:
             self._write.close()
-            raise StoreError(f"cannot open the PostgreSQL store: {str(error).strip()}") from error
+            said = self.explain(error)
+            if dsn:
+                said = said.replace(dsn, "…")  # libpq repeats one that it cannot read, password and all
+            raise StoreError(f"cannot open the PostgreSQL store: {said}") from error
         except BaseException:
             self._write.close()
             raise

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..core._optional import require
-from ..core.errors import InvalidArgumentError, SchemaVersionError, StoreError
+from ..core.errors import InvalidArgumentError, NotOurFileError, SchemaVersionError
 from ..core.ids import now_us
+from . import _explain
 from ._advice import Advice, of_redis
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import DTYPES, LogStoreBase, told
@@ -42,10 +43,12 @@ class RedisStore(LogStoreBase):
     """A trace store in Redis; see `store.base` for what every store promises.
 
     Raises StoreError when the server cannot be reached or refuses the password, SchemaVersionError when a newer ftnb
-    wrote the store, MissingPackageError without the package `redis`.
+    wrote the store, NotOurFileError when another program has the prefix, MissingPackageError without the package
+    `redis`.
     """
 
     has_proofs = False
+    explain = staticmethod(_explain.of_redis)
 
     def __init__(
         self, url: str | None = None, *, client: Any = None, async_client: Any = None, key_prefix: str = "ftnb"
@@ -69,25 +72,23 @@ class RedisStore(LogStoreBase):
         self._seen: str | None = None
         name = _name_of(self._client, key_prefix)
         super().__init__(name, f"the store {name}", shared=True)
-        try:
-            self._check_version()
-        except StoreError as error:
-            if isinstance(error.__cause__, redis.AuthenticationError):
-                hint = (
-                    "the server refuses the password, or wants one; write it into the url, redis://user:password@host"
-                )
-                raise StoreError(f"{self.place}: {hint} ({error.__cause__})") from error
-            raise
+        self._check_version()
 
     def __repr__(self) -> str:
         return f"RedisStore({self.url!r})"
 
     @told
     def _check_version(self) -> None:
-        version = int(self._client.hget(self._keys.meta, "v") or 0)
-        if version > SCHEMA_VERSION:
+        said = {_text(key): _text(value) for key, value in self._client.hgetall(self._keys.meta).items()}
+        version = said.get("v", "0")
+        if said.keys() - {"v", "seq", "purges"} or not (version.isascii() and version.isdigit()):
+            raise NotOurFileError(
+                f"{self.place}: the key {self._keys.meta!r} is another program's, and was left as it is; choose "
+                "another prefix, as in redis://host:6379/0#mine"
+            )
+        if int(version) > SCHEMA_VERSION:
             raise SchemaVersionError(
-                f"{self.place} has log format {version}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
+                f"{self.place} has log format {int(version)}, this ftnb reads up to {SCHEMA_VERSION}; upgrade ftnb"
             )
 
     def _reconnect_in_child(self) -> None:
@@ -234,6 +235,11 @@ class RedisStore(LogStoreBase):
     def _close(self) -> None:
         if self._owns_client:
             self._client.close()
+
+
+def _text(value: str | bytes) -> str:
+    """What a client of either kind gives."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _name_of(client: Any, prefix: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import canonical
 from ._key_text import KeyText
+from ._lasting import Lasting
 from ._secrets import Shape, key_matcher, words_of
 from .canonical import MARK, MAX_DEPTH, Json
 
@@ -114,6 +115,7 @@ class Mask:
 
     def _is_plain_and_quiet(self, value: Any, *, markers: bool = False) -> bool:
         texts: list[str] = []
+        lasting: list[Lasting] = []
         level: list[Any] = [value]
         harmless, shortest = self._harmless, self._shortest
         for _ in range(MAX_DEPTH):
@@ -138,14 +140,26 @@ class Mask:
                 elif kind is float:
                     if item - item != 0.0:  # nan, inf
                         return False
+                elif kind is Lasting:
+                    if item.masked is None or item.masked[0] is not self:
+                        lasting.append(item)
+                        below.append(dict(item))
+                    elif item.masked[1] is not item:
+                        return False
                 elif kind not in _LEAVES:
                     return False
             if not below:
-                return self._are_quiet(texts)
+                return self._are_quiet(texts) and self._know(lasting)
             if len(below) > canonical.MAX_QUICK_NODES:
                 return False
             level = below
         return False
+
+    def _know(self, quiet: list[Lasting]) -> bool:
+        """They are plain JSON, and there is nothing to mask in them."""
+        for item in quiet:
+            item.is_json, item.masked = True, (self, item)
+        return True
 
     def _are_quiet(self, texts: list[str]) -> bool:
         """Whether nothing in `texts` can be a secret, and JSON can hold them. All at once: each look costs."""
@@ -211,6 +225,8 @@ class Mask:
         kind = type(value)
         if kind is str:
             return self.text(value, whole)
+        if kind is Lasting:
+            return self._lasting(value, path, whole)
         if kind is dict:
             return self._marker(value, path, whole) if MARK in value else self._dict(value, path, whole)
         if kind is list:
@@ -219,6 +235,18 @@ class Mask:
             masked = [self._walk(item, (*path, place), whole) for place, item in enumerate(value)]
             return masked if any(a is not b for a, b in zip(masked, value, strict=True)) else value
         return value
+
+    def _lasting(self, value: Lasting, path: tuple[Any, ...], whole: bool) -> Json:
+        """What an item of a list that is sent again and again is masked as: the same as last time."""
+        if self._fn is not None or not whole:
+            return self._dict(value, path, whole)
+        if value.masked is None or value.masked[0] is not self:
+            found = self._dict(value, path, whole)
+            if found is not value:
+                found = Lasting(found)
+                found.is_json, found.masked = True, (self, found)
+            value.masked = self, found
+        return value.masked[1]
 
     def _dict(self, value: dict[str, Json], path: tuple[Any, ...], whole: bool) -> Json:
         masked: dict[str, Json] = {}

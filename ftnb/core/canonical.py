@@ -33,6 +33,7 @@ from uuid import UUID
 import orjson
 
 from ._describe import MAX_TEXT, as_data, plain, safe_repr, type_name
+from ._lasting import Lasting
 from .marked import MARK as MARK
 from .marked import Marked
 
@@ -73,7 +74,16 @@ def loads(data: bytes | str) -> Any:
 
 def encode_json(value: Json) -> bytes:
     """JSON bytes of a value that already is JSON (see `to_json`)."""
-    return orjson.dumps(value, option=_OPTIONS)
+    return orjson.dumps(value, _lasting_json, _OPTIONS)
+
+
+def _lasting_json(value: Any) -> orjson.Fragment:
+    """What orjson asks for where it finds no plain JSON."""
+    if type(value) is not Lasting:
+        raise TypeError(f"no JSON: {type_name(value)}")
+    if value.data is None:
+        value.data = encode_json(dict(value))
+    return orjson.Fragment(value.data)
 
 
 def to_json(value: Any) -> Json:
@@ -94,6 +104,7 @@ def _is_json(value: Any) -> bool:
     todo: list[tuple[Iterable[Any], int]] = [((value,), 0)]
     """Values, and how many containers they are in."""
     n_nodes = 0
+    lasting: list[Lasting] = []
     while todo:
         items, depth = todo.pop()
         if depth > MAX_DEPTH or n_nodes > MAX_QUICK_NODES:
@@ -118,8 +129,14 @@ def _is_json(value: Any) -> bool:
                 todo.append((item.values(), depth + 1))
             elif kind is list:
                 todo.append((item, depth + 1))
+            elif kind is Lasting:
+                if not item.is_json:
+                    lasting.append(item)
+                    todo.append(((dict(item),), depth))
             elif item is not None and kind is not bool and kind is not Made:
                 return False
+    for item in lasting:
+        item.is_json = True
     return True
 
 
@@ -165,6 +182,8 @@ class _Walker:
         self._n_nodes += 1
         if value is None or kind is bool or kind is Made:
             return value
+        if kind is Lasting:
+            return value if value.is_json else self.walk(dict(value), depth)
         if kind is str:
             return _text(value)
         if kind is int:

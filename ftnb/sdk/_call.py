@@ -18,6 +18,7 @@ from ..langgraph_adapter import _place, _scope, calls
 from ..langgraph_adapter._llm import Answer, Seen, completed
 from ..langgraph_adapter._scope import Alone
 from . import _wire
+from ._again import again
 from ._wire import Api, Reply
 
 _ALONE = Alone()
@@ -185,8 +186,11 @@ class Call(CallScope, Seen):
     def asked(self) -> tuple[list[Any], dict[str, Any], bool]:
         """Messages and parameters, of what was sent where that is known."""
         sent = _wire.parse(self.request) if self.request is not None else None
-        given = sent if isinstance(sent, Mapping) else self.given
-        messages, parameters = self.api.ask(given if isinstance(given, Mapping) else {})
+        if type(sent) is dict:
+            each = again(self.target) if self.answers is None else _wire.each
+            messages, parameters = self.api.ask(sent, each)
+        else:  # values of the caller's own
+            messages, parameters = self.api.ask(self.given if isinstance(self.given, Mapping) else {}, _wire.each)
         return messages, parameters, False
 
     def answer(self) -> Answer:
@@ -214,7 +218,7 @@ class Call(CallScope, Seen):
             found = _wire.objects(chunks, self.encoding) if self.reader is None else self.reader(chunks)
             return self.api.fold(found)
         body = _plain(self.body)
-        return self._read(body) if isinstance(body, Mapping) else Reply()
+        return self._read(body) if type(body) is dict or isinstance(body, Mapping) else Reply()
 
     def _read(self, body: Mapping[str, Any]) -> Reply:
         reply = self.api.read(body)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ._unfold import chat_chunks, nothing
-from ._wire import Api, Events, Reply, arguments, error_of, rest
+from ._wire import Api, Each, Events, Reply, arguments, error_of, rest
 from .usage import tokens
 
 _SAID = ("content", "reasoning_content", "reasoning", "refusal", "text")
@@ -15,21 +15,29 @@ _ABOUT = ("id", "object", "model", "service_tier", "created", "system_fingerprin
 
 def message(given: Any) -> Any:
     """A chat message, its tool calls as `{"name", "args", "id"}`; other values as they are."""
-    if not isinstance(given, Mapping):
+    if type(given) is not dict and not isinstance(given, Mapping):
         return given
     shown = {key: value for key, value in given.items() if value is not None or key == "content"}
-    calls = given.get("tool_calls")
-    if isinstance(calls, (list, tuple)):
-        shown["tool_calls"] = [_tool_call(one) for one in calls]
-    if not shown.get("tool_calls"):
-        shown.pop("tool_calls", None)
+    if "tool_calls" in shown:
+        calls = shown["tool_calls"]
+        if isinstance(calls, (list, tuple)):
+            shown["tool_calls"] = [_tool_call(one) for one in calls]
+        if not shown["tool_calls"]:
+            del shown["tool_calls"]
     return shown
 
 
 def _plain(given: Any) -> Any:
     """A message that is an object of the SDK's, as one passed on from an answer, as the mapping that is sent."""
+    if type(given) is dict:
+        return given
     dump = getattr(given, "model_dump", None)
     return dump(mode="json", exclude_none=True, warnings=False) if callable(dump) else given
+
+
+def _shown(given: Any) -> Any:
+    """One of the messages of a request."""
+    return message(_plain(given))
 
 
 def _tool_call(call: Any) -> Any:
@@ -40,17 +48,16 @@ def _tool_call(call: Any) -> Any:
     return {"name": function.get("name"), "args": arguments(given), "id": call.get("id")}
 
 
-def _ask_chat(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    given = request.get("messages")
-    return [message(_plain(one)) for one in _several(given)], rest(request, "messages")
+def _ask_chat(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
+    return each(_shown, _several(request.get("messages"))), rest(each, request, "messages")
 
 
-def _ask_text(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    return [{"role": "user", "content": one} for one in _several(request.get("prompt"))], rest(request, "prompt")
+def _ask_text(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
+    return [{"role": "user", "content": one} for one in _several(request.get("prompt"))], rest(each, request, "prompt")
 
 
-def _ask_embedding(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    return [{"role": "user", "content": one} for one in _several(request.get("input"))], rest(request, "input")
+def _ask_embedding(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
+    return [{"role": "user", "content": one} for one in _several(request.get("input"))], rest(each, request, "input")
 
 
 def _several(given: Any) -> list[Any]:
@@ -94,8 +101,11 @@ def fold_chat(events: Events) -> Reply:
     """The chunks of a chat or text completion."""
     made, parts, about, usage = Reply(), dict[int, dict[str, Any]](), dict[str, Any](), None
     for at, chunk in events:
-        made.error = made.error or error_of(chunk)
-        about.update({key: chunk[key] for key in _ABOUT if chunk.get(key)})
+        if "error" in chunk:
+            made.error = made.error or error_of(chunk)
+        for key in _ABOUT:
+            if chunk.get(key):
+                about[key] = chunk[key]
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or ():
             if _add(parts.setdefault(choice.get("index") or 0, {}), choice) and made.first_token is None:
@@ -113,16 +123,20 @@ def fold_chat(events: Events) -> Reply:
 def _add(part: dict[str, Any], choice: Mapping[str, Any]) -> bool:
     """Add what a chunk says to what its choice has said so far; whether it said anything."""
     delta = choice.get("delta")
-    delta = delta if isinstance(delta, Mapping) else {"content": choice.get("text")}
+    if type(delta) is not dict and not isinstance(delta, Mapping):
+        delta = {"content": choice.get("text")}
     told = False
     for key, value in delta.items():
-        if key == "tool_calls":
+        if key in _SAID and isinstance(value, str):
+            if key in part:
+                part[key].append(value)
+            else:
+                part[key] = [value]
+            told = told or bool(value)
+        elif key == "tool_calls":
             for call in value or ():
                 _add_tool(part.setdefault("tool_calls", {}), call)
                 told = True
-        elif isinstance(value, str) and key in _SAID:
-            part.setdefault(key, []).append(value)
-            told = told or bool(value)
         elif value is not None:
             part[key] = value
     if choice.get("finish_reason") is not None:

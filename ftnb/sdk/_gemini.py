@@ -6,16 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._unfold import as_one, nothing
-from ._wire import Api, Events, Reply, error_of, rest
+from ._wire import Api, Each, Events, Reply, error_of, rest
 from .usage import tokens
 
 
-def _ask(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    said = [_asked(one) for one in request.get("contents") or ()]
+def _ask(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
+    said = each(_asked, request.get("contents") or ())
     system = request.get("systemInstruction")
     if system:
-        said.insert(0, {**_asked(system), "role": "system"})
-    return said, rest(request, "contents", "systemInstruction", "_url", "_query")
+        said = each(_system, (system,)) + said
+    return said, rest(each, request, "contents", "systemInstruction", "_url", "_query")
+
+
+def _system(content: Any) -> dict[str, Any]:
+    return {**_asked(content), "role": "system"}
 
 
 def _asked(content: Any) -> Any:
@@ -94,10 +98,10 @@ def fold(events: Events) -> Reply:
     return made
 
 
-def _ask_embedding(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _ask_embedding(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
     several = request.get("requests") or request.get("instances") or [request]
     said = [_asked(one.get("content")) for one in several if isinstance(one, Mapping)]
-    return said, rest(request, "requests", "instances", "content", "_url", "_query")
+    return said, rest(each, request, "requests", "instances", "content", "_url", "_query")
 
 
 def _read_embedding(reply: Mapping[str, Any]) -> Reply:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._unfold import message_events
-from ._wire import Api, Events, Reply, arguments, error_of, rest
+from ._wire import Api, Each, Events, Reply, arguments, error_of, rest, same
 from .usage import tokens
 
 
-def _ask(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    said = [_asked(one) for one in request.get("messages") or ()]
+def _ask(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
+    said = each(_asked, request.get("messages") or ())
     system = request.get("system")
     if system:
-        said.insert(0, {"role": "system", "content": _plain(system)})
-    return said, rest(request, "messages", "system")
+        said = each(same, [{"role": "system", "content": _plain(system)}]) + said
+    return said, rest(each, request, "messages", "system")
 
 
 def _asked(given: Any) -> Any:

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._unfold import response_events
-from ._wire import Api, Events, Reply, arguments, error_of, rest
+from ._wire import Api, Each, Events, Reply, arguments, error_of, rest, same
 from .usage import tokens
 
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 _FIRST = (".delta", "response.output_item.done")
 
 
-def _ask(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    given, said = request.get("input"), []
+def _ask(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
+    given, said = request.get("input"), list[Any]()
     if request.get("instructions"):
-        said.append({"role": "system", "content": request["instructions"]})
+        said = each(same, [{"role": "system", "content": request["instructions"]}])
     if isinstance(given, str):
         said.append({"role": "user", "content": given})
     else:
-        said.extend(_asked(one) for one in given or ())
-    return said, rest(request, "input", "instructions")
+        said += each(_asked, given or ())
+    return said, rest(each, request, "input", "instructions")
 
 
 def _asked(item: Any) -> Any:

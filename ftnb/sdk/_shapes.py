@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import _chat, _gemini, _messages, _responses
-from ._wire import Api, Reply
+from ._wire import Api, Each, Reply
 
 
-def _ask(request: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _ask(request: Mapping[str, Any], each: Each) -> tuple[list[Any], dict[str, Any]]:
     if "contents" in request:
-        return _gemini.GENERATE.ask(request)
-    return (_responses.RESPONSES if "input" in request else _messages.MESSAGES).ask(request)
+        return _gemini.GENERATE.ask(request, each)
+    return (_responses.RESPONSES if "input" in request else _messages.MESSAGES).ask(request, each)
 
 
 def _read(reply: Mapping[str, Any]) -> Reply:

@@ -35,12 +35,26 @@ class Reply:
     """The answer as the provider gives it when nothing is streamed, where it was put together from a stream."""
 
 
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
+"""What has a function look at each item of a list; `Again` remembers what it said."""
+
+
+def each(make: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """Nothing is remembered."""
+    return [make(item) for item in items]
+
+
+def same(item: Any) -> Any:
+    """For `Each`: an item as it is."""
+    return item
+
+
 class Api(NamedTuple):
     """One operation of a provider."""
 
     name: str
     """As `openai.chat.completions`; the name of the step of a call outside any."""
-    ask: Callable[[Mapping[str, Any]], tuple[list[Any], dict[str, Any]]]
+    ask: Callable[[Mapping[str, Any], Each], tuple[list[Any], dict[str, Any]]]
     """A request as messages and parameters."""
     read: Callable[[Mapping[str, Any]], Reply]
     """A whole answer."""
@@ -51,9 +65,19 @@ class Api(NamedTuple):
     subtype: str | None = None
 
 
-def rest(request: Mapping[str, Any], *said: str) -> dict[str, Any]:
-    """The parameters of a request: all but `said` and what is None."""
-    return {key: value for key, value in request.items() if key not in said and value is not None}
+def rest(each: Each, request: Mapping[str, Any], *said: str) -> dict[str, Any]:
+    """The parameters of a request: all but `said` and what is None. Those of several parts are looked at one by one."""
+    found: dict[str, Any] = {}
+    for key, value in request.items():
+        if value is None or key in said:
+            continue
+        kind = type(value)
+        if kind is list:
+            value = each(same, value)
+        elif kind is dict:
+            value = each(same, (value,))[0]
+        found[key] = value
+    return found
 
 
 def parse(text: Any) -> Any:
@@ -76,7 +100,7 @@ def arguments(text: Any) -> Any:
 
 def error_of(body: Any) -> tuple[str, str] | None:
     """The error in a provider's JSON: its message and kind."""
-    error = body.get("error") if isinstance(body, Mapping) else None
+    error = body.get("error") if type(body) is dict or isinstance(body, Mapping) else None
     if not error:
         return None
     if not isinstance(error, Mapping):
@@ -100,6 +124,8 @@ def sent_back(error: BaseException) -> Any:
 def objects(chunks: Chunks, encoding: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a stream of server-sent events. What is no JSON object is left out."""
     for at, name, data in _events(_decoded(chunks, encoding)):
+        if data == b"[DONE]":
+            continue
         value = parse(data)
         if isinstance(value, dict):
             if name == "error" and "error" not in value:
@@ -118,15 +144,17 @@ def _events(chunks: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, str, byt
         lines = (rest_of + chunk).split(b"\n")
         rest_of = lines.pop()
         for line in lines:
-            line = line.rstrip(b"\r")
-            if line.startswith(b"data:"):
+            if line.endswith(b"\r"):
+                line = line.rstrip(b"\r")
+            if not line:
+                if data:
+                    yield at, name, data[0] if len(data) == 1 else b"\n".join(data)
+                    data = []
+                name = ""
+            elif line.startswith(b"data:"):
                 data.append(line[5:].removeprefix(b" "))
             elif line.startswith(b"event:"):
                 name = line[6:].strip().decode("utf-8", "replace")
-            elif not line:
-                if data:
-                    yield at, name, b"\n".join(data)
-                name, data = "", []
     if rest_of.startswith(b"data:"):
         data.append(rest_of[5:].strip())
     if data:

@@ -85,8 +85,8 @@ def tokens(convention: str, usage: Any) -> Tokens | None:
     if not isinstance(usage, Mapping) or not usage:
         return None
     rules = CONVENTIONS[convention]
-    prompt = sum(_at(usage, path) for path in rules.prompt)
-    completion = sum(_at(usage, path) for path in rules.completion)
+    prompt = sum([_at(usage, path) for path in rules.prompt])
+    completion = sum([_at(usage, path) for path in rules.completion])
     total = _at(usage, rules.total)
     read, write = _first(usage, rules.cache_read), _first(usage, rules.cache_write)
     reasoning = _first(usage, rules.reasoning)
@@ -109,11 +109,17 @@ def convention_of(usage: Any) -> str | None:
 
 
 def _first(usage: Mapping[str, Any], paths: tuple[Path, ...]) -> int:
-    return next((count for path in paths if (count := _at(usage, path))), 0)
+    for path in paths:
+        count = _at(usage, path)
+        if count:
+            return count
+    return 0
 
 
 def _at(usage: Mapping[str, Any], path: Path) -> int:
     value: Any = usage if path else None
     for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+        if type(value) is not dict and not isinstance(value, Mapping):
+            return 0
+        value = value.get(key)
+    return value if type(value) is int and value > 0 else 0

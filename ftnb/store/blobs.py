@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ..core._lasting import Lasting
 from ..core.canonical import MARK, Json, Made, encode_json, from_json, marker
 from ..core.marked import Marked
 from . import _media
@@ -39,6 +40,7 @@ FANOUT = 4
 """Items per chunk of a long list: the smaller, the less is written again when a list grows."""
 _MAX_CHUNKS = 10_000
 _SALTS = 16
+_ATOMS = frozenset((int, float, bool, type(None)))
 
 
 class Blob(NamedTuple):
@@ -76,6 +78,8 @@ class Interner:
         self._fresh: list[Blob] = []
         self._chunk_ids: dict[tuple[bool, tuple[str, ...]], str] = {}
         self._salts = b""
+        self._epoch = object()
+        """Under which parts that last know what was made of them here."""
 
     def take_fresh(self) -> list[Blob]:
         """Blobs made since the last call, for the same transaction as the records that refer to them."""
@@ -85,6 +89,7 @@ class Interner:
     def forget(self, blobs: list[Blob]) -> None:
         """Take back blobs whose transaction failed for good."""
         self._chunk_ids.clear()
+        self._epoch = object()
         for blob in blobs:
             if blob.dedup is not None:
                 self._known.pop(blob.dedup, None)
@@ -99,16 +104,21 @@ class Interner:
 
     def _shrink(self, value: Json) -> tuple[Json, int]:
         """The small form of `value` and the size of that form in bytes, roughly."""
-        if isinstance(value, str):
+        kind = type(value)
+        if kind is str:
             size = len(value) + 2
-            found = _media.of_text(value) if size > PART_BYTES else None
+            if size <= PART_BYTES:
+                return value, size
+            found = _media.of_text(value)
             return self._cap(value, size, PART_BYTES) if found is None else self._put_media(found)
-        if isinstance(value, dict):
+        if kind is dict:
             return self._shrink_dict(value)
-        if isinstance(value, list):
+        if kind is list:
             return self._shrink_list(value)
-        if type(value) is Made:
+        if kind is Made:
             return self._made(value)[:2]
+        if kind is Lasting:
+            return self._lasting(value)[:2]
         return value, 8
 
     def _shrink_dict(self, value: dict[str, Json]) -> tuple[Json, int]:
@@ -116,12 +126,31 @@ class Interner:
             found = _media.of_bytes(value)
             if found is not None:
                 return self._put_media(found)
-        small, size, is_same = {}, 2, True
+        small: dict[str, Json] | None = None
+        size = 2
         for key, item in value.items():
-            small[key], item_size = self._shrink(item)
+            kind = type(item)
+            if kind is str and len(item) < PART_BYTES - 1:
+                size += len(item) + len(key) + 6
+                continue
+            if kind in _ATOMS:
+                size += len(key) + 12
+                continue
+            shrunk, item_size = self._shrink(item)
             size += item_size + len(key) + 4
-            is_same = is_same and small[key] is item
-        return self._cap(value if is_same else small, size, PART_BYTES)
+            if shrunk is not item:
+                small = dict(value) if small is None else small
+                small[key] = shrunk
+        return self._cap(value if small is None else small, size, PART_BYTES)
+
+    def _lasting(self, value: Lasting) -> tuple[Json, int, Json]:
+        """The same as `_made`."""
+        found: tuple[Json, int, Json] | None = value.stored.get(self._epoch)
+        if found is None:
+            small, size = self._shrink_dict(value)
+            found = small, size, self._cap(small, size, ITEM_BYTES)[0]
+            value.keep(self._epoch, found)
+        return found
 
     def _made(self, value: Made) -> tuple[Json, int, Json]:
         """The small form and its size, as `_shrink` gives them, and the form as an item of a long list."""
@@ -140,6 +169,7 @@ class Interner:
         # A message that an update adds is an item of every state after it: it is stored once, for both.
         items = [
             given.stored[2] if type(given) is Made else
+            self._lasting(given)[2] if type(given) is Lasting else
             item if is_small and type(item) is not dict else self._cap(item, item_size, ITEM_BYTES)[0]
             for given, (item, item_size) in zip(value, shrunk, strict=True)
         ]  # fmt: skip
@@ -185,7 +215,7 @@ class Interner:
         return ref, 100
 
     def _put(self, value: Json) -> Json:
-        data = encode_json(value)
+        data = (value.data if type(value) is Lasting else None) or encode_json(value)
         return marker("ref", id=self._blob(data, JSON_MEDIA, b""), n_bytes=len(data))
 
     def _put_media(self, found: _media.Found) -> tuple[Json, int]:

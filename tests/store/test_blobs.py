@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftnb.core._lasting import Lasting
 from ftnb.core.canonical import dumps, encode_json, to_json
 from ftnb.store.blobs import Interner, Resolver, blob_id_of
 from tests.core.test_canonical import values
@@ -76,3 +77,27 @@ def test_small_values_are_left_alone() -> None:
     assert interner.intern(value) == value
     assert interner.take_fresh() == []
     assert len(dumps(value)) < 100
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=5), big_values, min_size=1, max_size=4), max_size=12))
+def test_parts_that_last_are_stored_as_what_they_say(items: list[Any]) -> None:
+    """In the very form that others are stored in, the first time and again."""
+    interner, blobs = Interner("e"), {}
+    plain = encode_json(interner.intern(to_json({"messages": items, "n": 1})))
+    lasting = [Lasting(item) for item in items]
+    for _ in range(2):
+        assert encode_json(interner.intern(to_json({"messages": lasting, "n": 1}))) == plain
+    _store(interner, blobs)
+    assert encode_json(to_json(lasting)) == dumps(items)
+
+
+def test_a_part_that_lasts_is_stored_again_after_it_was_lost() -> None:
+    interner, item = Interner("e"), Lasting({"role": "user", "content": "x" * 5000})
+    interner.intern([item])
+    lost = interner.take_fresh()
+    interner.forget(lost)
+    interner.intern([item])
+    assert [blob.data for blob in interner.take_fresh()] == [blob.data for blob in lost]
+    other = Interner("f")
+    other.intern([item])
+    assert {blob.engagement_id for blob in other.take_fresh()} == {"f"}

@@ -33,6 +33,8 @@ _PAGE_PUBLISHED = 50_000
 class ParquetReads(SQLiteStore):
     """The reading half of `parquet.ParquetStore`."""
 
+    scan_parts: Any = None
+    """What SQLite packs is only the tail: `scan` reads both."""
     _files: Folder
     _published_blobs: OrderedDict[str, tuple[int, dict[str, bytes]]]
 

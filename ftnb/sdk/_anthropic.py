@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -21,5 +22,9 @@ def patches(module: ModuleType, switch: Switch) -> list[Patch]:
 
 
 def _provider(client: Any) -> str:
-    name = type(client).__name__
+    return _provider_of(type(client).__name__)
+
+
+@lru_cache(32)
+def _provider_of(name: str) -> str:
     return next((host for part, host in _HOSTS.items() if part in name), "anthropic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -25,4 +26,9 @@ def patches(module: ModuleType, switch: Switch) -> list[Patch]:
 
 
 def _provider(client: Any) -> str:
-    return "azure" if any("Azure" in base.__name__ for base in type(client).__mro__) else "openai"
+    return _provider_of(type(client))
+
+
+@lru_cache(32)
+def _provider_of(kind: type) -> str:
+    return "azure" if any("Azure" in base.__name__ for base in kind.__mro__) else "openai"

@@ -23,7 +23,8 @@ from .core.ids import new_id, now_us, to_us
 from .core.model import EngagementStatus, EventKind, Extraction, StepStatus, TokenUsage, Topology
 from .store import build
 from .store._committer import RecorderStats
-from .store._pipeline import DirectPipeline, Pipeline, QueuePipeline
+from .store._direct import DirectPipeline, Pipeline
+from .store._pipeline import QueuePipeline
 from .store.base import LogStore, Store
 from .store.draft import Draft, Stream, micros, tokens_of
 

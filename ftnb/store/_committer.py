@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import StoreError
 from ..core.ids import new_id, now_us
-from . import build
+from . import _pace, build
 from ._forks import Keeper, release
 from ._writer import Batch
 from .base import LogStore
@@ -24,9 +24,12 @@ logger = logging.getLogger("ftnb")
 _RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0)
 _HOPELESS_BACKLOG = 100_000
 """Queued items past which a batch that cannot be written is given up, to bound memory."""
-_HINDERED = 1.25
-"""Time over processor time of making a batch from which on others are taken to compute at the same time."""
-_HINDERED_SECONDS = 0.001
+_GATHER_SECONDS = 0.01
+"""How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
+would compete with the agent for the interpreter, and would commit a step at a time."""
+_GATHER_BUSY_SECONDS = 0.05
+"""The same, in all, while the agent computes: whatever the writer does then, the agent waits for. A run of a few
+milliseconds is over before, and an agent that waits for its model leaves the interpreter to the writer."""
 Drop = tuple[str, str, str | None]
 """Reason, detail, and the engagement where it is known."""
 
@@ -73,9 +76,17 @@ class Committer:
         """Items of the batch that is being written."""
         self.begun: float | None = None
         """The monotonic time since when it is."""
-        self.is_hindered = True
-        """The last batch took much longer than its work: other threads wanted the interpreter at the same time."""
+        self.agent_computes = False
+        """Other threads of the process were computing while the last batch gathered."""
         self._told: set[str] = set()
+
+    def gather(self) -> None:
+        """Let records come, for a time that depends on what the agent does meanwhile."""
+        meter = _pace.Meter()
+        if not self.urgent.wait(_GATHER_SECONDS):
+            self.agent_computes = meter.shows_work()
+            if self.agent_computes:
+                self.urgent.wait(_GATHER_BUSY_SECONDS - _GATHER_SECONDS)
 
     def prepare(self, items: list[Any]) -> Batch | None:
         """Translate and encode items of the queue; None: nothing came of them."""
@@ -84,13 +95,8 @@ class Committer:
             self.lost("forked", self._refused, len(items))
             return None
         self.in_hand, self.begun = len(items), time.monotonic()
-        worked = time.thread_time()
         drafts = self._drafts(items)
-        batch = self._encode(drafts) if drafts else None
-        # Nothing here waits for a disk: what is missing between the two clocks went to others.
-        worked, took = time.thread_time() - worked, time.monotonic() - self.begun
-        self.is_hindered = took > _HINDERED * worked and took - worked > _HINDERED_SECONDS
-        return batch
+        return self._encode(drafts) if drafts else None
 
     def write(self, batch: Batch | None, backlog: Callable[[], int]) -> None:
         """Commit what was prepared."""
@@ -136,6 +142,7 @@ class Committer:
     def _drafts(self, items: list[Any]) -> list[Draft]:
         drafts: list[Draft] = []
         for translate, payload in items:
+            _pace.breathe()
             self.stats.accepted += 1
             if translate is None:
                 drafts.append(payload)

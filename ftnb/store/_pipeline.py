@@ -1,4 +1,4 @@
-"""How a recorder's drafts reach its store: through a queue and a thread, or, for a foreign store, directly."""
+"""How a recorder's drafts reach its store: through a queue, and a thread that lets them gather and commits them."""
 
 from __future__ import annotations
 
@@ -12,108 +12,28 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from ..core import redact
-from . import _barrier
-from ._committer import Committer, Drop, RecorderStats, tell_once
+from . import _barrier, _pace
+from ._committer import Committer, Drop, RecorderStats
 from ._queue import ItemQueue
-from .base import LogStore, Store
+from .base import LogStore
 from .draft import Draft
-from .rows import record_of_draft
 
 MAX_FULL = 10_000
 """Queued items past which payloads are dropped and structure is kept."""
 MAX_ANY = 100_000
 """Queued items past which only a count is kept."""
 _BATCH = 1_000
+_MAX_BATCH = 4_000
+"""Items of a batch while the queue is crowded: the end of a transaction costs as much for many."""
 _MAX_REST_SECONDS = 0.05
 _FORK_WAIT_SECONDS = 0.5
 """How long a fork waits for the writer to be between two batches."""
 _MAX_TRANSLATED_AT_FORK = 5_000
-_GATHER_SECONDS = 0.01
-"""How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
-would compete with the agent for the interpreter, and would commit a step at a time."""
-_GATHER_BUSY_SECONDS = 0.05
-"""The same while the agent computes: whatever the writer does then, the agent waits for. A run of a few milliseconds is
-over before, and an agent that waits for its model leaves the interpreter to the writer."""
 _CROWDED = 5_000
 """Queued items past which the writer does not rest: what is not kept is worse than what is slowed."""
-
-
-class Pipeline(Protocol):
-    """What a recorder needs of the way to its store. No method raises."""
-
-    def put(self, draft: Draft) -> None: ...
-    def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None: ...
-    def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None: ...
-    def note(self, reason: str, detail: str) -> None: ...
-    def backlog(self) -> int: ...
-    def flush(self, timeout: float) -> bool: ...
-    def stats(self) -> RecorderStats: ...
-    def is_writer_thread(self) -> bool: ...
-
-
-class DirectPipeline:
-    """Appends each record to a foreign store on the caller's thread, fail-open."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._stats = RecorderStats()
-        self._told: set[str] = set()
-
-    def put(self, draft: Draft) -> None:
-        """Append one record."""
-        self._stats.accepted += 1
-        try:
-            self._store.append(record_of_draft(_masked(draft)))  # type: ignore[arg-type]
-            self._stats.committed += 1
-        except Exception as error:
-            self._stats.write_errors += 1
-            self.drop("write_error", f"{type(error).__name__}: {error}")
-
-    def submit(self, translate: Callable[[Any], Iterable[Draft]], payload: Any) -> None:
-        """Translate and append at once."""
-        try:
-            for draft in translate(payload):
-                self.put(draft)
-        except Exception as error:
-            self.drop("capture_error", f"{type(error).__name__}: {error}")
-
-    def drop(self, reason: str, detail: str, engagement_id: str | None = None) -> None:
-        """Count something that was not kept."""
-        self._stats.dropped[reason] = self._stats.dropped.get(reason, 0) + 1
-        self._stats.last_error = detail
-        tell_once(self._told, reason, detail)
-
-    def note(self, reason: str, detail: str) -> None:
-        """Count something that was not kept."""
-        self.drop(reason, detail)
-
-    def backlog(self) -> int:
-        """Nothing waits here."""
-        return 0
-
-    def flush(self, timeout: float) -> bool:
-        """Nothing waits here."""
-        return True
-
-    def stats(self) -> RecorderStats:
-        """Counts so far."""
-        return self._stats
-
-    def is_writer_thread(self) -> bool:
-        """There is no writer thread."""
-        return False
-
-
-def _masked(draft: Draft) -> Draft:
-    """`draft` with its values masked, as our own stores do when they encode."""
-    rules = redact.active()
-    if rules is not None:
-        draft.body = {key: rules.value(value, key) for key, value in draft.body.items()}
-        draft.name = draft.name and rules.text(draft.name)
-    return draft
 
 
 class QueuePipeline:
@@ -235,15 +155,14 @@ class QueuePipeline:
         assert not isinstance(items, _Asleep)
         while not self._stopped:
             _take(items, self._batch, self._waiting, writer)
+            is_hurried = bool(self._waiting) or items.qsize() >= _CROWDED
+            _pace.begin(writer.urgent if writer.agent_computes and not is_hurried else None)
             begun, waiting, taken = time.perf_counter(), list[threading.Event](), list[Any]()
             try:
                 with writer.gate:
                     waiting, self._waiting = self._waiting, []
                     taken, self._batch = self._batch, []
-                    was_hindered = writer.is_hindered
                     batch = writer.prepare(taken)
-                    if waiting:
-                        writer.is_hindered = was_hindered  # who waits for a batch does not compute: it tells nothing
                 writer.write(batch, self.queue.qsize)
                 if self._drops:
                     writer.record_gaps(self._drops)
@@ -355,8 +274,8 @@ def _take(items: ItemQueue, batch: list[Any], waiting: list[threading.Event], wr
                 return
             batch.append(item)
             if len(batch) == 1 and items.qsize() < _BATCH:
-                writer.urgent.wait(_GATHER_BUSY_SECONDS if writer.is_hindered else _GATHER_SECONDS)
-        if len(batch) >= _BATCH:
+                writer.gather()
+        if len(batch) >= _BATCH and (len(batch) >= _MAX_BATCH or items.qsize() < _CROWDED):
             return
         try:
             item = items.get_nowait()

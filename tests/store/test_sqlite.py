@@ -438,6 +438,7 @@ def test_a_file_with_flipped_bits_gives_a_store_error_or_an_answer(tmp_path: Pat
     path = tmp_path / "t.db"
     store = SQLiteStore(path)
     ids = [_record(store, 3, user=i) for i in range(30)]
+    store.revision()  # when everything is written
     store._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.close()
     whole, rng = path.read_bytes(), random.Random(7)

@@ -133,8 +133,13 @@ _HOME = {
     "verify": "ftnb.audit._verify",
 }
 
+# Modules that are used by their own names, `ftnb.otel.SpanProcessor()`, without an import of their own.
+_MODULES = frozenset({"analytics", "audit", "frames", "interop", "llm", "orchestration", "otel"})
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"ftnb.{name}")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'ftnb' has no attribute {name!r}; public names: {', '.join(__all__)}")

@@ -303,6 +303,11 @@ def _same(session: Session, store: str | PathLike[str] | Store) -> bool:
 def _open(store: str | PathLike[str] | Store) -> tuple[Store, bool]:
     """The store to record into, and whether it was opened here."""
     if not isinstance(store, (str, PathLike)):
+        if not callable(getattr(store, "append", None)):
+            raise InvalidArgumentError(
+                f"cannot record into {store!r}: a store is a path ('traces.db', 'traces/'), a URL "
+                "('postgresql://host/db', 'redis://host/0') or a store object"
+            )
         return store, False
     from .store._url import make_store
 

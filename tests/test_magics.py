@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,16 @@ def test_a_session_of_the_users_own_survives_the_extension(shell: Shell) -> None
     assert "mine.db" in shell.ok("%load_ext ftnb")
     shell.ok("%unload_ext ftnb")
     assert ftnb.session.current() is session
+
+
+def test_help_names_everything_that_is_understood(shell: Shell) -> None:
+    shell.ok("%load_ext ftnb")
+    told = shell.ok("%ftnb help")
+    shell("%ftnb recrod")
+    known = re.findall(r"[a-z]{2,}", str(shell.error).partition("Usage: %ftnb ")[2])
+    assert {"status", "store", "capture", "verify", "help"} <= set(known)
+    assert [word for word in known if word != "help" and not re.search(rf"\b{word}\b", told)] == []
+    assert "%%trace --name" in told
 
 
 def test_status_off_on_and_store(shell: Shell, tmp_path: Path) -> None:

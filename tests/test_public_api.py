@@ -48,6 +48,14 @@ def test_no_submodule_takes_the_place_of_a_public_name(first: bool) -> None:
     assert run.stdout == ""
 
 
+@pytest.mark.parametrize("use", ["otel.SpanProcessor", "audit.Trail", "analytics.funnel", "frames.data_dictionary"])
+def test_a_module_that_is_used_by_its_name_needs_no_import_of_its_own(use: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", f"import ftnb; ftnb.{use}"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
 def test_every_lazy_name_is_declared_public() -> None:
     assert set(ftnb._HOME) <= set(ftnb.__all__)
 

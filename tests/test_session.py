@@ -11,7 +11,7 @@ import pytest
 from langchain_core.tracers import context
 
 import ftnb
-from ftnb.core.errors import FtnbError, NotOurFileError, StoreError, UnknownEngagementError
+from ftnb.core.errors import FtnbError, InvalidArgumentError, NotOurFileError, StoreError, UnknownEngagementError
 from ftnb.store.sqlite import SQLiteStore
 from tests.capture.shapes import graph_of, tree
 
@@ -75,6 +75,13 @@ def test_last_before_anything_ran_says_so(tmp_path: Path) -> None:
 def test_without_a_session_the_error_says_what_to_do(use: Any) -> None:
     with pytest.raises(FtnbError, match=r"%load_ext ftnb.*ftnb\.start"):
         use()
+
+
+def test_what_is_no_store_is_refused_and_nothing_changes(tmp_path: Path) -> None:
+    session = ftnb.start(tmp_path / "t.db")
+    with pytest.raises(InvalidArgumentError, match=r"cannot record into 5: a store is a path \('traces\.db'"):
+        ftnb.start(5)  # type: ignore[arg-type]
+    assert ftnb.session.current() is session
 
 
 def test_starting_twice_changes_nothing(tmp_path: Path) -> None:

@@ -141,8 +141,9 @@ class Funnel(BaseModel):
     def engagements(self, step: str | int, outcome: Outcome = "reached", *, group: Any = ...) -> pl.DataFrame:
         """The engagements behind a bar, as rows of the source's engagements.
 
-        `step` is a name of the order, or its place from 1. `outcome`: reached; dropped, censored (as counted there);
-        continued (got further); converted (reached this and the last step). `group` keeps one value of the split.
+        `step` is a name of the order, any of a step's alternatives, or its place from 1. `outcome`: reached; dropped,
+        censored (as counted there); continued (got further); converted (reached this and the last step). `group` keeps
+        one value of the split.
         """
         from ._funnel_behind import engagements_behind
 
@@ -183,6 +184,9 @@ class Funnel(BaseModel):
                 raise InvalidArgumentError(f"no step {step} in this funnel; it has the steps 1 to {len(self.order)}")
             return step - 1
         if step not in self.order:
+            holding = [k for k, name in enumerate(self.order) if step in name.split(" | ")]
+            if len(holding) == 1:
+                return holding[0]
             raise UnknownStepError.of(str(step), self.order, "this funnel")
         if self.order.count(step) > 1:
             places = ", ".join(str(k) for k, name in enumerate(self.order, start=1) if name == step)

@@ -13,12 +13,13 @@ def require(module: str, *, feature: str, extra: str) -> ModuleType:
 
     Raises MissingPackageError when the package is absent; an ImportError from inside an installed package is passed on.
     """
+    top = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        top = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != top:
             raise
-        raise MissingPackageError(
-            f"{feature} needs the package {top!r}, which is not installed. Install it with: pip install 'ftnb[{extra}]'"
-        ) from error
+    # Outside the handler: the traceback of the import says nothing that this does not.
+    raise MissingPackageError(
+        f"{feature} needs the package {top!r}, which is not installed. Install it with: pip install 'ftnb[{extra}]'"
+    )

@@ -118,7 +118,7 @@ def _as_data(store: LogStore, recorded: Recorded) -> dict[str, Any]:
 
 
 def _target(path: Path, recorded: Recorded) -> Path:
-    if path.is_dir():
+    if path.is_dir() or not path.suffix:  # a folder that is not there yet is made
         path = path / f"test_{_identifier(recorded.name)}.py"
     if path.suffix != ".py" or not path.name.startswith("test_"):
         raise InvalidArgumentError(f"{path} is no name that pytest collects; give a folder, or test_….py")

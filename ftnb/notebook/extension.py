@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -32,7 +33,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     formatters = _formatters()
     if formatters is not None:
         formatters.register(shell)
-    say(f"ftnb: {_state()} (%ftnb status | on | off | store PATH, %%trace --name …)")
+    say(f"ftnb: {_state()} (more: %ftnb help){_without_langgraph()}")
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -55,6 +56,12 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
 def _state() -> str:
     current = session.current()
     return "nothing is recorded" if current is None else current.describe()
+
+
+def _without_langgraph() -> str:
+    if find_spec("langgraph") is not None:
+        return ""
+    return "\n  LangGraph is not installed here, so no graph can run; for graphs: pip install 'ftnb[langgraph]'"
 
 
 def _formatters() -> ModuleType | None:

@@ -27,8 +27,19 @@ if TYPE_CHECKING:
 
 _USAGE = (
     "%ftnb status | on | off | store PATH | display auto|off | monitor | audit on|off|head|verify"
-    " | capture SDK … | uncapture [SDK …]"
+    " | capture SDK … | uncapture [SDK …] | help"
 )
+_HELP = """\
+%ftnb                        what is recorded, where to, and whether anything was lost (also: %ftnb status)
+%ftnb on | off               go on recording, or pause
+%ftnb store PATH             record into another file, a folder of Parquet (traces/), postgresql://… or redis://…
+%ftnb display auto | off     show the newest run of each cell, or only what is asked for
+%ftnb monitor                what runs, waits and has just ended
+%ftnb capture SDK … | uncapture [SDK …]    calls made with openai, anthropic, google, litellm, instructor, too
+%ftnb audit on | off | head | verify       sign what is recorded; the head to keep; check everything
+%%trace --name NAME --user ID --goal NODE  as a cell's first line: label its runs, and show them while they go on
+                             (also --global NODE, --tools NODE=TOOL,TOOL, --meta KEY=VALUE)
+In Python: ftnb.last() is the newest run, ftnb.open("traces.db") are all of them; `ftnb --help` in a terminal."""
 _TRACE = "%%trace"
 
 
@@ -100,7 +111,7 @@ class Magics:
     # --- %ftnb ---
 
     def ftnb(self, line: str = "") -> None:
-        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off | monitor.
+        """Record or not, where to, and how it goes: status | on | off | store PATH | display auto|off | monitor | help.
 
         audit on | off | head | verify: sign what is recorded, field by field; the head to keep; check everything.
         capture SDK … | uncapture [SDK …]: calls through openai, anthropic, google, litellm, instructor, too.
@@ -111,6 +122,8 @@ class Magics:
             self._begin(rest)
         elif verb in ("", "status") and not rest:
             say(status())
+        elif verb == "help":
+            say(_HELP)
         elif verb in ("on", "off") and not rest:
             self._switch(verb == "on")
         elif verb == "store" and rest:

@@ -314,6 +314,11 @@ def test_from_a_bar_to_its_engagements_and_executions(recorded: SQLiteStore) -> 
     assert result.engagements("A", "converted")["engagement_id"].to_list() == [every[0]]
     where = result.executions("B", "dropped")
     assert where.select("engagement_id", "name", "visit").rows() == [(every[1], "B", 1)]
+    either = traces.funnel(["A", ("B", "C")], mode="ordered")
+    assert either.engagements("B").equals(either.engagements(2))
+    assert either.engagements("B | C").equals(either.engagements(2))
+    with pytest.raises(UnknownStepError):
+        either.engagements("D")
     assert where.columns == traces.steps().columns
     with pytest.raises(UnknownStepError, match="no step 'b' in this funnel"):
         result.engagements("b")

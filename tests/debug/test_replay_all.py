@@ -345,6 +345,7 @@ def test_a_test_is_not_written_where_it_could_not_run(store: SQLiteStore, tmp_pa
         engagement.to_pytest(tmp_path, graph=graph)
     with pytest.raises(InvalidArgumentError, match="does not say where the test finds its graph"):
         engagement.to_pytest(tmp_path, graph="just words")
+    assert engagement.to_pytest(tmp_path / "new/tests", graph="a:b").parent == tmp_path / "new/tests"
     with pytest.raises(InvalidArgumentError, match="no name that pytest collects"):
         engagement.to_pytest(tmp_path / "run.py", graph="a:b")
     written = engagement.to_pytest(tmp_path / "test_it.py", graph="a:b")

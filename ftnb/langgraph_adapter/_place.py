@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
+from asyncio import _get_running_loop as _running_loop
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._scope import SCOPE, Scope
@@ -26,14 +27,15 @@ class Strand:
     def __init__(self, parent: Strand | None = None, fork: str | None = None, *, is_apart: bool = False) -> None:
         self.parent = parent
         self.is_apart = is_apart
-        """It is no thread of its own: it runs, a piece at a time, between what `parent` does."""
+        """It is no thread of its own: it runs, a piece at a time, between what `parent` does, which is the strand of
+        the running code."""
         self.fork = fork
         """Id of the step after which `parent` forked it off; None: before any."""
         self.last: str | None = None
         """Id of the step that ended last in it."""
-        self.born = _number_of_task()
+        self.born: int | None = parent.born if is_apart and parent is not None else _number_of_task()
         """Of tasks with names of asyncio's own, which was made first; None: no such task."""
-        self._here = thread_here()
+        self._here: tuple[int, int | None] = parent._here if is_apart and parent is not None else thread_here()
 
     def is_here(self) -> bool:
         """Whether the running code belongs to it."""
@@ -128,13 +130,13 @@ def inner(parent_run_id: Any) -> Any:
 
 def thread_here() -> tuple[int, int | None]:
     """What tells the running thread, and task of asyncio, from others that run."""
-    loop = asyncio._get_running_loop()
+    loop = _running_loop()
     task = None if loop is None else asyncio.current_task(loop)
-    return threading.get_ident(), None if task is None else id(task)
+    return get_ident(), None if task is None else id(task)
 
 
 def _number_of_task() -> int | None:
-    loop = asyncio._get_running_loop()
+    loop = _running_loop()
     task = None if loop is None else asyncio.current_task(loop)
     number = "" if task is None else task.get_name().removeprefix("Task-")
     return int(number) if number.isdigit() else None

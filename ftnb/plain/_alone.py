@@ -28,10 +28,15 @@ def begin_apart(step: Step) -> tuple[Capture | None, Place | None]:
     """As `begin_here`, beside what the code that runs here does next: a generator runs between its consumer's steps."""
     target, place = begin_here(step)
     if place is not None:
-        place = place._replace(strand=Strand(place.strand, place.last, is_apart=True))
+        scope, key, run, strand, last = place
+        place = Place(scope, key, run, Strand(strand, last, is_apart=True), last)
         if step.is_in_block:
-            step.when_left(lambda _, __: None)
+            step.when_left(_nothing)
     return target, place
+
+
+def _nothing(step: Step, error: BaseException | None) -> None:
+    """What more the end of a step does that only has to leave its place."""
 
 
 def _alone(step: Step, target: Capture) -> Place:

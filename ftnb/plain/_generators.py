@@ -21,45 +21,55 @@ Fresh = Callable[[tuple[Any, ...], dict[str, Any]], Step]
 
 
 class _Body:
-    """One run of a generator's body: `with body:` around each piece of it. What ends the body ends the step."""
+    """One run of a generator's body: `enter` before each piece of it, `leave` after it, `end` after the last.
+
+    A context variable is set only where it would change: that costs more than looking.
+    """
+
+    __slots__ = ("_items", "_n_more", "_place", "_place_outside", "_scope", "_scope_outside", "_step")
 
     def __init__(self, step: Step) -> None:
         self._step = step
-        self._inside: tuple[Place | None, Scope | None] | None = None
-        self._outside: tuple[Place | None, Scope | None] = None, None
+        self._place: Place | None = None
+        self._scope: Scope | None = None
+        self._place_outside: Place | None = None
+        self._scope_outside: Scope | None = None
         self._items: list[Any] = []
         self._n_more = 0
 
-    def __enter__(self) -> None:
-        self._outside = PLACE.get(), SCOPE.get()
-        if self._inside is None:
+    def enter(self) -> None:
+        """The body goes on, for the first time or again."""
+        place, scope = self._place_outside, self._scope_outside = PLACE.get(), SCOPE.get()
+        if self._step.is_new:
             self._step.begin()
-        else:
-            PLACE.set(self._inside[0])
-            SCOPE.set(self._inside[1])
+            return
+        if place is not self._place:
+            PLACE.set(self._place)
+        if scope is not self._scope:
+            SCOPE.set(self._scope)
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self._inside = PLACE.get(), SCOPE.get()
-        elif isinstance(error, (StopIteration, StopAsyncIteration)):
-            self._end(None, getattr(error, "value", None))
-        else:
-            self._end(error, None)
-        PLACE.set(self._outside[0])
-        SCOPE.set(self._outside[1])
-
-    def took(self, item: Any) -> None:
+    def leave(self, item: Any) -> None:
         """It yielded `item`."""
+        self._place, self._scope = PLACE.get(), SCOPE.get()
+        self._go_back(self._place, self._scope)
         if len(self._items) < MAX_ITEMS:
             self._items.append(item)
         else:
             self._n_more += 1
 
-    def _end(self, error: BaseException | None, returned: Any) -> None:
+    def end(self, error: BaseException | None, returned: Any = None) -> None:
+        """It returned, or raised."""
         if self._n_more:
             self._step.log("items left out", {"n_kept": len(self._items), "n_left_out": self._n_more})
         self._step.output = self._items if returned is None else {"items": self._items, "returned": returned}
         self._step.end(error)
+        self._go_back(PLACE.get(), SCOPE.get())
+
+    def _go_back(self, place: Place | None, scope: Scope | None) -> None:
+        if place is not self._place_outside:
+            PLACE.set(self._place_outside)
+        if scope is not self._scope_outside:
+            SCOPE.set(self._scope_outside)
 
 
 def generator(function: Any, fresh: Fresh) -> Any:
@@ -72,18 +82,27 @@ def generator(function: Any, fresh: Fresh) -> Any:
         body = _Body(fresh(args, kwargs))
         ask: Callable[[], Any] = made.__next__
         while True:
+            body.enter()
             try:
-                with body:
-                    item = ask()
+                item = ask()
             except StopIteration as stop:
+                body.end(None, stop.value)
                 return stop.value
-            body.took(item)
+            except BaseException as error:
+                body.end(error)
+                raise
+            body.leave(item)
             try:
                 sent = yield item
             except GeneratorExit as left:
-                with body:
+                body.enter()
+                try:
                     made.close()
-                    raise left
+                except BaseException as error:
+                    body.end(error)
+                    raise
+                body.end(left)
+                raise
             except BaseException as thrown:
                 ask = _thrower(made.throw, thrown)
             else:
@@ -97,34 +116,44 @@ def async_generator(function: Any, fresh: Fresh) -> Any:
 
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         made = function(*args, **kwargs)
-        body = _Body(fresh(args, kwargs)) if _place.target() is not None else None
+        body = _Body(fresh(args, kwargs)) if _place.target() is not None else _NoBody()
         ask: Callable[[], Any] = made.__anext__
         while True:
+            body.enter()
             try:
-                if body is None:
-                    item = await ask()
-                else:
-                    with body:
-                        item = await ask()
+                item = await ask()
             except StopAsyncIteration:
+                body.end(None)
                 return
-            if body is not None:
-                body.took(item)
+            except BaseException as error:
+                body.end(error)
+                raise
+            body.leave(item)
             try:
                 sent = yield item
             except GeneratorExit as left:
-                if body is None:
+                body.enter()
+                try:
                     await made.aclose()
+                except BaseException as error:
+                    body.end(error)
                     raise
-                with body:
-                    await made.aclose()
-                    raise left
+                body.end(left)
+                raise
             except BaseException as thrown:
                 ask = _thrower(made.athrow, thrown)
             else:
                 ask = made.__anext__ if sent is None else _sender(made.asend, sent)
 
     return call
+
+
+class _NoBody:
+    """A run of which nothing is recorded."""
+
+    def enter(self) -> None: ...
+    def leave(self, item: Any) -> None: ...
+    def end(self, error: BaseException | None) -> None: ...
 
 
 def _sender(send: Callable[[Any], Any], value: Any) -> Callable[[], Any]:

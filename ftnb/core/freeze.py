@@ -15,6 +15,8 @@ _CONTAINERS = frozenset((dict, list, tuple, set))
 _SHALLOW = frozenset((OrderedDict, defaultdict, Counter, deque))
 _MAX_TYPES = 1_000
 _MESSAGE_NODES = 64
+_FEW = 8
+"""Values that Python looks through itself sooner than C does for it."""
 _settled: set[type] = {str, int, float, bool, type(None), bytes}
 """Types whose values are taken as they are."""
 _is_flat = _settled.issuperset
@@ -33,24 +35,44 @@ def freeze(value: Any) -> tuple[Any, bool]:
     taken as they are.
     """
     kind = type(value)
+    if kind in _settled:
+        return value, False
     # Each container is copied as a whole first: another thread may be changing it, and a copy in C cannot be torn.
     if kind is dict:
-        copy: Any = value.copy()
-        if _is_flat(map(type, copy.values())):
-            return copy, False
-    elif kind is list or kind is tuple:
-        copy = value[:]
+        return _freeze_dict(value) if value else ({}, False)
+    if kind is list or kind is tuple:
+        copy: Any = value[:]
         if _is_flat(map(type, copy)):
             return copy, False
     elif kind is set:
         return value.copy(), False
-    elif kind in _settled:
-        return value, False
     else:
-        budget = [MAX_NODES, False]
-        return _copy_object(value, kind, 0, budget), bool(budget[1])
+        budget: list[Any] = [MAX_NODES, False]
+        return _copy_object(value, kind, 0, budget), budget[1]
     budget = [MAX_NODES, False]
-    return _deepen(copy, kind, 0, budget), bool(budget[1])
+    return _deepen(copy, kind, 0, budget), budget[1]
+
+
+def _freeze_dict(value: dict[Any, Any]) -> tuple[dict[Any, Any], bool]:
+    """What most states are: a few plain values and lists of them."""
+    copy = value.copy()
+    if len(copy) > _FEW and _is_flat(map(type, copy.values())):
+        return copy, False
+    settled = _settled
+    for key in copy:
+        item = copy[key]
+        kind = type(item)
+        if kind is list:
+            item = item.copy()
+            if item and not _is_flat(map(type, item)):
+                break
+            copy[key] = item
+        elif kind not in settled:
+            break
+    else:
+        return copy, False
+    budget: list[Any] = [MAX_NODES, False]
+    return _own(copy, 0, budget), budget[1]
 
 
 def _copy(value: Any, depth: int, budget: list[Any]) -> Any:
@@ -71,16 +93,10 @@ def _copy(value: Any, depth: int, budget: list[Any]) -> Any:
 
 def _deepen(copy: Any, kind: type, depth: int, budget: list[Any]) -> Any:
     """Copy what `copy`, which is ours already, contains."""
+    if kind is dict:
+        return _own(copy, depth, budget)
     budget[0] -= len(copy)
     settled, below = _settled, depth + 1
-    if kind is dict:
-        for key, item in copy.items():
-            if type(item) is list and _is_flat(map(type, ours := item[:])):
-                copy[key] = ours  # what most states are made of
-                budget[0] -= len(ours)
-            elif type(item) not in settled:
-                copy[key] = _copy(item, below, budget)
-        return copy
     if kind is list:
         for index, item in enumerate(copy):
             if type(item) not in settled:
@@ -89,6 +105,31 @@ def _deepen(copy: Any, kind: type, depth: int, budget: list[Any]) -> Any:
                 copy[index] = take(item, below, budget)
         return copy
     return tuple([item if type(item) in settled else _copy(item, below, budget) for item in copy])
+
+
+def _own(copy: dict[Any, Any], depth: int, budget: list[Any]) -> dict[Any, Any]:
+    """Copy what a dict that is ours already contains."""
+    budget[0] -= len(copy)
+    settled = _settled
+    for key in copy:
+        item = copy[key]
+        kind = type(item)
+        if kind in settled:
+            continue
+        if kind is list:
+            item = item.copy()
+            if not item or _is_flat(map(type, item)):
+                copy[key] = item
+                budget[0] -= len(item)
+            elif depth + 1 >= MAX_DEPTH or budget[0] <= 0:
+                copy[key], budget[1] = item, True
+            else:
+                copy[key] = _deepen(item, list, depth + 1, budget)
+        elif kind is dict and not item:
+            copy[key] = {}
+        else:
+            copy[key] = _copy(item, depth + 1, budget)
+    return copy
 
 
 # --- objects ---
@@ -159,13 +200,10 @@ def _with_fields(value: Any, depth: int, budget: list[Any]) -> Any:
 
 def _attributes(given: dict[str, Any], depth: int, budget: list[Any]) -> dict[str, Any]:
     copy = given.copy()
-    if _is_flat(map(type, copy.values())):
-        return copy
-    if depth >= MAX_DEPTH or budget[0] <= 0:
-        budget[1] = True
-        return copy
-    made: dict[str, Any] = _deepen(copy, dict, depth, budget)
-    return made
+    if (depth < MAX_DEPTH and budget[0] > 0) or _is_flat(map(type, copy.values())):
+        return _own(copy, depth, budget)
+    budget[1] = True
+    return copy
 
 
 def _message(value: Any, _: int, budget: list[Any]) -> Any:

@@ -16,7 +16,7 @@ from ._call_runs import CallRuns
 from ._checkpoints import Checkpoints, Loaded
 from ._code_steps import CodeSteps
 from ._events import GraphStart
-from ._runs import CallRun, GraphRun, Run, StepRun, Turn, is_called, task_id
+from ._runs import CallRun, GraphRun, Place, Run, StepRun, Turn, is_called, task_id
 from ._scope import Scope
 from ._steps import Steps
 from ._turns import Left, Stopped, Turns
@@ -49,6 +49,8 @@ class Assembler:
         self._swept = 0
         self._on: dict[int, Callable[[Any], None]] = {
             events.GRAPH_START: self._graph_start,
+            events.GRAPH_END: self._graph_end,
+            events.NODE_START: self._node_start,
             events.CHAIN_START: self._chain_start,
             events.CHAIN_END: self._chain_end,
             events.CHAIN_ERROR: self._chain_error,
@@ -146,9 +148,9 @@ class Assembler:
         graph.reports_calls = "llm_calls" in channels or "events" in channels
         self._add(run_id, graph)
 
-    def _stray_graph(self, run_id: Any, perf: int, metadata: Any) -> GraphRun | None:
+    def _stray_graph(self, run_id: Any, perf: int, namespace: str | None) -> GraphRun | None:
         """A node of a graph whose start was not recognised: better a plain engagement than none."""
-        if run_id in self._ended or "|" in str(metadata.get("langgraph_checkpoint_ns", "")):
+        if run_id in self._ended or "|" in str(namespace):
             return None
         from ._clock import offset_ns
 
@@ -224,13 +226,25 @@ class Assembler:
 
     # --- chains: nodes, routers, and the rest ---
 
+    def _node_start(self, event: Any) -> None:
+        _, perf, run_id, parent_id, *where, state, is_late = event
+        self._begin_step(perf, run_id, parent_id, Place(*where), state, is_late)
+
+    def _begin_step(self, perf: int, run_id: Any, parent_id: Any, place: Place, state: Any, is_late: bool) -> None:
+        parent = self._run(parent_id)
+        if place.node == START:
+            if parent is not None:
+                self._add(run_id, Run(parent.turn, parent.step, parent.graph))
+            return
+        parent = parent or self._stray_graph(parent_id, perf, place.namespace)
+        if parent is not None:
+            self._add(run_id, self._steps.begin(parent, perf, place, state, is_late))
+
     def _chain_start(self, event: Any) -> None:
         _, perf, run_id, parent_id, name, tags, metadata, inputs, scope, kind = event
         parent = self._run(parent_id)
-        if is_node(tags, metadata, parent) and metadata["langgraph_node"] != START:
-            parent = parent or self._stray_graph(parent_id, perf, metadata)
-            if parent is not None:
-                self._add(run_id, self._steps.begin(parent, perf, metadata, inputs))
+        if is_node(tags, metadata, parent):
+            self._begin_step(perf, run_id, parent_id, Place.of(metadata), *(inputs or (None, False)))
         elif parent is not None:
             run = Run(parent.turn, parent.step, parent.graph)
             if isinstance(parent, StepRun) and is_after_node(tags):
@@ -244,28 +258,37 @@ class Assembler:
         return self.turns.plain(perf, scope)
 
     def _chain_end(self, event: Any) -> None:
-        _, perf, run_id, outputs, facts = event
+        _, perf, run_id, output, is_late, writes = event
         self._run(run_id)
         run = self._pop(run_id)
-        output = None if outputs is None else outputs[0]
         if isinstance(run, StepRun):
             if run.plain:
                 self._calls.end_plain(run, perf, None)
             else:
-                self._steps.end(run, perf, outputs)
+                self._steps.end(run, perf, output, is_late, writes)
             self.code.remember(run_id, run)
         elif isinstance(run, GraphRun):
-            self._steps.release(run)
-            if run.is_root:
-                self._end_root(run_id, run, perf, facts, None)
-            elif run.flow is not None:
-                run.turn.flows.pop(run.flow_key, None)
-            # Its steps are kept for what is told late; the graph is the user's, and not to be kept alive by them.
-            run.compiled = None
+            self._end_graph(run_id, run, perf, None)
         elif run is not None and run.branch is not None:
             self._steps.routed(run, output)
         elif run is not None and run.is_parser and run.step is not None:
             self._steps.parsed(run.step, perf, output)
+
+    def _graph_end(self, event: Any) -> None:
+        _, perf, run_id, facts = event
+        self._run(run_id)
+        run = self._pop(run_id)
+        if isinstance(run, GraphRun):
+            self._end_graph(run_id, run, perf, facts)
+
+    def _end_graph(self, run_id: Any, run: GraphRun, perf: int, facts: Any) -> None:
+        self._steps.release(run)
+        if run.is_root:
+            self._end_root(run_id, run, perf, facts, None)
+        elif run.flow is not None:
+            run.turn.flows.pop(run.flow_key, None)
+        # Its steps are kept for what is told late; the graph is the user's, and not to be kept alive by them.
+        run.compiled = None
 
     def _chain_error(self, event: Any) -> None:
         _, perf, run_id, error, facts = event
@@ -303,16 +326,18 @@ class Assembler:
                 self.turns.wrote(graph.turn, checkpoint_id)
 
     def _writes(self, event: Any) -> None:
-        _, run_id, task, name, writes, triggers = event
+        _, run_id, task, name, writes = event
         graph = self._run(run_id)
         if isinstance(graph, GraphRun):
-            self._steps.wrote(graph, task, name, writes, triggers)
+            self._steps.wrote(graph, task, name, writes)
 
     def _cached(self, event: Any) -> None:
         _, perf, run_id, metadata, given, writes, triggers = event
         graph = self._run(run_id)
         if isinstance(graph, GraphRun):
-            self._steps.cached(graph, perf, metadata, given, writes, triggers)
+            place = Place.of(metadata)._replace(triggers=triggers)
+            state, is_late = given or (None, False)
+            self._steps.cached(graph, perf, place, state, is_late, writes)
 
 
 def _then(drafts: list[Draft], error: Exception) -> Iterable[Draft]:
@@ -329,7 +354,8 @@ def is_node(tags: Any, metadata: Any, parent: Run | None) -> bool:
             return True
     # A task is called by its node: the same kind of run as any part of it, but with a task id of its own.
     is_call = is_called(metadata.get("langgraph_path") or ())
-    return is_call and parent is not None and parent.step is not None and parent.step.task_id != task_id(metadata)
+    called = task_id(metadata.get("langgraph_checkpoint_ns"))
+    return is_call and parent is not None and parent.step is not None and parent.step.task_id != called
 
 
 def is_after_node(tags: Any) -> bool:

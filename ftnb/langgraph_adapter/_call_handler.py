@@ -41,6 +41,8 @@ class CallHandler(BaseCallbackHandler):
         self.graphs: dict[int, Any] = {}
         """Of the graphs that run, to look at their loop when they end: the loop, or the frame that has it. By the
         number of their run's id, which has a hash in C."""
+        self._tasks: dict[int, Any] = {}
+        """By the same number, of the nodes that run: the task, which has what they write."""
         self._first_tokens: dict[UUID, int] = {}
         self._scopes: dict[UUID, _call_scope.CallScope] = {}
         """Of the calls of models under way, while somebody records those of SDKs too."""

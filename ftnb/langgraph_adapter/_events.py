@@ -1,12 +1,15 @@
 """What a callback or the tap leaves on the queue: a plain tuple, the kind first.
 
 Tuples, because they are made on the agent's thread and nothing is cheaper. `perf` is `perf_counter_ns`, the only clock
-read there; `run` and `parent` are LangChain's run ids; a value in angle brackets is the pair that `freeze` gives.
+read there; `run` and `parent` are LangChain's run ids; a value in angle brackets is the pair that `freeze` gives (what
+nodes are given and give are two items instead: a pair less that lives until it is written).
 `CALL` is for parts above this package: `function(assembler, *arguments)` is called on the writer's thread.
 
     GRAPH_START   perf run parent name metadata GraphStart
+    GRAPH_END     perf run facts
+    NODE_START    perf run parent name namespace superstep path triggers input is_late
     CHAIN_START   perf run parent name tags metadata <inputs> scope kind
-    CHAIN_END     perf run <outputs> facts
+    CHAIN_END     perf run output is_late writes
     CHAIN_ERROR   perf run error facts
     LLM_START     perf run parent name messages metadata <parameters> scope
     LLM_END       perf run result first_token_perf
@@ -19,7 +22,7 @@ read there; `run` and `parent` are LangChain's run ids; a value in angle bracket
     SCOPE_CLOSE   perf offset scope error
     LOADED        perf run checkpoint_id parent_checkpoint_id is_saved
     CHECKPOINT    run checkpoint_id is_there
-    WRITES        run task_id node writes triggers
+    WRITES        run task_id node writes
     CACHED        perf run metadata <input> writes triggers
     EDITED        wall_us thread checkpoint_id <updates>
     STOPPED       perf is_final
@@ -41,6 +44,8 @@ from ._scope import Labels, Scope
 
 (
     GRAPH_START,
+    GRAPH_END,
+    NODE_START,
     CHAIN_START,
     CHAIN_END,
     CHAIN_ERROR,
@@ -65,10 +70,11 @@ from ._scope import Labels, Scope
     DECLARED,
     VERDICT,
     CALL,
-) = range(25)
+) = range(27)
 
 Event = tuple[Any, ...]
 _PAYLOADS = {
+    NODE_START: 9,
     CHAIN_START: 7,
     CHAIN_END: 3,
     LLM_START: 5,

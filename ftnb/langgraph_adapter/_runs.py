@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.model import EngagementStatus, Topology
 from ..store.draft import Draft, Stream
@@ -130,7 +130,7 @@ class GraphRun(Run):
     entry: list[Any] | None = None
     """What was written at its start, until the first step of it tells."""
     ending: dict[str, tuple[StepRun, Draft]] = field(default_factory=dict)
-    """Ends of steps that wait for what their tasks wrote, by task id."""
+    """By task id, ends of steps whose tasks write after them: those that a `Command` to the parent ended."""
     reports_calls: bool = False
     """Its state has keys in which nodes may report calls of models."""
     tasks: list[str] = field(default_factory=list)
@@ -146,6 +146,8 @@ class StepRun(Run):
     ns: str = ""
     outer: StepRun | None = None
     task_id: str | None = None
+    triggers: Any = ()
+    """Channels that may have triggered it."""
     source: Source | None = None
     perf: int = 0
     is_cached: bool = False
@@ -204,9 +206,25 @@ def tools_of(topology: Topology, labels: Labels) -> dict[str, list[str]]:
     return {**known, **{name: list(tools) for name, tools in labels.node_tools.items()}}
 
 
-def task_id(metadata: Mapping[str, Any]) -> str | None:
+class Place(NamedTuple):
+    """Where LangGraph runs a node, as its metadata tell."""
+
+    node: Any
+    namespace: str | None
+    superstep: Any
+    path: Any
+    triggers: Any
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Place:
+        """From a run's metadata."""
+        keys = ("langgraph_node", "langgraph_checkpoint_ns", "langgraph_step", "langgraph_path", "langgraph_triggers")
+        return cls(*(metadata.get(key) for key in keys))
+
+
+def task_id(namespace: str | None) -> str | None:
     """LangGraph's id of the task that a run belongs to: the last part of its namespace."""
-    return str(metadata.get("langgraph_checkpoint_ns") or "").rpartition(":")[2] or None
+    return str(namespace or "").rpartition(":")[2] or None
 
 
 def is_called(path: Sequence[Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ..core.ids import new_id
@@ -13,11 +13,13 @@ from . import _trace_policy, _writes
 from ._outputs import interrupts_of, message_of, unpack
 from ._reports import Reports
 from ._routing import PUSH, Flow, Source, Wiring
-from ._runs import GraphRun, Run, StepRun, Task, is_called, matches, task_id
+from ._runs import GraphRun, Place, Run, StepRun, Task, is_called, matches, task_id
 from ._turns import tell_heads
 from .topology import START
 
 INTENT_REASON = "global step entered"
+_LATER: Any = object()
+"""In the place of what a step wrote: the tap will tell."""
 
 
 class Steps:
@@ -27,28 +29,25 @@ class Steps:
         self._emit = emit
         self._reports = Reports(emit)
 
-    def begin(self, parent: Run, perf: int, metadata: Mapping[str, Any], inputs: Any, triggers: Any = None) -> StepRun:
+    def begin(self, parent: Run, perf: int, place: Place, state: Any, is_late: bool) -> StepRun:
         """A node's run began under `parent`, the graph's run or, for a task of the functional API, the node's.
 
-        `inputs` is what it was given, as `freeze` makes it; None where that was dropped.
+        `state` is what it was given, None where that was dropped; `is_late`: some of it may have changed since.
         """
         turn, outer = parent.turn, parent.step
         engaged, wall = turn.engaged, turn.us(perf)
         turn.touched = perf
-        name, path = str(metadata["langgraph_node"]), tuple(metadata.get("langgraph_path") or ())
-        namespace = str(metadata.get("langgraph_checkpoint_ns") or "").rpartition("|")[0]
+        name, path = str(place.node), tuple(place.path or ())
+        namespace = str(place.namespace or "").rpartition("|")[0]
         step = StepRun(turn, None, parent.graph, step_id=new_id(), name=name, outer=outer, perf=perf)
         step.step, step.ns = step, "" if outer is None else outer.full
-        step.task_id = task_id(metadata)
+        step.task_id, step.triggers = task_id(place.namespace), place.triggers or ()
         step.source = Source(step.step_id, name, path)
-        superstep = metadata.get("langgraph_step")
-        if triggers is None:
-            triggers = metadata.get("langgraph_triggers") or ()
-        task, resumed = self._task(step, namespace, superstep, path, triggers)
+        superstep = place.superstep
+        task, resumed = self._task(step, namespace, superstep, path, step.triggers)
         is_global = matches(engaged.labels.global_nodes, step)
         if is_global and task.attempt == 1:
             self._emit(build.intent_switched(turn.stream, wall, new_id(), name, INTENT_REASON, engaged.last))
-        state, is_late = inputs or (None, False)
         if state is not None:
             state = _trace_policy.recorded(step, "process_inputs", state)
         draft = build.step_started(
@@ -154,9 +153,8 @@ class Steps:
 
     # --- the end ---
 
-    def end(self, step: StepRun, perf: int, outputs: Any) -> None:
-        """The node returned `outputs`, as `freeze` makes it."""
-        output, is_late = outputs or (None, False)
+    def end(self, step: StepRun, perf: int, output: Any, is_late: bool, writes: Any) -> None:
+        """The node returned `output`, and its task wrote `writes`; None: not known."""
         update, targets = unpack(output)
         shown = _trace_policy.recorded(step, "process_outputs", output)
         if shown is not output:
@@ -164,7 +162,9 @@ class Steps:
         if step.source is not None:
             for target in targets:
                 step.source.goto(target)
-        self._finish(step, perf, StepStatus.COMPLETED, update, is_late=is_late)
+        if writes is not None:
+            writes = _writes.of_task(writes)
+        self._finish(step, perf, StepStatus.COMPLETED, update, is_late=is_late, writes=writes)
 
     def fail(self, step: StepRun, perf: int, error: BaseException) -> None:
         """The node raised. LangGraph's control flow comes as exceptions too, and is no error."""
@@ -208,7 +208,7 @@ class Steps:
         if step.source is not None and target_id == step.task_id:
             for target in targets:
                 step.source.goto(target)
-        self._finish(step, perf, StepStatus.COMPLETED, update)
+        self._finish(step, perf, StepStatus.COMPLETED, update, writes=_LATER)
 
     def _failed(self, step: StepRun, perf: int, error: BaseException) -> None:
         message = message_of(error)
@@ -230,6 +230,7 @@ class Steps:
         error: str | None = None,
         error_type: str | None = None,
         is_late: bool = False,
+        writes: Any = None,
     ) -> None:
         turn = step.turn
         engaged, at = turn.engaged, turn.us(perf)
@@ -256,16 +257,27 @@ class Steps:
         if status is not StepStatus.COMPLETED:
             self._emit(draft)
             return
-        if graph is not None and graph.is_tapped and step.task_id is not None:
-            graph.ending[step.task_id] = step, draft
-        else:
-            self._emit(draft)
         if step.outer is None:
             engaged.last = step.name
         engaged.reached = engaged.reached or matches(engaged.labels.goal_nodes, step)
         flow = None if graph is None else graph.flow
         if step.source is not None and flow is not None and not is_called(step.source.path):
             flow.finished(step.source)
+        if writes is not None and graph is not None and graph.is_tapped and step.task_id is not None:
+            if writes is _LATER:
+                graph.ending[step.task_id] = step, draft
+                return
+            self._wrote(step, draft, writes)
+        self._emit(draft)
+
+    def _wrote(self, step: StepRun, draft: Draft, writes: Any) -> None:
+        """A step's task wrote to channels."""
+        if _trace_policy.processor(step, "process_outputs") is None:
+            draft.body["@writes"] = _writes.compact(writes, draft.body.get("@update"))
+        if list(step.triggers) != [f"branch:to:{step.name}"]:
+            draft.body["channels"] = [str(one) for one in step.triggers]
+        if step.source is not None:
+            step.source.wrote(writes)
 
     def parsed(self, step: StepRun, perf: int, output: Any) -> None:
         """A parser made `output` of what a model said in the step."""
@@ -288,34 +300,20 @@ class Steps:
 
     # --- what the tap tells ---
 
-    def wrote(self, graph: GraphRun, task: str, name: str, writes: Any, triggers: Any) -> None:
-        """A task wrote to channels; its step is over, if it was one."""
+    def wrote(self, graph: GraphRun, task: str, name: str, writes: Any) -> None:
+        """What was given to the graph and written to its channels, or what a task wrote after its step had ended.
+
+        `writes` is None where that was dropped.
+        """
         if name == START:
             graph.entry = None if writes is None else _writes.compact(writes, None)
             return
         found = graph.ending.pop(task, None)
-        if found is None:
-            return
-        step, draft = found
-        if writes is not None:
-            if _trace_policy.processor(step, "process_outputs") is None:
-                draft.body["@writes"] = _writes.compact(writes, draft.body.get("@update"))
-            if list(triggers) != [f"branch:to:{name}"]:
-                draft.body["channels"] = [str(one) for one in triggers]
-            if step.source is not None:
-                step.source.wrote(writes)
-        self._emit(draft)
-
-    def cached(
-        self, graph: GraphRun, perf: int, metadata: Mapping[str, Any], given: Any, writes: Any, triggers: Any
-    ) -> None:
-        """A node was not run, as the cache has what it would write."""
-        step = self.begin(graph, perf, metadata, given, triggers)
-        step.is_cached = True
-        update = _trace_policy.recorded(step, "process_outputs", _writes.update_of(writes))
-        self._finish(step, perf, StepStatus.COMPLETED, update)
-        if graph.ending.get(step.task_id or "") is not None:
-            self.wrote(graph, step.task_id or "", step.name, writes, triggers)
+        if found is not None:
+            step, draft = found
+            if writes is not None:
+                self._wrote(step, draft, writes)
+            self._emit(draft)
 
     def release(self, graph: GraphRun) -> None:
         """The tasks of the superstep have written what they will: no end of a step waits any longer."""
@@ -323,3 +321,10 @@ class Steps:
             for _, draft in graph.ending.values():
                 self._emit(draft)
             graph.ending.clear()
+
+    def cached(self, graph: GraphRun, perf: int, place: Place, given: Any, is_late: bool, writes: Any) -> None:
+        """A node was not run, as the cache has what it would write."""
+        step = self.begin(graph, perf, place, given, is_late)
+        step.is_cached = True
+        update = _trace_policy.recorded(step, "process_outputs", _writes.update_of(writes))
+        self._finish(step, perf, StepStatus.COMPLETED, update, writes=writes)

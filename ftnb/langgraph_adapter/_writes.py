@@ -17,6 +17,7 @@ from typing import Any
 from ._routing import TASKS
 
 _CONTROL = ("branch:", "join:", "__")
+_NO_RESULT = frozenset(("__error__", "__error_source_node__", "__interrupt__", "__resume__"))
 
 
 def compact(writes: Iterable[tuple[str, Any]], update: Any) -> list[Any]:
@@ -33,6 +34,11 @@ def compact(writes: Iterable[tuple[str, Any]], update: Any) -> list[Any]:
         else:
             kept.append([channel, _value(channel, value)])
     return kept
+
+
+def of_task(writes: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """The writes of a task that ended well as LangGraph keeps them: one without any is marked."""
+    return writes if any(channel not in _NO_RESULT for channel, _ in writes) else (*writes, ("__no_writes__", None))
 
 
 def _value(channel: str, value: Any) -> Any:

@@ -10,9 +10,10 @@ Each callback puts one tuple on the recorder's queue (`_events`); what it means 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from time import perf_counter_ns
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from . import _events as events
 from . import _place, tap
 from ._call_handler import CallHandler
 from ._capture import Capture
-from ._events import CHAIN_END, CHAIN_START
+from ._events import CHAIN_END, CHAIN_START, GRAPH_END, NODE_START
 from ._frames import facts_of, graph_frame, graph_start
 from ._place import inner
 from ._runs import is_called
@@ -36,6 +37,7 @@ class Handler(CallHandler):
         self.target = target
         if target is None:
             self.graphs.clear()
+            self._tasks.clear()
             self._first_tokens.clear()
 
     # --- graphs, nodes and chains ---
@@ -59,60 +61,98 @@ class Handler(CallHandler):
             return
         try:
             perf = perf_counter_ns()
-            if metadata is not None and "langgraph_node" in metadata:
-                kept = _node_tags(tags, metadata)
-                if kept is not None:
-                    scope = SCOPE.get() if parent_run_id is None else None
-                    state, shown = freeze(inputs), name or "chain"
-                    target.put(
-                        (CHAIN_START, perf, run_id, parent_run_id, shown, kept, metadata, state, scope, run_type)
-                    )
+            about = metadata or _NOTHING
+            if "langgraph_node" in about and parent_run_id is not None:
+                for tag in tags or ():
+                    if tag.startswith("graph:step:"):
+                        self._node_start(target, perf, inputs, run_id, parent_run_id, about)
+                        return
+                # A task of the functional API has no such tag, but a path of its own kind.
+                if is_called(about.get("langgraph_path") or ()):
+                    self._follow_called(run_id, about)
+                    shown, given = name or "chain", freeze(inputs)
+                    target.put((CHAIN_START, perf, run_id, parent_run_id, shown, (), about, given, None, run_type))
                     return
-            about = metadata or {}
             parent_run_id = inner(parent_run_id)
             if serialized is None:
                 frame = graph_frame()
                 if frame is not None or _looks_like_graph(about, parent_run_id):
                     start = graph_start(frame, inputs)
                     start.is_tapped = frame is not None and tap.ensure()
-                    if frame is not None and "langgraph_node" not in about:
+                    if frame is not None:
                         self.graphs[run_id.int] = frame
-                    name = name or "LangGraph"
-                    event = (events.GRAPH_START, perf, run_id, parent_run_id, name, about, start)
-                    target.put(event)
+                    target.put((events.GRAPH_START, perf, run_id, parent_run_id, name or "LangGraph", about, start))
                     return
             scope = SCOPE.get() if parent_run_id is None else None
             if parent_run_id is None and scope is None:
                 return  # a chain of its own, outside any graph
             shown = name or "chain"
-            target.put(
-                (CHAIN_START, perf, run_id, parent_run_id, shown, tags, about, None, scope, run_type),
-            )
+            target.put((CHAIN_START, perf, run_id, parent_run_id, shown, tags, about, None, scope, run_type))
         except Exception as error:
             target.drop("on_chain_start", error)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
+    def _node_start(
+        self, target: Capture, perf: int, inputs: Any, run_id: UUID, parent_run_id: UUID, about: Mapping[str, Any]
+    ) -> None:
+        """A node begins. Of its metadata only what is used lives on, and what it writes is looked at when it ends."""
+        space, path = about.get("langgraph_checkpoint_ns"), about.get("langgraph_path")
+        loop = self.graphs.get(parent_run_id.int)
+        if loop is not None and loop.__class__ is not FrameType:
+            try:
+                # The id of a task has 36 characters, and ends its namespace.
+                self._tasks[run_id.int] = loop.tasks[space[-36:]]  # type: ignore[index]
+            except (KeyError, TypeError, AttributeError):
+                pass  # another version's; its writes are not told
+        state, is_late = freeze(inputs)
+        node, superstep, triggers = (
+            about["langgraph_node"],
+            about.get("langgraph_step"),
+            about.get("langgraph_triggers"),
+        )
+        target.put((NODE_START, perf, run_id, parent_run_id, node, space, superstep, path, triggers, state, is_late))
+
+    def _follow_called(self, run_id: UUID, about: Mapping[str, Any]) -> None:
+        """The same for a task that a node calls: it belongs to the loop that has it."""
+        task_id = str(about.get("langgraph_checkpoint_ns") or "").rpartition(":")[2]
+        for loop in list(self.graphs.values()):
+            task = None if loop.__class__ is FrameType else getattr(loop, "tasks", {}).get(task_id)
+            if task is not None:
+                self._tasks[run_id.int] = task
+                return
+
+    def on_chain_end(
+        self, outputs: Any, *, run_id: UUID, parent_run_id: Any = None, tags: Any = None, **_: Any
+    ) -> None:
         """It ended."""
         target = self.target
         if target is None:
             return
         try:
-            perf = perf_counter_ns()
-            frame = self.graphs.pop(run_id.int, None)
-            if frame is None:
-                target.put((CHAIN_END, perf, run_id, freeze(outputs), None))
-            else:
-                target.put((CHAIN_END, perf, run_id, None, facts_of(frame)))
+            perf, number = perf_counter_ns(), run_id.int
+            task = self._tasks.pop(number, None)
+            if task is None and number in self.graphs:
+                target.put((GRAPH_END, perf, run_id, facts_of(self.graphs.pop(number))))
+                return
+            output, is_late = freeze(outputs)
+            target.put((CHAIN_END, perf, run_id, output, is_late, None if task is None else tuple(task.writes)))
         except Exception as error:
             target.drop("on_chain_end", error)
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
+    ) -> None:
         """It raised; LangGraph's control flow comes this way too."""
         target = self.target
         if target is None:
             return
         try:
             perf = perf_counter_ns()
+            task = self._tasks.pop(run_id.int, None)
+            if task is not None and parent_run_id is not None and type(error).__name__ == "ParentCommand":
+                # The task goes on: what the command says is written after this.
+                loop = self.graphs.get(parent_run_id.int)
+                if loop is not None:
+                    tap.look_after(loop, task.id)
             frame = self.graphs.pop(run_id.int, None)
             facts = None if frame is None else facts_of(frame)
             target.put((events.CHAIN_ERROR, perf, run_id, error, facts))
@@ -129,18 +169,7 @@ HANDLER: ContextVar[Handler | None] = ContextVar("ftnb_handler", default=AMBIENT
 """The handler that LangChain adds to the runs of this context."""
 _place.handlers = HANDLER
 
-
-_NODE_TAGS = ("graph:step:",)
-"""In the place of a node's own tags, of which nothing else is used: a list less that lives until it is written."""
-
-
-def _node_tags(tags: Sequence[str] | None, metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """What tells that a run is a node's own; None: it is not."""
-    for tag in tags or ():
-        if tag.startswith("graph:step:"):
-            return _NODE_TAGS
-    # A task of the functional API has no such tag, but a path of its own kind.
-    return () if is_called(metadata.get("langgraph_path") or ()) else None
+_NOTHING: dict[str, Any] = {}
 
 
 def _looks_like_graph(metadata: Mapping[str, Any], parent_run_id: UUID | None) -> bool:

@@ -24,6 +24,7 @@ from typing import Any
 from ..core.freeze import freeze
 from ..core.ids import now_us
 from . import _events as events
+from .topology import START
 
 logger = logging.getLogger("ftnb")
 
@@ -103,8 +104,7 @@ def _install() -> None:
     base, sync_loop, async_loop = _loop.PregelLoop, _loop.SyncPregelLoop, _loop.AsyncPregelLoop
     _wrap(base, "__init__", _init)
     _wrap(base, "_first", _first)
-    _wrap(base, "put_writes", _put_writes)
-    for owner, name in ((base, "_put_checkpoint"), (sync_loop, _MATCH), (async_loop, _AMATCH)):
+    for owner, name in ((base, "_put_checkpoint"), (base, "after_tick"), (sync_loop, _MATCH), (async_loop, _AMATCH)):
         vars(owner)[name]  # wrapped where they matter (`_wrap_own`); they must be there
     _wrap(Pregel, "bulk_update_state", _update_state)
     _wrap(Pregel, "abulk_update_state", _aupdate_state)
@@ -156,6 +156,7 @@ def _init(original: Any) -> Any:
             writer = getattr(runtime, "stream_writer", None)
             if writer is not None and not hasattr(writer, "_ftnb"):
                 configurable[_RUNTIME] = runtime.override(stream_writer=_telling(writer))
+            look_after(self)
             if self.checkpointer is not None:
                 _wrap_own(self, "_put_checkpoint", _put_checkpoint)
             if self.cache is not None:
@@ -230,21 +231,30 @@ def _put_checkpoint(own: Any, original: Any) -> Any:
     return _put_checkpoint
 
 
-def _put_writes(original: Any) -> Any:
-    def put_writes(self: Any, task_id: Any, writes: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, task_id, writes, *args, **kwargs)
-        about = self.__dict__
-        if "_ftnb" in about:
-            target, run_id = about["_ftnb"]
-            try:
-                if "tasks" in about and task_id in about["tasks"]:
-                    task = about["tasks"][task_id]
-                    target.put((events.WRITES, run_id, task_id, task.name, tuple(writes), task.triggers))
-            except Exception as error:
-                target.drop("a node's writes", error)
-        return result
+def look_after(loop: Any, task_id: str | None = None) -> None:
+    """Tell, once the superstep is over, what was written at the graph's start, or by a task whose node ended before."""
+    about = loop.__dict__
+    about.setdefault("_ftnb_late", set()).add(task_id)
+    if "after_tick" not in about:
+        _wrap_own(loop, "after_tick", _after_tick)
 
-    return put_writes
+
+def _after_tick(own: Any, original: Any) -> Any:
+    def after_tick() -> Any:
+        self = own()
+        late = self.__dict__.pop("_ftnb_late", ())
+        self.__dict__.pop("after_tick", None)  # once: there is nothing to tell of most supersteps
+        if _wrapped:
+            target, run_id = self._ftnb
+            try:
+                for task in self.tasks.values():
+                    if task.name == START or task.id in late:
+                        target.put((events.WRITES, run_id, task.id, task.name, tuple(task.writes)))
+            except Exception as error:
+                target.drop("what tasks wrote", error)
+        return original(self)
+
+    return after_tick
 
 
 def _match_cached(own: Any, original: Any) -> Any:

@@ -82,7 +82,11 @@ window.reset = () => {
   document.activeElement?.blur();
   scrollTo(0, 0);
 };
-window.settled = async () => { for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame); };
+window.settled = async () => {
+  for (const one of document.querySelectorAll(".ftnb")) void one.ftnb?.graph?.canvas?.cy;
+  void window.view?.ftnb?.graph?.canvas?.cy;
+  for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame);
+};
 window.ready = true;
 </script>"""
 
@@ -131,7 +135,7 @@ class Widget:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until what changed has been painted."""
+        """Wait until what changed has been painted, by Cytoscape where it is to draw the graph in the end."""
         self.page.evaluate("window.settled()")
 
     def wait(self, condition: str) -> None:

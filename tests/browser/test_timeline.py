@@ -165,10 +165,10 @@ def test_a_click_on_the_axis_goes_to_that_moment(widget: Widget) -> None:
 
 def test_it_plays_and_stops_at_the_end(widget: Widget) -> None:
     widget.show(traces.house())
-    widget.page.get_by_label("Speed").select_option("16×")
     widget.page.get_by_role("button", name="Play the run").click()
     widget.wait("app.timeline.cursor > 0")
     expect(widget.page.get_by_role("button", name="Pause")).to_be_visible()
+    widget.page.get_by_label("Speed").select_option("16×")
     widget.wait("app.timeline.cursor === null")
     expect(widget.page.get_by_role("button", name="Play the run")).to_be_visible()
 

@@ -1,4 +1,5 @@
-// Cytoscape on the page, for any scene; works round what goes wrong with it inside notebooks.
+// A graph on the page, for any scene. Cytoscape draws it, once the page has been painted: its first picture takes longer
+// than all the rest of a view. Until then, and for good where there are too many nodes for it, the graph is painted without.
 
 import cytoscape, { type Core, type EventObject } from "cytoscape";
 import { h } from "../dom";
@@ -9,6 +10,7 @@ import { fold, type Shown } from "./fold";
 import { chooseLayout } from "./layout";
 import { PlainGraph } from "./plain";
 import { MANY_NODES, type Scene } from "./scene";
+import { whenSeen } from "./seen";
 import { graphStyle } from "./style";
 
 /** Nodes that the list for screen readers holds. */
@@ -35,7 +37,10 @@ export class GraphCanvas {
   private readonly place = h("div", { class: "ftnb-cy" });
   /** The same as a list, for screen readers. */
   readonly twin = h("ul", { class: "ftnb-aloud", attrs: { "aria-label": "Nodes of the graph" } });
-  readonly cy: Core;
+  /** There from the start, with nothing in it: what is put into a cell later, out of sight, may stay without a size. */
+  private readonly core: Core;
+  private hasTakenOver = false;
+  private theme: Theme | null = null;
   private readonly plain: PlainGraph;
   private hidden: ReadonlySet<number> = new Set();
   private marked: Marked = { chosen: new Set(), causal: new Set(), kept: null };
@@ -51,8 +56,30 @@ export class GraphCanvas {
   constructor(private readonly frame: HTMLElement, private readonly events: CanvasEvents, private readonly signal: AbortSignal) {
     this.plain = new PlainGraph(this.element, frame, events, signal);
     this.element.append(this.place, this.plain.element);
-    this.cy = this.start();
+    this.core = this.start();
     this.watch();
+    whenSeen(this.element, () => this.takeOver(), signal);
+  }
+
+  /** Cytoscape with the graph in it. */
+  get cy(): Core {
+    this.takeOver();
+    return this.core;
+  }
+
+  /** Leave the graph to Cytoscape, which shows it as it was, and where it was. */
+  private takeOver(): void {
+    if (this.hasTakenOver || this.signal.aborted) return;
+    this.hasTakenOver = true;
+    const { core } = this;
+    if (this.theme) core.style(graphStyle(this.theme));
+    if (!this.plain.isShown || !this.shown || this.shown.nodes.length > MANY_NODES) return;
+    const { zoom, pan, moved } = this.plain.viewport;
+    this.drawn = "";
+    this.draw();
+    core.resize();
+    core.viewport({ zoom, pan });
+    this.moved = moved;
   }
 
   private start(): Core {
@@ -89,10 +116,12 @@ export class GraphCanvas {
   }
 
   paint(theme: Theme): void {
+    this.theme = theme;
     this.plain.paint(theme);
-    this.cy.style(graphStyle(theme));
+    if (!this.hasTakenOver) return;
+    this.core.style(graphStyle(theme));
     // A restyle while hidden has once left the canvas blank.
-    this.cy.forceRender();
+    this.core.forceRender();
   }
 
   mark(marked: Marked): void {
@@ -102,7 +131,7 @@ export class GraphCanvas {
 
   hover(node: number | null): void {
     if (this.plain.isShown) return this.plain.hover(node === null ? null : this.standsFor(node));
-    this.cy.nodes(".hover").removeClass("hover");
+    this.core.nodes(".hover").removeClass("hover");
     if (node !== null) this.node(node).addClass("hover");
   }
 
@@ -115,9 +144,9 @@ export class GraphCanvas {
   private applyHidden(): void {
     this.plain.leaveOut(this.hidden);
     if (this.plain.isShown) return;
-    this.cy.batch(() => {
-      this.cy.edges(".rare").removeClass("rare");
-      for (const edge of this.hidden) this.cy.getElementById(this.edge(edge) ?? "").addClass("rare");
+    this.core.batch(() => {
+      this.core.edges(".rare").removeClass("rare");
+      for (const edge of this.hidden) this.core.getElementById(this.edge(edge) ?? "").addClass("rare");
     });
   }
 
@@ -125,14 +154,14 @@ export class GraphCanvas {
     const { chosen, causal, kept } = this.marked;
     const standing = (nodes: ReadonlySet<number>) => new Set([...nodes].map((one) => this.standsFor(one)));
     if (this.plain.isShown) return this.plain.mark({ chosen: standing(chosen), causal, kept: kept && standing(kept) });
-    this.cy.batch(() => {
-      this.cy.elements(".chosen, .causal, .dim").removeClass("chosen causal dim");
+    this.core.batch(() => {
+      this.core.elements(".chosen, .causal, .dim").removeClass("chosen causal dim");
       for (const node of chosen) this.node(node).addClass("chosen");
-      for (const edge of causal) this.cy.getElementById(this.edge(edge) ?? "").addClass("causal");
+      for (const edge of causal) this.core.getElementById(this.edge(edge) ?? "").addClass("causal");
       if (kept === null) return;
       const ids = new Set([...kept].map((node) => this.node(node).id()));
-      this.cy.nodes(".step").forEach((node) => void (ids.has(node.id()) || node.isParent() || node.addClass("dim")));
-      this.cy.edges().forEach((edge) => void ((ids.has(edge.source().id()) && ids.has(edge.target().id())) || edge.addClass("dim")));
+      this.core.nodes(".step").forEach((node) => void (ids.has(node.id()) || node.isParent() || node.addClass("dim")));
+      this.core.edges().forEach((edge) => void ((ids.has(edge.source().id()) && ids.has(edge.target().id())) || edge.addClass("dim")));
     });
   }
 
@@ -148,10 +177,10 @@ export class GraphCanvas {
   /** The element that shows a node: itself, or the folded subgraph that it lies in. */
   node(index: number) {
     for (let at: number | null = index; at !== null; at = this.scene?.nodes[at]?.parent ?? null) {
-      const found = this.cy.getElementById(nodeId(at));
+      const found = this.core.getElementById(nodeId(at));
       if (found.nonempty()) return found;
     }
-    return this.cy.collection();
+    return this.core.collection();
   }
 
   /** The edge that shows an edge of the scene; null where both its ends are folded into one. */
@@ -163,15 +192,15 @@ export class GraphCanvas {
   zoom(factor: number): void {
     if (this.plain.isShown) return this.plain.zoom(factor);
     this.moved = true;
-    const level = Math.min(Math.max(this.cy.zoom() * factor, this.cy.minZoom()), this.cy.maxZoom());
-    this.cy.zoom({ level, renderedPosition: { x: this.element.clientWidth / 2, y: this.element.clientHeight / 2 } });
+    const level = Math.min(Math.max(this.core.zoom() * factor, this.core.minZoom()), this.core.maxZoom());
+    this.core.zoom({ level, renderedPosition: { x: this.element.clientWidth / 2, y: this.element.clientHeight / 2 } });
   }
 
   fit(): void {
     if (this.plain.isShown) return this.plain.fit();
     if (!this.shown) return;
     this.moved = false;
-    this.cy.viewport(fitted(extentOf(this.shown), this.element.clientWidth, this.element.clientHeight));
+    this.core.viewport(fitted(extentOf(this.shown), this.element.clientWidth, this.element.clientHeight));
   }
 
   bringIntoView(index: number): void {
@@ -180,7 +209,7 @@ export class GraphCanvas {
     if (node.empty()) return;
     const box = node.renderedBoundingBox({});
     const { clientWidth: width, clientHeight: height } = this.element;
-    if (width > 2 && (box.x1 < 0 || box.y1 < 0 || box.x2 > width || box.y2 > height)) this.cy.center(node);
+    if (width > 2 && (box.x1 < 0 || box.y1 < 0 || box.x2 > width || box.y2 > height)) this.core.center(node);
   }
 
   private draw(): void {
@@ -188,15 +217,15 @@ export class GraphCanvas {
     if (!scene) return;
     const shape = `${scene.key} ${this.layout} ${[...this.folded].join()}`;
     this.shown = fold(scene, scene.layout[this.layout], this.folded);
-    if (this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
+    if (!this.hasTakenOver || this.shown.nodes.length > MANY_NODES) return this.drawPlain(scene, this.shown, shape);
     this.plain.hide();
     const elements = elementsOf(scene, this.shown);
     if (shape === this.drawn) return this.change(elements);
     const isRefolded = this.drawn !== "" && this.drawn.startsWith(`${scene.key} ${this.layout} `);
     this.drawn = shape;
-    this.cy.batch(() => {
-      this.cy.elements().remove();
-      this.cy.add(elements);
+    this.core.batch(() => {
+      this.core.elements().remove();
+      this.core.add(elements);
     });
     if (isRefolded) this.fit();
     this.applyMarks();
@@ -205,16 +234,16 @@ export class GraphCanvas {
 
   private drawPlain(scene: Scene, shown: Shown, shape: string): void {
     const isSame = shape === this.drawn;
-    if (!isSame) this.cy.elements().remove();
+    if (!isSame) this.core.elements().remove();
     this.drawn = shape;
     this.plain.show(scene, shown, isSame);
   }
 
   /** The same elements, in another state: touch only what differs. */
   private change(elements: readonly cytoscape.ElementDefinition[]): void {
-    this.cy.batch(() => {
+    this.core.batch(() => {
       for (const { data, classes } of elements) {
-        const element = this.cy.getElementById(data.id ?? "");
+        const element = this.core.getElementById(data.id ?? "");
         const fields = Object.entries(data).filter(([name, value]) => name !== "parent" && !equal(element.data(name), value));
         if (fields.length) element.data(Object.fromEntries(fields));
         const marks = ["chosen", "causal", "dim", "hover", "rare"].filter((name) => element.hasClass(name));
@@ -230,8 +259,8 @@ export class GraphCanvas {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (!this.scene || width < 2 || height < 2 || this.size === `${width} ${height}`) return;
     this.size = `${width} ${height}`;
-    if (!this.plain.isShown) this.cy.resize();
-    if (this.plain.isShown ? this.plain.isMoved : this.moved) return this.plain.resize();
+    this.core.resize();
+    if (this.plain.isShown ? this.plain.viewport.moved : this.moved) return this.plain.resize();
     const sizes = {
       across: fold(this.scene, this.scene.layout.across, this.folded),
       down: fold(this.scene, this.scene.layout.down, this.folded),
@@ -309,7 +338,7 @@ export class GraphCanvas {
     signal.addEventListener("abort", () => {
       sizes.disconnect();
       clearTimeout(this.listing);
-      this.cy.destroy();
+      this.core.destroy();
     });
   }
 

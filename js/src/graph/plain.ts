@@ -1,12 +1,13 @@
-// A graph of thousands of nodes, painted by ourselves: Cytoscape takes seconds for what are a few thousand strokes.
+// A graph, painted by ourselves: at once, while Cytoscape starts, and for good where there are thousands of nodes, for
+// which it would take seconds.
 
 import { h } from "../dom";
 import { statusLook } from "../status";
 import { type ColorName, mix, type Theme } from "../theme";
 import type { Marked } from "./canvas";
-import { extentOf, fitted } from "./extent";
+import { extentOf, fitted, type Viewport } from "./extent";
 import type { Shown, ShownNode } from "./fold";
-import type { Scene } from "./scene";
+import { MANY_NODES, type Scene } from "./scene";
 
 const [NEAREST, FARTHEST] = [3, 0.005];
 /** Zoom from which on labels, and arrows, can be made out. */
@@ -80,9 +81,14 @@ export class PlainGraph {
     return this.shown !== null;
   }
 
-  /** Whether the user moved it to where it is. */
-  get isMoved(): boolean {
-    return this.moved;
+  /** Where it is, and whether the user moved it there. */
+  get viewport(): Viewport & { moved: boolean } {
+    return { zoom: this.zoomed, pan: { x: this.x, y: this.y }, moved: this.moved };
+  }
+
+  /** Few enough to be painted as Cytoscape will. */
+  private get isFine(): boolean {
+    return (this.shown?.nodes.length ?? 0) <= MANY_NODES;
   }
 
   leaveOut(edges: ReadonlySet<number>): void {
@@ -189,7 +195,7 @@ export class PlainGraph {
         loop(path, from);
         continue;
       }
-      trace(path, from, to, edge.bends);
+      trace(path, from, to, edge.bends, this.isFine);
       if (this.zoomed < ARROWS) continue;
       const tips = heads.get(look) ?? new Path2D();
       heads.set(look, tips);
@@ -197,7 +203,7 @@ export class PlainGraph {
     }
     const { color } = theme;
     const looks: Array<[string, string, number, number[]]> = [
-      ["untaken", mix(color.muted, color.bg, 0.45), 1, [2, 4]],
+      ["untaken", mix(color.muted, color.bg, this.isFine ? 0.55 : 0.45), this.isFine ? 1.2 : 1, [2, 4]],
       ["taken", mix(color.soft, color.bg, 0.75), 1.6, []],
       ["undeclared", color.failed, 1.6, [7, 4]],
       ["fatal", color.failed, 3.2, []],
@@ -317,21 +323,23 @@ export class PlainGraph {
     const node = this.scene?.nodes[shown.index];
     const has = (name: string) => node?.classes.includes(name) ?? false;
     const alpha = this.marked.kept !== null && !this.marked.kept.has(shown.index) ? 0.22 : 1;
-    if (shown.kind === "group") return { fill: mix(color.panel, color.bg, 0.6), line: color.line, width: 1.5, alpha };
+    if (shown.kind === "group") return { fill: mix(color.panel, color.bg, 0.6), line: has("visited") && this.isFine ? this.colorOf(node?.status ?? null, theme) : color.line, width: 1.5, alpha };
     if (!has("step")) return { fill: has("end") ? color.bg : color.muted, line: color.muted, width: has("end") ? 2.5 : 1, alpha };
-    if (has("failing")) return { fill: mix(color.failed, color.bg, 0.35), line: color.failed, width: 4, alpha };
+    if (has("failing")) return { fill: mix(color.failed, color.bg, this.isFine ? 0.1 : 0.35), line: color.failed, width: this.isFine ? 3 : 4, alpha };
     if (!has("visited")) return { fill: color.bg, line: mix(color.muted, color.bg, 0.6), width: 1, alpha };
     if (node?.heat !== null && node?.heat !== undefined) {
       return { fill: mix(color.llm, color.bg, Math.round(Math.sqrt(Math.abs(node.heat)) * 12) / 12 * 0.62), line: color.soft, width: 1.2, alpha };
     }
     const own = this.colorOf(node?.status ?? null, theme);
-    return { fill: mix(own, color.bg, dark ? 0.35 : 0.25), line: own, width: 1.5, alpha };
+    return { fill: mix(own, color.bg, (dark ? 0.2 : 0.1) + (this.isFine ? 0 : 0.15)), line: own, width: 1.5, alpha };
   }
 
   /** The outline of a node, `more` px larger; never so small that it cannot be seen. */
   private outline(path: Path2D, node: ShownNode, more: number): void {
     const least = 2 / this.zoomed;
-    const [w, tall] = [Math.max(node.width + 2 * more, least), Math.max(node.height + 2 * more, least)];
+    // Cytoscape draws a group round what is in it, and round the badges of that.
+    const [across, down] = this.isFine && node.kind === "group" ? [26, 9] : [0, 0];
+    const [w, tall] = [Math.max(node.width + across + 2 * more, least), Math.max(node.height + down + 2 * more, least)];
     if (node.kind === "leaf" && !this.scene?.nodes[node.index]?.classes.includes("step")) path.ellipse(node.x, node.y, w / 2, tall / 2, 0, 0, 7);
     else if (this.zoomed < ARROWS) path.rect(node.x - w / 2, node.y - tall / 2, w, tall);
     else path.roundRect(node.x - w / 2, node.y - tall / 2, w, tall, 8);
@@ -380,11 +388,16 @@ export class PlainGraph {
   }
 }
 
-/** The way from one node to another, straight from bend to bend. */
-function trace(path: Path2D, from: ShownNode, to: ShownNode, bends: readonly number[]): void {
+/** The way from one node to another: straight from bend to bend, or as the curve that Cytoscape draws. */
+function trace(path: Path2D, from: ShownNode, to: ShownNode, bends: readonly number[], isCurved: boolean): void {
   path.moveTo(from.x, from.y);
-  for (let i = 0; i + 1 < bends.length; i += 2) path.lineTo(bends[i] ?? 0, bends[i + 1] ?? 0);
-  path.lineTo(to.x, to.y);
+  for (let i = 0; i + 1 < bends.length; i += 2) {
+    const [x = 0, y = 0, nextX, nextY] = bends.slice(i, i + 4);
+    if (!isCurved) path.lineTo(x, y);
+    else if (nextX === undefined || nextY === undefined) path.quadraticCurveTo(x, y, to.x, to.y);
+    else path.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+  }
+  if (!isCurved || bends.length < 2) path.lineTo(to.x, to.y);
 }
 
 /** A way from a node to itself, at its upper left corner. */

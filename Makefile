@@ -21,7 +21,7 @@ help:
 	@echo "make test        all tests: Python, notebooks, TypeScript, browser"
 	@echo "make test-langgraph-1.0  what is captured, with the oldest LangGraph that is supported"
 	@echo "make test-openai-agents  what is captured of the OpenAI Agents SDK, which asks for older packages than the rest"
-	@echo "make test-other-tools    files that MLflow, Langfuse, Phoenix and flowtraicer wrote themselves"
+	@echo "make test-other-tools    files that MLflow, Langfuse, Phoenix and flowtraicer wrote themselves; S3"
 	@echo "make check       linters, types, architecture"
 	@echo "make faults      faults and attacks on the audit trail at full length (FTNB_SEED repeats a run)"
 	@echo "make bench       benchmarks, each with its baseline"
@@ -95,11 +95,12 @@ $(OPENAI_AGENTS)/.ready: pyproject.toml Makefile $(READY)
 # Other tracers, in environments of their own: their files are written by themselves, then read here. Langfuse holds back
 # what Phoenix needs newer.
 OTHER_TOOLS := build/other-tools
-test-other-tools: $(OTHER_TOOLS)/phoenix/.ready $(OTHER_TOOLS)/langfuse/.ready
-	$(PY) -m pytest -q -m other_tools tests/interop
+test-other-tools: $(OTHER_TOOLS)/phoenix/.ready $(OTHER_TOOLS)/langfuse/.ready $(OTHER_TOOLS)/s3/.ready
+	$(PY) -m pytest -q -m other_tools tests/interop tests/store/test_s3.py
 
 $(OTHER_TOOLS)/phoenix/.ready: TOOLS := "arize-phoenix>=20.19" arize-phoenix-client mlflow-skinny pandas pyarrow \
   flowtraicer==0.11.1
+$(OTHER_TOOLS)/s3/.ready: TOOLS := "moto[s3,server]>=5.2" "s3fs>=2026.8"
 $(OTHER_TOOLS)/langfuse/.ready: TOOLS := "langfuse>=4.18,<5"
 $(OTHER_TOOLS)/%/.ready: Makefile $(READY)
 	$(PY) -m venv $(@D)

@@ -14,6 +14,8 @@ from ..core.errors import FtnbError, InvalidArgumentError, MissingPackageError, 
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _USUAL = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https"})
+_WITHOUT_FOLDERS = _USUAL - {"http", "https"}
+"""Object stores: the only folders that could be made there are buckets, and a slip of the pen should make none."""
 _LOCAL = frozenset({"file", "local", "sqlite", "parquet"})
 
 
@@ -91,7 +93,8 @@ class RemotePath:
     def upload(self, file: Path) -> None:
         """Put a local file there, as a whole or not at all as far as the storage can. Raises StoreError."""
         with reached(self._url):
-            self._filesystem.makedirs(self._path.rpartition("/")[0] or "/", exist_ok=True)
+            if self._url.partition("://")[0] not in _WITHOUT_FOLDERS:
+                self._filesystem.makedirs(self._path.rpartition("/")[0] or "/", exist_ok=True)
             self._filesystem.put_file(str(file), self._path)
             self._filesystem.invalidate_cache()
 

@@ -9,7 +9,8 @@
   store; if that is not enough they warn (PartialTraceWarning) and answer with what is there.
 - **Live.** A subscriber sees every record committed after it came, once, in the order of seq, whichever thread or
   process wrote it; with `after=` it goes on from a seq that it has seen. A record that was purged before it could be
-  handed on is left out. What waits for a slow subscriber is bounded; past that it gets one gap record with a count.
+  handed on (through this store object, or before it was read here) is left out. What waits for a slow subscriber is
+  bounded; past that it gets one gap record with a count.
 - **Erasing.** A purge holds for every store object and process, at once and for good: what comes late is counted.
 - **Errors.** StoreError (an OSError) when the backend fails, UnknownEngagementError (a KeyError) for an unknown id.
 

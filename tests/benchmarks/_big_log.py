@@ -11,6 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import pyarrow.parquet as pq
+
 from ftnb.store.leaf import NAMES
 
 _KEYED = {
@@ -83,3 +86,18 @@ def multiply_postgres(connection: Any, table: str, times: int) -> None:
                 (spans["seq"], spans["eid"], spans["sid"]),
             )
     run("VACUUM ANALYZE")
+
+
+def multiply_parquet(file: Path, times: int) -> None:
+    """A view `times` as long, in as many parts; sorted within each."""
+    whole = pq.read_table(file)
+    longer = file.with_suffix(".longer")
+    with pq.ParquetWriter(longer, whole.schema, compression="zstd", compression_level=3) as writer:
+        for k in range(times):
+            frame = pl.DataFrame(whole).with_columns(
+                pl.col(name).str.slice(0, 12) + f"{k:04x}" + pl.col(name).str.slice(16)
+                for name in whole.schema.names
+                if name in _IDS and k
+            )
+            writer.write_table(frame.to_arrow().cast(whole.schema), row_group_size=262_144)
+    longer.replace(file)

@@ -38,7 +38,7 @@ from ftnb.store.parquet import ParquetStore  # noqa: E402
 from ftnb.store.parquet_export import ParquetExport  # noqa: E402
 from ftnb.store.sqlite import SQLiteStore  # noqa: E402
 from ftnb.traces import Traces  # noqa: E402
-from tests.benchmarks._big_log import multiply_sqlite  # noqa: E402
+from tests.benchmarks._big_log import multiply_parquet, multiply_sqlite  # noqa: E402
 from tests.benchmarks._envs import answer_of  # noqa: E402
 
 FRAME = ["engagement_id", "step_id", "name", "at_us", "kind", "duration_us", "model", "tok_prompt", "tok_completion"]
@@ -164,6 +164,8 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "SQLite -> tr.events()": (lambda folder: Traces(SQLiteStore(folder / "t.db")).events(), ""),
 }
 """Each is run in a process of its own."""
+ONLY_RECORDED = ("exported evidence -> polars", "folder of Parquet -> polars")
+"""Those that are not run where most is copies."""
 
 
 def highest_mb() -> float:
@@ -208,20 +210,20 @@ def bench_reading(folder: Path, names: list[str], rounds: int) -> None:
 
 def bench_files(folder: Path, n: int, rounds: int) -> None:
     """Everything about `n` events."""
-    recorded = min(n, MOST_RECORDED)
+    recorded, names = min(n, MOST_RECORDED), list(CASES)
+    live = ParquetStore(folder / "traces")
     with closing(SQLiteStore(folder / "t.db")) as database:
         said(f"append {recorded:,} events, SQLite", took(lambda: fill(database, recorded)))
-    names = list(CASES)
-    live = ParquetStore(folder / "traces")
+        said(f"to_parquet, {recorded:,} events", took(lambda: Traces(database).to_parquet(folder / "share")))
+        print(f"{'memory of this process at its highest':58}{highest_mb():>9,.0f} MB")
     if n > recorded:
-        names.remove("folder of Parquet -> polars")
+        names = [name for name in names if name not in ONLY_RECORDED]
         said(f"copies of them in SQLite, {n:,}", took(lambda: multiply_sqlite(folder / "t.db", n // recorded)))
+        multiply_parquet(folder / "share" / "events.parquet", n // recorded)
     else:
         said(f"append {n:,} events, folder of Parquet", took(lambda: fill(live, n)))
         live.publish()
     database = SQLiteStore(folder / "t.db")
-    said("to_parquet", took(lambda: Traces(database).to_parquet(folder / "share")))
-    print(f"{'memory of this process at its highest':58}{highest_mb():>9,.0f} MB")
     database._write.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     bench_reading(folder, names, rounds)
     stores: list[tuple[str, Any]] = [("SQLite", database), ("folder of Parquet", live)]
@@ -230,6 +232,14 @@ def bench_files(folder: Path, n: int, rounds: int) -> None:
         opened = median([took(partial(store.get_engagement, "the-one")) for _ in range(5)])
         said(f"one engagement of 1,000 steps, {name} (first)", first, "", 1000, "ms")
         said(f"one engagement of 1,000 steps, {name}", opened, "< 50", 1000, "ms")
+    if n == recorded:
+        said_sizes(folder, database, n)
+    live.close()
+    database.close()
+
+
+def said_sizes(folder: Path, database: SQLiteStore, n: int) -> None:
+    """What a million events take on disk."""
     payloads = database._write.execute("SELECT sum(length(body)) FROM log").fetchone()[0]
     export = folder / "share"
     for name, size, goal in (
@@ -243,10 +253,7 @@ def bench_files(folder: Path, n: int, rounds: int) -> None:
         ),
         ("folder of Parquet, segments", size_of(folder / "traces", "*.parquet"), "90"),
     ):
-        if size:
-            print(f"{'bytes for a million events, ' + name:58}{size / n:>9.1f} MB   <= {goal}")
-    live.close()
-    database.close()
+        print(f"{'bytes for a million events, ' + name:58}{size / n:>9.1f} MB   <= {goal}")
 
 
 def bench_list(folder: Path, n: int) -> None:

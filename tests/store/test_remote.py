@@ -10,7 +10,15 @@ import fsspec
 import pytest
 
 import ftnb
-from ftnb.core.errors import InvalidArgumentError, MissingPackageError, NotOurFileError, SchemaVersionError, StoreError
+from ftnb.core.errors import (
+    FtnbError,
+    InvalidArgumentError,
+    MissingPackageError,
+    NotOurFileError,
+    SchemaVersionError,
+    StoreError,
+)
+from ftnb.store._remote import RemotePath
 from ftnb.store.parquet import ParquetStore
 from ftnb.testing._case import record_run
 
@@ -70,6 +78,35 @@ def test_what_was_published_of_a_folder_is_read_there(store: ParquetStore, bucke
 def test_a_copy_goes_there(store: ParquetStore, bucket: Any) -> None:
     assert str(ftnb.copy(store, "memory://bucket/copy", progress=False)) == "memory://bucket/copy"
     assert ftnb.open("memory://bucket/copy").engagements().height == 3
+
+
+def test_an_export_that_broke_off_is_told_and_can_be_written_again(
+    store: ParquetStore, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, upload = "memory://bucket/share", RemotePath.upload
+
+    def break_off(self: RemotePath, file: Path) -> None:
+        if self.stem == "records":
+            raise StoreError("the connection is gone")
+        upload(self, file)
+
+    monkeypatch.setattr(RemotePath, "upload", break_off)
+    with pytest.raises(StoreError, match="gone"):
+        ftnb.open(store).to_parquet(url)
+    with pytest.raises(FtnbError, match=r"no records\.parquet|no such file"):  # the records come last
+        ftnb.open(url)
+    monkeypatch.undo()
+    ftnb.open(store).to_parquet(url)
+    record_run(store, k=3)
+    monkeypatch.setattr(RemotePath, "upload", break_off)
+    with pytest.raises(StoreError, match="gone"):
+        ftnb.open(store).to_parquet(url)
+    with pytest.raises(FtnbError):  # old records, and the rest of the new ones
+        ftnb.verify(url)
+    monkeypatch.undo()
+    ftnb.open(store).to_parquet(url)
+    assert ftnb.open(url).engagements().height == 4
+    assert ftnb.verify(url)
 
 
 def test_what_is_there_already_is_left_alone(store: ParquetStore, bucket: Any) -> None:

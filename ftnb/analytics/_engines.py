@@ -37,6 +37,8 @@ class PolarsSteps:
     """Steps that polars reads, from memory or from files; within an engagement, rows are in the order of execution."""
 
     frame: pl.LazyFrame | pl.DataFrame
+    files: tuple[str, ...] = ()
+    """The Parquet files that `frame` is all of, where that is so."""
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -51,6 +53,9 @@ class PolarsSteps:
     def most(self) -> dict[str, int]:
         """The highest `attempt` and `turn`, as far as these columns are there."""
         there = [name for name in ("attempt", "turn") if name in self.schema]
+        noted = {name: noted_in(self.files, name) for name in there}
+        if all(noted.values()):
+            return {name: note[1] for name, note in noted.items() if note is not None}
         row = self.ask(*(pl.col(name).max() for name in there)).row(0, named=True) if there else {}
         return {name: value or 0 for name, value in row.items()}
 
@@ -59,21 +64,24 @@ class PolarsSteps:
         """How many steps have no `started_at`, and the latest one (us)."""
         begun = pl.col("started_at")
         is_time = isinstance(self.schema["started_at"], pl.Datetime)
+        noted = noted_in(self.files, "started_at") if is_time else None
+        if noted is not None:
+            return noted
         latest = begun.dt.epoch("us").max() if is_time else pl.lit(None, pl.Int64)
         row: tuple[int, int | None] = self.ask(begun.null_count().alias("nulls"), latest.alias("latest")).row(0)
         return row
 
     def whole_engagements(
-        self, columns: Sequence[pl.Expr], keep: pl.Expr | None
+        self, columns: Sequence[pl.Expr], keep: pl.Expr | None, then: pl.Expr | None = None
     ) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
-        """These columns of the steps that `keep` holds for, in pieces that hold whole engagements, with the rows at
-        which these begin.
+        """These columns of the steps that `keep` holds for, and `then` of these columns, in pieces that hold whole
+        engagements, with the rows at which these begin.
 
         Raises ScatteredError, at the latest at the end, when rows of one engagement do not follow one another.
         """
         heads: list[pl.Series] = []
         rows: pl.DataFrame | None = None
-        for piece in self._pieces(columns, keep):
+        for piece in self._pieces(columns, keep, then):
             if piece.is_empty():
                 continue
             if rows is not None:
@@ -94,9 +102,11 @@ class PolarsSteps:
             if not every.is_sorted() and every.n_unique() < len(every):
                 raise ScatteredError
 
-    def _pieces(self, columns: Sequence[pl.Expr], keep: pl.Expr | None) -> Iterator[pl.DataFrame]:
+    def _pieces(
+        self, columns: Sequence[pl.Expr], keep: pl.Expr | None, then: pl.Expr | None = None
+    ) -> Iterator[pl.DataFrame]:
         wanted = self.frame.lazy() if keep is None else self.frame.lazy().filter(keep)
-        wanted = wanted.select(columns)
+        wanted = wanted.select(columns) if then is None else wanted.select(columns).filter(then)
         if isinstance(self.frame, pl.LazyFrame):
             yield from wanted.collect_batches(chunk_size=BATCH, maintain_order=True, engine="streaming")
             return
@@ -108,6 +118,27 @@ class PolarsSteps:
         """The same, in memory, with the rows of each engagement brought together in the order that they have."""
         rows = pl.concat([pl.DataFrame(), *self._pieces(columns, keep)], how="diagonal")
         return PolarsSteps(rows.sort("engagement_id", maintain_order=True))
+
+
+def noted_in(files: Sequence[str], column: str) -> tuple[int, int] | None:
+    """How many nulls a column of integers or times (us) has, and its highest value, where Parquet files note that."""
+    import pyarrow.parquet as pq
+
+    nulls, highest = 0, list[int]()
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            metadata, names = opened.metadata, opened.schema.names
+        if column not in names:
+            return None
+        for group in range(metadata.num_row_groups):
+            noted = metadata.row_group(group).column(names.index(column)).statistics
+            if noted is None or not noted.has_min_max or noted.null_count is None or noted.physical_type != "INT64":
+                return None
+            if noted.logical_type.type == "TIMESTAMP" and "microseconds" not in str(noted.logical_type):
+                return None
+            nulls += noted.null_count
+            highest.append(int(noted.max_raw))  # type: ignore[arg-type]
+    return (nulls, max(highest)) if highest else None
 
 
 T = TypeVar("T")
@@ -170,7 +201,8 @@ class Views:
     def steps(self) -> Steps:
         """The steps, read by the engine."""
         if self.engine == "polars":
-            return PolarsSteps(pl.scan_parquet(self.files("steps"), hive_partitioning=False))
+            files = self.files("steps")
+            return PolarsSteps(pl.scan_parquet(files, hive_partitioning=False), tuple(files))
         return (duckdb_files if self.engine == "duckdb" else spark_files)(self.files("steps"))
 
 

@@ -50,7 +50,7 @@ def furthest(rows: Rows) -> pl.DataFrame:
         level[who] += 1
         found.append((who, at))
     best = _best(run, level)
-    columns = {"run": run[best], "p0": entry[best]}
+    columns = {"run": run[best], "p0": entry[best], "furthest": level[best].astype(np.uint32)}
     for k, (who, at) in enumerate(found, 1):
         reached = np.full(len(entry), -1, dtype=np.int64)
         reached[who] = at

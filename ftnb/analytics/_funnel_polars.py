@@ -19,7 +19,8 @@ def paths(rows: Rows) -> pl.DataFrame:
     """One row an engagement that got anywhere; with attempts="every", one an attempt.
 
     `member`, `attempt` (from 1), `is_last` (no attempt after it), and for each step k `x{k}` (reached it) and
-    `t{k}`, `d{k}` … as far as they are known; in mode `any` also `s{k}`, when the first of the steps up to it was.
+    `t{k}`, `d{k}` … as far as they are known; in mode `any` also `s{k}`, when the first of the steps up to it was; and
+    `furthest`, the place of the last step that was reached, where that is known at once.
     """
     spec = rows.spec
     if spec.mode == "visited":
@@ -32,6 +33,8 @@ def paths(rows: Rows) -> pl.DataFrame:
     values = rows.frame.select(told).with_columns(rows.t.alias("t")).rechunk()
     columns = [pl.lit(rows.members).gather(pl.lit(found["run"])).alias("member"), pl.lit(found["attempt"]),
                pl.lit(found["is_last"])]  # fmt: skip
+    if "furthest" in found.columns:
+        columns.append(pl.lit(found["furthest"]))
     for k in range(len(spec.items)):
         at = pl.lit(found[f"p{k}"])
         columns.append(at.is_not_null().alias(f"x{k}"))

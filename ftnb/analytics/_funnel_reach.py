@@ -97,7 +97,9 @@ def _polars_reach(steps: PolarsSteps, spec: Spec, members: Members) -> Reach:
     columns = _columns(schema, spec, most)
     found: list[pl.DataFrame] = []
     spent: list[pl.DataFrame] = []
-    pieces = steps.whole_engagements(columns, kept(schema, spec))
+    # Between steps that follow one another at once, others count too; and few others are not worth a look at each row.
+    named = None if spec.mode == "strict" or _mostly_asked(steps, spec) else pl.col("step").is_not_null()
+    pieces = steps.whole_engagements(columns, kept(schema, spec), named)
     for reached, spending in side_by_side(pieces, lambda piece: _looked_at(*piece, spec, members)):
         found.append(reached)
         spent.append(spending)
@@ -110,6 +112,15 @@ def _polars_reach(steps: PolarsSteps, spec: Spec, members: Members) -> Reach:
     total = total.select("code", names.alias("name"), "tokens", "visits")
     turns = _turns(steps, spec) if most.get("turn", 1) > 1 else None
     return Reach(pl.concat(found), total, turns)
+
+
+_SAMPLE = 20_000
+
+
+def _mostly_asked(steps: PolarsSteps, spec: Spec) -> bool:
+    """Whether most steps, as far as the first ones tell, are asked about."""
+    first = steps.frame.lazy().select(pl.col("name").cast(pl.String).is_in(spec.names)).head(_SAMPLE).collect()
+    return float(first["name"].mean() or 0) > 0.6  # type: ignore[arg-type]
 
 
 def _looked_at(
@@ -208,10 +219,8 @@ def micros(column: str, schema: dict[str, Any]) -> pl.Expr:
 
 
 def kept(schema: dict[str, Any], spec: Spec) -> pl.Expr | None:
-    """Which steps are read at all."""
+    """Which steps are read at all, whatever their names."""
     parts = []
-    if spec.mode != "strict":
-        parts.append(pl.col("name").cast(pl.String).is_in(spec.names))
     if not spec.nested:
         if "ns" in schema:
             parts.append(pl.col("ns").fill_null("") == "")

@@ -15,7 +15,7 @@ from ..core.errors import InvalidArgumentError
 from ..frames import Frames
 from ..store.base import LogStore
 from ._engines import PolarsSteps, Steps, Views
-from ._source import Opened, _declared, _metadata_matches, _polars, _runs_of_users, checked_where, opened
+from ._source import Opened, _declared, _metadata_matches, _polars, _runs_of_users, checked_where, opened, views_at
 from ._sql import SqlSteps, duckdb_relation, spark_frame
 
 Table = pl.LazyFrame | None
@@ -37,6 +37,7 @@ class Reading:
 
 def reading_of(source: Any) -> Reading:
     """`source` opened. Raises InvalidArgumentError for what is no source."""
+    views = views_at(source)
     source = opened(source)
     engine = getattr(source, "engine", None) if isinstance(source, Opened) else None
     if engine is not None:
@@ -49,7 +50,7 @@ def reading_of(source: Any) -> Reading:
     given = source if isinstance(source, tuple) else (source,)
     if isinstance(source, tuple) and len(source) not in (2, 3):
         raise InvalidArgumentError(f"expected two frames, (steps, engagements); got {len(source)}")
-    return _given(given)
+    return _given(given, () if views is None else tuple(views.files("steps")))
 
 
 def _of_views(traces: Any, engine: Any) -> Reading:
@@ -96,9 +97,9 @@ def _lazy(table: Any) -> Table:
     return _polars(_called(table)).lazy()
 
 
-def _given(frames: tuple[Any, ...]) -> Reading:
-    """Frames of the user's own."""
-    steps = _steps(frames[0])
+def _given(frames: tuple[Any, ...], files: tuple[str, ...] = ()) -> Reading:
+    """Frames of the user's own; `files` are those that the steps are all of."""
+    steps = PolarsSteps(frames[0], files) if files else _steps(frames[0])
     _ensure_columns(steps.schema, ("engagement_id", "name"), "steps")
     if len(frames) == 1:
         return Reading(steps, lambda: steps, _engagements_of(steps), lambda: None, lambda: None, None)

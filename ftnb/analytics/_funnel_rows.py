@@ -63,19 +63,23 @@ class Rows:
     def t(self) -> pl.Series:
         """When each row began, never before a row above it: a clock that was set back stands still for a while."""
         t = self.frame["t"]
-        if self.spec.mode == "strict":
-            # Of steps that are not asked about the clock does not count, nor do the other modes read them.
+        back = self._back(t)
+        if back.any() and self.frame["step"].null_count():
+            # Of steps that are not asked about the clock does not count.
             t = self.frame.select(pl.when(pl.col("step").is_not_null()).then("t").alias("t"))["t"]
-        before = t.shift(1)
-        back = (t < (before.forward_fill() if t.null_count() else before)).fill_null(False)
-        if self.n:
-            back = back.scatter(self.starts, False)
+            back = self._back(t)
         if not back.any():
             return t
         wrong = self.run.filter(back).unique()
         some = pl.DataFrame({"t": t, "run": self.run, "i": pl.int_range(self.n, eager=True)})
         some = some.filter(pl.col("run").is_in(wrong.implode())).with_columns(pl.col("t").cum_max().over("run"))
         return t.scatter(some["i"], some["t"])
+
+    def _back(self, t: pl.Series) -> pl.Series:
+        """In which rows the clock shows less than in the one above, of the same engagement."""
+        before = t.shift(1)
+        back = (t < (before.forward_fill() if t.null_count() else before)).fill_null(False)
+        return back.scatter(self.starts, False) if self.n else back
 
     @cached_property
     def _places(self) -> dict[frozenset[str], Any]:

@@ -150,17 +150,19 @@ def _evidence(
 
     going = engagements["status"].is_in(UNFINISHED)
     member = reach.paths["member"]
-    known = pl.DataFrame([*engagements.select(pl.exclude("dropped_at")), going.alias("_going"),
-                          engagements["dropped_at"].is_null().alias("_undropped")])  # fmt: skip
+    told = [name for name in ("engagement_id", "total_tokens", "code") if name in engagements.columns]
+    known = engagements.select(*told, going.alias("_going"), pl.col("dropped_at").is_null().alias("_undropped"))
     paths = reach.paths.hstack(known.select(pl.all().gather(member)))
-    places = range(len(spec.items))
-    furthest = pl.max_horizontal(pl.when(pl.col(f"x{k}")).then(pl.lit(k, pl.UInt32)) for k in places)
+    if "furthest" not in paths.columns:
+        places = range(len(spec.items))
+        furthest = pl.max_horizontal(pl.when(pl.col(f"x{k}")).then(pl.lit(k, pl.UInt32)) for k in places)
+        paths = paths.with_columns(furthest.alias("furthest"))
     still = pl.col("_going")
     if spec.within_us is not None and now_us is not None:
         # Who was recorded as dropped is no question of time.
         young = (now_us - pl.col("t0") < spec.within_us) & pl.col("_undropped")
         still = still | young.fill_null(False)
-    paths = paths.with_columns(furthest.alias("furthest"), (still.fill_null(False) & pl.col("is_last")).alias("open"))
+    paths = paths.with_columns((still.fill_null(False) & pl.col("is_last")).alias("open"))
     paths = paths.drop("_going", "_undropped")
     if reach.turns is not None:
         paths = _with_waits(paths, reach.turns, len(spec.items))

@@ -76,13 +76,19 @@ def opened(source: Any) -> Any:
     """
     if not isinstance(source, str | os.PathLike):
         return source
-    if isinstance(source, os.PathLike) or "://" not in source:
-        folder = Path(source).expanduser()
-        views = Views.at(folder, "polars")
-        if views is not None and not (folder / "records.parquet").is_file():
-            steps, *others = [views.scan(name) for name in ("steps", "engagements", "events")]
-            return steps if others[0] is None else tuple(scan for scan in (steps, *others) if scan is not None)
+    views = views_at(source)
+    if views is not None:
+        steps, *others = [views.scan(name) for name in ("steps", "engagements", "events")]
+        return steps if others[0] is None else tuple(scan for scan in (steps, *others) if scan is not None)
     return open_store(Path(source) if isinstance(source, os.PathLike) else source)
+
+
+def views_at(source: Any) -> Views | None:
+    """The tables of a folder that has no log, when `source` is the path of one."""
+    if not isinstance(source, os.PathLike) and (not isinstance(source, str) or "://" in source):
+        return None
+    folder = Path(source).expanduser()
+    return None if (folder / "records.parquet").is_file() else Views.at(folder, "polars")
 
 
 def checked_where(where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -13,7 +13,7 @@ from ..core.errors import InvalidArgumentError
 from ..store.reconstruct import UNKNOWN_NAME
 from ._log import Log, path
 from ._steps import millis, moment
-from ._values import part_of_bodies
+from ._values import part_of
 from .schema import BRANCH_KEY, BRANCHES, ENGAGEMENTS, polars_schema
 
 _LAST_WORD = ("step_started", "engagement_status_changed", "engagement_ended")
@@ -22,14 +22,14 @@ _LAST_WORD = ("step_started", "engagement_status_changed", "engagement_ended")
 
 def engagements_frame(log: Log, steps: pl.DataFrame, events: pl.DataFrame, *, meta: Sequence[str] = ()) -> pl.DataFrame:
     """The `engagements` frame from `walked_rows` and `event_rows`; `meta` adds these metadata keys as typed columns."""
-    frame = log.records.group_by("number", maintain_order=True).agg(
-        pl.col("engagement_id").first(), pl.col("turn").max().alias("n_turns"), pl.col("at_us").min().alias("_first_us")
-    )
+    frame = log.engagements.with_columns(pl.int_range(pl.len()).alias("number"))
     for part in (_headers(log), _standing(log), _waits(log), _totals(steps, events)):
         frame = frame.join(part, on="number", how="left", maintain_order="left")
-    frame = frame.with_columns(
+    if frame["started_us"].null_count():
         # An engagement whose start was lost began, as far as is known, with its first record.
-        pl.coalesce("started_us", "_first_us").alias("started_us"),
+        began = frame.select("number").join(log.began(), on="number", how="left", maintain_order="left")
+        frame = frame.with_columns(pl.coalesce("started_us", began["at_us"]).alias("started_us"))
+    frame = frame.with_columns(
         pl.col("name").fill_null(UNKNOWN_NAME),
         pl.col("status").fill_null("active"),
         pl.col("wait_ms").fill_null(0.0),
@@ -108,7 +108,7 @@ def _last(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _metadata(log: Log, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
-    parts = pl.concat([part_of_bodies(log, kind, "metadata") for kind in ("engagement_started", "engagement_labelled")])
+    parts = part_of(log, log.headers.join(rows.select("seq"), on="seq", how="semi"), "metadata")
     texts = rows.join(starts, on="number", how="left", maintain_order="left")
     texts = texts.filter((pl.col("pos") >= pl.col("_start")).fill_null(True))
     texts = texts.join(parts, on="seq", how="inner", maintain_order="left").rename({"part": "metadata"})
@@ -131,8 +131,13 @@ def _merge(parts: pl.Series) -> str:
 
 def _standing(log: Log) -> pl.DataFrame:
     """Status, end and drop-off: the last word of each engagement."""
-    errors = log.bodies("engagement_ended", having=["error"]).select("seq", path("error").alias("error"))
-    last = _last(log.of(*_LAST_WORD, columns=["seq", "number", "type", "name", "status", "at_us"]))
+    errors = log.headers.select("seq", path("error").alias("error"))
+    wanted = ["seq", "pos", "number", "type", "name", "status", "at_us"]
+    said = log.of("engagement_status_changed", "engagement_ended", columns=wanted)
+    begun = _last(log.tables["step_started"]).select(
+        "seq", "pos", "number", pl.lit("step_started").alias("type"), "at_us"
+    )
+    last = _last(pl.concat([said, begun], how="diagonal").sort("pos"))
     ended = pl.col("type") == "engagement_ended"
     dropped = pl.when(ended & (pl.col("name") != "")).then("name")
     return last.join(errors, on="seq", how="left", maintain_order="left").select(
@@ -147,9 +152,10 @@ def _standing(log: Log) -> pl.DataFrame:
 def _waits(log: Log) -> pl.DataFrame:
     """Time from each pause to the next record with which the engagement goes on."""
     pauses = log.of("engagement_status_changed", columns=["number", "status"]).filter(pl.col("status") == "paused")
-    rows = log.of(*_LAST_WORD, columns=["number", "type", "status", "at_us"]).filter(
-        pl.col("number").is_in(pauses["number"].unique().implode())
-    )
+    if pauses.is_empty():
+        return pl.DataFrame(schema={"number": pl.Int64, "wait_ms": pl.Float64})
+    columns = ["number", "type", "status", "at_us"]
+    rows = log.of(*_LAST_WORD, columns=columns).filter(pl.col("number").is_in(pauses["number"].unique().implode()))
     goes_on = pl.when(pl.col("number") == pl.col("number").shift(-1)).then(pl.col("at_us").shift(-1))
     paused = (pl.col("type") == "engagement_status_changed") & (pl.col("status") == "paused")
     waited = (goes_on - pl.col("at_us")).clip(lower_bound=0)

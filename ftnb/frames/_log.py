@@ -10,24 +10,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from ..store._writer import MAX_HEADER
+from ._order import ordered, with_executions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_COLUMNS = (
-    "seq", "engagement_id", "stream_id", "n", "type", "at_us", "turn", "step_id", "parent_id", "name", "ns", "visit",
-    "attempt", "kind", "status", "duration_us", "error_type",
+_SHARED = ("seq", "engagement_id", "stream_id", "n", "turn", "at_us")
+_STARTS = (*_SHARED, "step_id", "parent_id", "name", "ns", "visit", "attempt", "kind")
+_ENDS = (*_SHARED, "step_id", "name", "status", "duration_us", "error_type")
+_EVENTS = (*_SHARED, "step_id", "kind", "error_type", "tok_prompt", "tok_completion", "tok_total", "tok_cache_read",
+           "tok_cache_write", "tok_reasoning")  # fmt: skip
+_OTHERS = (*_SHARED, "type", "step_id", "parent_id", "name", "kind", "status")
+_OF_EVENTS = ("seq", "event_id", "name", "duration_us", "ttft_us", "model", "n_bytes")
+"""What else there is of events; not every question needs it."""
+_TYPES = {"step_started": _STARTS, "step_ended": _ENDS, "event_recorded": _EVENTS}
+_OTHER_TYPES = (
+    "extraction_recorded", "engagement_started", "engagement_labelled", "engagement_status_changed", "engagement_ended",
+    "intent_switched", "annotation_recorded", "content_masked", "gap",
 )  # fmt: skip
-_OF_EVENTS = (
-    "seq", "event_id", "ttft_us", "model", "tok_prompt", "tok_completion", "tok_total", "tok_cache_read",
-    "tok_cache_write", "tok_reasoning", "n_bytes",
-)  # fmt: skip
-"""Columns that no other record has anything in."""
-_STEP_TYPES = ("step_started", "event_recorded", "extraction_recorded", "step_ended")
+_TEXTS = ("step_id", "ns", "name")
+"""Columns of text in which a null says the same as an empty text."""
 
 
 class LogSource(Protocol):
-    """What frames need of a store (a part of `store.base.LogStore`)."""
+    """What frames need of a store (a part of `store.base.LogStore`).
+
+    One that also has `scan_parts` (see `SQLiteStore`) is asked for what each type of record has.
+    """
 
     def scan(
         self,
@@ -46,112 +55,158 @@ class LogSource(Protocol):
 
 @dataclass(frozen=True)
 class Log:
-    """Every record's header, and on demand bodies, and what only events have.
+    """Every record's header, and on demand bodies, and what only some frames need of events.
 
-    `records` holds the columns that all records share, engagement after engagement (by first seq), within one by turn,
-    stream and position: the order of `store.reconstruct.fold`. It has columns more: `pos`, the row number; `number`,
-    that of the engagement; `run`, which start of its step id a record belongs to (0: one whose start was lost), and
-    `execution`, a number for the step id and the run.
+    `tables` holds a frame for each type of record that has columns of its own, `extraction_recorded`, and "" for all
+    others (with a column `type`), engagement after engagement (by first seq), within one by turn, stream and position:
+    the order of `store.reconstruct.fold`. They have columns more: `pos`, the place among all records; `number`, that of
+    the engagement; those of steps have `run`, which start of its step id a record belongs to (0: one whose start was
+    lost), and `execution`, a number for the step id and the run, from 0. Ids of engagements and streams are in `ids`,
+    by `number` and by the key in `stream_id`.
     """
 
     source: LogSource
-    records: pl.DataFrame
+    tables: dict[str, pl.DataFrame]
+    engagements: pl.DataFrame
+    """`engagement_id` and `n_turns`, by `number`."""
+    streams: pl.Series
+    is_whole: bool
+    """Whether every step has one start, and nothing of it came before."""
+    last: int
+    """The highest seq."""
     engagement_id: str | None = None
     """Set when the log holds this engagement only."""
 
     def of(self, *types: str, columns: Sequence[str] = ()) -> pl.DataFrame:
-        """The records of these types; `columns` are those that are wanted, all when empty."""
-        wanted = self.records.lazy().filter(pl.col("type").is_in(types))
-        return (wanted.select(columns) if columns else wanted).collect()
+        """The records of these types, in order; `columns` are those that are wanted, all when empty."""
+        places = dict.fromkeys(name if name in self.tables else "" for name in types)
+        found = []
+        for place in places:
+            table = self.tables[place]
+            if place == "":
+                table = table.filter(pl.col("type").is_in(types))
+            elif not columns or "type" in columns:
+                table = table.with_columns(pl.lit(place).alias("type"))
+            if not columns or "engagement_id" in columns:
+                table = self.with_ids(table)
+            found.append(table)
+        if len(found) > 1:
+            found = [pl.concat(found, how="diagonal").sort("pos")]
+        return found[0].select(columns) if columns else found[0]
 
-    def events(self) -> pl.DataFrame:
-        """The records of events, with the columns that only they have."""
+    def with_ids(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`rows` with the ids of their engagements."""
+        return rows.with_columns(self.engagements["engagement_id"].gather(rows["number"]))
+
+    def more_of_events(self) -> pl.DataFrame:
+        """What is not in the table of events, row by row: their streams' ids, and `_OF_EVENTS` but for `seq`."""
         # Without any, one engagement's part of the log, which is small, tells the columns and their types.
         which = self.engagement_id if "event_recorded" in self.types else ""
-        table = self.source.scan(_OF_EVENTS, types=("event_recorded",), engagement_id=which)
-        return self.of("event_recorded").join(pl.DataFrame(table), on="seq", how="left", maintain_order="left")
+        scanned = pl.DataFrame(self.source.scan(_OF_EVENTS, types=("event_recorded",), engagement_id=which))
+        rows = self.tables["event_recorded"]
+        more = rows.select("seq").join(scanned, on="seq", how="left", maintain_order="left")
+        named = _whole_named(self, "event_recorded", more.with_columns(pl.col("name").fill_null("")))
+        return named.drop("seq").with_columns(self.streams.gather(rows["stream_id"]).alias("stream_id"))
 
     @cached_property
     def types(self) -> frozenset[str]:
         """The types of records that there are."""
-        return frozenset(self.records["type"].unique())
+        named = frozenset(name for name, table in self.tables.items() if name and table.height)
+        return named | frozenset(self.tables[""]["type"].unique())
+
+    def began(self) -> pl.DataFrame:
+        """`number` and `at_us`: the earliest time in each engagement."""
+        times = pl.concat(table.select("number", "at_us") for table in self.tables.values())
+        return times.group_by("number").agg(pl.col("at_us").min())
 
     def bodies(self, *types: str, having: Sequence[str] = ()) -> pl.DataFrame:
         """`seq` and `body` (JSON text) of records of these types; `having` keeps those with any of these keys.
 
         The key may also be one deeper inside the body: it saves reading, it does not decide.
         """
-        if not self.types.intersection(types):
+        wanted = [name for name in types if name in self.types]
+        if not wanted:
             return pl.DataFrame(schema={"seq": pl.Int64, "body": pl.String})
         table = self.source.scan(
             ["seq", "body"],
-            types=types,
+            types=wanted,
             engagement_id=self.engagement_id,
             containing=[f'"{key}":'.encode() for key in having],
         )
         # The store may have grown since the log was read.
-        frame = pl.DataFrame(table).filter(pl.col("seq") <= (self.records["seq"].max() or 0))
+        frame = pl.DataFrame(table).filter(pl.col("seq") <= self.last)
         return frame.with_columns(text_of(frame["body"]))
+
+    @cached_property
+    def headers(self) -> pl.DataFrame:
+        """The bodies of records on engagements that say anything of metadata or an error, read once for both."""
+        kinds = ("engagement_started", "engagement_labelled", "engagement_ended")
+        return self.bodies(*kinds, having=["metadata", "error"])
 
 
 def read_log(source: LogSource, engagement_id: str | None = None) -> Log:
     """Scan the whole log, or one engagement's part of it."""
-    table = source.scan(_COLUMNS, engagement_id=engagement_id)
-    frame = pl.DataFrame(table).with_columns(pl.col("step_id", "ns", "name").fill_null(""))
-    # In order of their first records, which is what engagements and streams are sorted by; and numbers are quicker.
-    frame = frame.with_columns(_numbers(table[name], f"_{name}") for name in ("engagement_id", "stream_id", "step_id"))
-    order = ["_engagement_id", "turn", "_stream_id", "n"]
-    ordered = frame if _is_sorted(frame, order) else frame.sort(order)
-    ordered = ordered.with_row_index("pos")
-    ordered = ordered.with_columns(*_runs(ordered), pl.col("_engagement_id").set_sorted().alias("number"))
-    ordered = ordered.drop("_engagement_id", "_stream_id", "_step_id")
-    log = Log(source, ordered, engagement_id)
-    return Log(source, _with_whole_names(log), engagement_id)
+    parted = getattr(source, "scan_parts", None)
+    told = _in_one(source, engagement_id) if parted is None or engagement_id is not None else _in_parts(parted)
+    tables, ids, streams = told
+    names = [*tables, "extraction_recorded"]
+    tables["extraction_recorded"] = tables[""].filter(pl.col("type") == "extraction_recorded")
+    tables[""] = tables[""].filter(pl.col("type") != "extraction_recorded")
+    order = ordered([tables[name] for name in names])
+    tables = dict(zip(names, order.tables, strict=True))
+    engagements = pl.DataFrame({"engagement_id": ids.gather(order.engagements), "n_turns": order.n_turns})
+    of_steps = ["step_started", "step_ended", "event_recorded", "extraction_recorded"]
+    executed, is_whole = with_executions(tables[of_steps[0]], [tables[name] for name in of_steps[1:]])
+    tables |= zip(of_steps, executed, strict=True)
+    last = max((int(table["seq"].max() or 0) for table in tables.values()), default=0)  # type: ignore[arg-type]
+    log = Log(source, tables, engagements, streams, is_whole, last, engagement_id)
+    for name, table in tables.items():
+        if "name" in table.columns:
+            tables[name] = _whole_named(log, name, table)
+    return log
 
 
-def _numbers(ids: Any, name: str) -> pl.Series:
-    """Each id of an Arrow column as a number, from 0 in the order in which they first come; a null is an empty text."""
-    encoded = ids.fill_null("").dictionary_encode().combine_chunks()
-    return pl.Series(name, encoded.indices, pl.Int32)
+_Told = tuple[dict[str, pl.DataFrame], pl.Series, pl.Series]
+"""Tables with keys for ids; the ids of engagements and of streams, by key."""
 
 
-def _is_sorted(frame: pl.DataFrame, by: Sequence[str]) -> bool:
-    rises = pl.lit(True)
-    for name in reversed(by):
-        here, before = pl.col(name), pl.col(name).shift(1)
-        rises = (here > before) | ((here == before) & rises)
-    return bool(frame.select(rises.fill_null(True).all()).item())
+def _in_parts(scan_parts: Any) -> _Told:
+    """Of each type of record the columns that it has."""
+    wanted = [*((columns, (name,)) for name, columns in _TYPES.items()), (_OTHERS, _OTHER_TYPES)]
+    parts = scan_parts(wanted)
+    frames = [_texts_filled(frame) for frame in parts.frames]
+    return dict(zip([*_TYPES, ""], frames, strict=True)), parts.ids["engagement_id"], parts.ids["stream_id"]
 
 
-def _runs(ordered: pl.DataFrame) -> list[pl.Series]:
-    """Which start of its step id each record belongs to; null: a record of no step. `execution`: a number for it."""
-    of_step = pl.col("type").is_in(_STEP_TYPES)
-    is_start = pl.col("type") == "step_started"
-    step = pl.col("_engagement_id").cast(pl.UInt64) * 2**32 + pl.col("_step_id")
-    steps = ordered.select("type", step.alias("step"))
-    first = steps.filter(of_step).select((pl.col("step").is_first_distinct() == is_start).all().alias("is_plain"))
-    # Nearly always a step's first record is its start, and its only one: then nothing needs to be counted.
-    if first.item():
-        number, execution = pl.lit(1, pl.UInt32), pl.col("step")
-    else:
-        number = is_start.cum_sum().over("step")
-        execution = pl.struct("step", number).rank("dense").cast(pl.UInt64)
-    return steps.select(
-        pl.when(of_step).then(number).alias("run"), pl.when(of_step).then(execution).alias("execution")
-    ).get_columns()
+def _in_one(source: LogSource, engagement_id: str | None) -> _Told:
+    """All columns of all records, for stores that have no better way, and for little."""
+    columns = dict.fromkeys([*_OTHERS, *(name for columns in _TYPES.values() for name in columns)])
+    whole = _texts_filled(pl.DataFrame(source.scan(list(columns), engagement_id=engagement_id)))
+    ids = {name: whole[name].unique(maintain_order=True) for name in ("engagement_id", "stream_id")}
+    whole = whole.with_columns(
+        whole[name].cast(pl.Enum(known)).to_physical().cast(pl.Int64) for name, known in ids.items()
+    )
+    tables = {name: whole.filter(pl.col("type") == name).select(columns) for name, columns in _TYPES.items()}
+    tables[""] = whole.filter(~pl.col("type").is_in(list(_TYPES))).select(_OTHERS)
+    return tables, ids["engagement_id"], ids["stream_id"]
 
 
-def _with_whole_names(log: Log) -> pl.DataFrame:
-    """The records with names that did not fit their column taken from the bodies."""
-    cut = (pl.col("name").str.len_chars() >= MAX_HEADER) | pl.col("name").str.contains("\\", literal=True)
-    suspects = log.records.filter(cut).select("seq", "type")
+def _texts_filled(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col(name).fill_null("") for name in _TEXTS if name in frame.columns)
+
+
+def _whole_named(log: Log, record_type: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with names that did not fit their column taken from the bodies."""
+    long = (pl.col("name").str.len_bytes() >= MAX_HEADER) & (pl.col("name").str.len_chars() >= MAX_HEADER)
+    suspects = rows.filter(long | pl.col("name").str.contains("\\", literal=True))
     if suspects.is_empty():
-        return log.records
-    bodies = log.bodies(*suspects["type"].unique().sort(), having=["name"]).join(suspects, on="seq", how="semi")
+        return rows
+    types = [record_type] if record_type else suspects["type"].unique().sort().to_list()
+    bodies = log.bodies(*types, having=["name"]).join(suspects.select("seq"), on="seq", how="semi")
     whole = bodies.select("seq", path("name").alias("_whole"))
     # A name with a lone surrogate is kept as a marker; polars text cannot hold it, so its escaped form stays.
     whole = whole.filter(pl.col("_whole").is_not_null() & ~pl.col("_whole").str.starts_with('{"$ftnb"'))
-    joined = log.records.join(whole, on="seq", how="left", maintain_order="left")
+    joined = rows.join(whole, on="seq", how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce("_whole", "name").alias("name")).drop("_whole")
 
 

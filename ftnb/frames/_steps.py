@@ -47,7 +47,7 @@ def event_rows(log: Log) -> pl.DataFrame:
     )
     has_tokens = pl.col("tok_total").is_not_null()
     counted = pl.col("tok_prompt").fill_null(0) + pl.col("tok_completion").fill_null(0)
-    rows = log.events().join(bodies, on="seq", how="left", maintain_order="left")
+    rows = log.of("event_recorded").join(bodies, on="seq", how="left", maintain_order="left")
     rows = rows.join(waiting, on="execution", how="left", maintain_order="left")
     return rows.with_columns(
         # A step that ended waiting discards what it did until then; what is recorded of it later is not.
@@ -66,6 +66,7 @@ def event_rows(log: Log) -> pl.DataFrame:
 def events_frame(log: Log, rows: pl.DataFrame, *, payload: bool = False) -> pl.DataFrame:
     """The `events` frame from `event_rows`; `payload` adds what each carried, as JSON text."""
     columns = (*EVENTS, PAYLOAD) if payload else EVENTS
+    rows = pl.concat([rows.drop("stream_id"), log.more_of_events()], how="horizontal")
     frame = rows.with_columns(
         # A recorder's events have no id of their own: their place in the log names them.
         pl.coalesce("event_id", pl.concat_str("stream_id", pl.lit(":"), "n")).alias("event_id"),
@@ -82,19 +83,34 @@ def events_frame(log: Log, rows: pl.DataFrame, *, payload: bool = False) -> pl.D
 
 def walked_rows(log: Log, events: pl.DataFrame) -> pl.DataFrame:
     """One row a step execution, in the order of the fold: the columns `WALKED`, and numbers to join rows by."""
-    begun = pl.concat([_started(log), _stand_ins(log)], how="diagonal").sort("pos")
+    begun = _started(log)
+    if not log.is_whole:
+        begun = pl.concat([begun, _stand_ins(log)], how="diagonal").sort("pos")
+    ended = _at_executions(_ends(log), begun["execution"])
+    frame = pl.concat([begun, ended], how="horizontal").with_columns(pl.col("status").fill_null("running"))
     kept, lost = pl.col("total_tokens").filter(~pl.col("discarded")), pl.col("total_tokens").filter("discarded")
-    spent = events.group_by("execution").agg(
-        kept.sum().alias("total_tokens"), lost.sum().alias("discarded_tokens"), pl.len().alias("n_events")
-    )
-    frame = begun.join(_ends(log), on="execution", how="left", maintain_order="left")
-    frame = frame.join(spent, on="execution", how="left", maintain_order="left")
-    filled = frame.with_columns(
-        pl.col("status").fill_null("running"), pl.col("total_tokens", "discarded_tokens", "n_events").fill_null(0)
-    )
+    sums = {"total_tokens": kept.sum(), "discarded_tokens": lost.sum(), "n_events": pl.len().cast(pl.Int64)}
+    if events.height:
+        spent = events.group_by("execution").agg(column.alias(name) for name, column in sums.items())
+        frame = pl.concat([frame, _at_executions(spent, begun["execution"])], how="horizontal")
+        frame = frame.with_columns(pl.col(*sums).fill_null(0))
+    else:
+        frame = frame.with_columns(pl.lit(0, pl.Int64).alias(name) for name in sums)
     schema = polars_schema(STEPS)
     known = (pl.col(name).cast(dtype) for name, dtype in schema.items() if name in WALKED)
-    return filled.select("pos", "number", "execution", "_start", "_end", *known)
+    return frame.select("pos", "number", "execution", "_start", "_end", *known)
+
+
+def _at_executions(rows: pl.DataFrame, executions: pl.Series) -> pl.DataFrame:
+    """For each of `executions` the row that has its number, the last of these, without that; null when none has."""
+    import numpy as np
+
+    known, wanted = rows["execution"].to_numpy(), executions.to_numpy()
+    place = np.full(1 + max(known.max(initial=0), wanted.max(initial=0)), -1)
+    place[known] = np.arange(rows.height)
+    found = pl.Series(place[wanted])
+    at = pl.select(pl.when(found >= 0).then(found)).to_series() if (found < 0).any() else found
+    return rows.drop("execution").select(pl.all().gather(pl.lit(at)))
 
 
 WALKED = (
@@ -170,16 +186,13 @@ def _stand_ins(log: Log) -> pl.DataFrame:
 
 
 def _ends(log: Log) -> pl.DataFrame:
-    """The last end of each step."""
+    """The ends of steps, in order."""
     wanted = ["seq", "execution", "status", "at_us", "duration_us", "error_type"]
-    ends = log.of("step_ended", columns=wanted)
-    if not ends["execution"].is_unique().all():
-        ends = ends.unique("execution", keep="last", maintain_order=True)
-    return ends.select(
+    return log.of("step_ended", columns=wanted).select(
         "execution",
         "status",
         moment("at_us").alias("ended_at"),
         millis(pl.col("duration_us")).alias("duration_ms"),
         "error_type",
         pl.col("seq").alias("_end"),
-    )  # fmt: skip
+    )

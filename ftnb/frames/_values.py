@@ -22,7 +22,11 @@ def part_of_bodies(log: Log, record_type: str, key: str) -> pl.DataFrame:
     Bodies are canonical JSON with sorted keys, so an entry with nothing behind it is cut out as text: exact, and
     without a parse. Other bodies are parsed, and values that are references are resolved, one by one.
     """
-    bodies = log.bodies(record_type, having=[key])
+    return part_of(log, log.bodies(record_type, having=[key]), key)
+
+
+def part_of(log: Log, bodies: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The same of bodies that have been read."""
     # Nothing before the entry can hold an unescaped `"key":`: what sorts before it are lists of text and topologies.
     rest = pl.col("body").str.extract(f'"{re.escape(key)}":(.*)\\}}$')
     cut = bodies.with_columns(pl.when(~rest.str.contains(_LATER_KEYS)).then(rest).alias("part"))
@@ -56,7 +60,8 @@ def _resolved(log: Log, parts: pl.DataFrame) -> pl.DataFrame:
     marked = parts.filter(pl.col("part").str.contains(_REFERENCE, literal=True))
     if marked.is_empty():
         return parts
-    owners = marked.join(log.records.select("seq", "engagement_id"), on="seq", how="left", maintain_order="left")
+    seqs = pl.concat(table.select("seq", "number") for table in log.tables.values())
+    owners = log.with_ids(marked.join(seqs, on="seq", how="left", maintain_order="left"))
     resolvers: dict[str, Resolver] = {}
     fetch = _fetcher(log, owners.height)
     texts = []

@@ -119,11 +119,18 @@ def in_pieces(
     connections: Sequence[sqlite3.Connection], sql: str, parameters: Sequence[Any], pieces: range
 ) -> Iterator[list[Any]]:
     """The rows of each piece (seq above its start, up to the next start), in order; `sql` takes these two first."""
+    yield from in_pieces_of(connections, [(sql, parameters)], pieces)
+
+
+def in_pieces_of(
+    connections: Sequence[sqlite3.Connection], queries: Sequence[tuple[str, Sequence[Any]]], pieces: range
+) -> Iterator[list[Any]]:
+    """As `in_pieces`, for one query after the other."""
     free = SimpleQueue[sqlite3.Connection]()
     for connection in connections:
         free.put(connection)
 
-    def rows(start: int) -> list[Any]:
+    def rows(sql: str, parameters: Sequence[Any], start: int) -> list[Any]:
         connection = free.get()
         try:
             with closing(connection.execute(sql, [start, start + pieces.step, *parameters])) as cursor:
@@ -133,9 +140,10 @@ def in_pieces(
 
     waiting = deque[Future[list[Any]]]()
     with ThreadPoolExecutor(len(connections), "ftnb-scan") as pool:
-        for start in pieces:
-            waiting.append(pool.submit(rows, start))
-            if len(waiting) > len(connections):
-                yield waiting.popleft().result()
+        for sql, parameters in queries:
+            for start in pieces:
+                waiting.append(pool.submit(rows, sql, parameters, start))
+                if len(waiting) > len(connections):
+                    yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

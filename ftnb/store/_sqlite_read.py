@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._entries import LogHead
-from ._sqlite_columns import cells, packed, schema_of, searched, told
+from ._sqlite_columns import Parts, cells, packed, parted, schema_of, searched, told
 from ._sqlite_schema import file_of
 from ._summary import HEADER_TYPES, Summary
 from ._writer import label_key, label_value
@@ -135,6 +135,10 @@ class SQLiteReader:
         table = "record" if engagement_id is not None or dtypes.keys() & {"engagement_id", "stream_id"} else "log"
         sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY seq"
         return self._table(sql, [after, *parameters], dtypes)
+
+    def parts(self, parts: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Parts:
+        """Columns of records of some types, several times, of one state; see `SQLiteStore.scan_parts`."""
+        return parted(self, [({name: _DTYPES[name] for name in columns}, types) for columns, types in parts])
 
     def revision(self) -> tuple[int, int]:
         """The last seq ever given, and how many engagements were purged."""

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..core.errors import InvalidArgumentError, NotOurFileError, StoreError
-from . import _drives, _entries, _sqlite_follow, _sqlite_schema
+from . import _barrier, _drives, _entries, _sqlite_follow, _sqlite_schema
 from ._entries import Entry, EntryRow, LogHead
 from ._log_store import LogStoreBase
+from ._sqlite_columns import Parts
 from ._sqlite_publish import Published
 from ._sqlite_read import SQLiteReader
 from ._sqlite_seed import is_seed_database, migrate
@@ -205,6 +206,14 @@ class SQLiteStore(LogStoreBase):
         containing: Sequence[bytes],
     ) -> pa.Table:
         return self._reader.scan(columns, types=types, engagement_id=engagement_id, after=after, containing=containing)
+
+    def scan_parts(self, parts: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Parts:
+        """For each part (columns, types of records) what `scan` gives, all of one state, as frames of polars.
+
+        The ids of engagements and streams are small integers in them, which `ids` of the answer resolves.
+        """
+        _barrier.wait(self.url)
+        return self._reader.parts(parts)
 
     def _blobs_of(self, engagement_id: str) -> dict[str, bytes]:
         return self._reader.blobs_of(engagement_id)

@@ -187,6 +187,42 @@ def test_random_logs_give_frames_equal_to_the_fold(log: list[Record], purged: bo
     store.close()
 
 
+@given(
+    moves=st.lists(
+        st.tuples(st.sampled_from(["e1", "e2", "e3"]), st.sampled_from("steve"), st.integers(0, 4)), max_size=30
+    )
+)
+@settings(max_examples=60)
+def test_steps_that_run_at_once_in_engagements_that_run_at_once(moves: list[tuple[str, str, int]]) -> None:
+    """Every step has one start, before all else of it, as recorders write; most logs are so, and are read quicker."""
+    store = SQLiteStore()
+    begun: dict[str, list[str]] = {}
+    for at, (engagement, move, which) in enumerate(moves):
+        known = begun.setdefault(engagement, [])
+        told: dict[str, Any] = {"engagement_id": engagement, "ts": from_us(T0 + at)}
+        if move == "s" or not known:
+            known.append(f"{engagement}-{len(known)}")
+            store.append(StepStarted(**told, step_id=known[-1], name="search"))
+            continue
+        step_id = known[-1 - which % len(known)]
+        if move == "e":
+            ended = {"ended_at": from_us(T0 + at), "duration_ms": float(at)}
+            store.append(StepEnded(**told, step_id=step_id, status=StepStatus.COMPLETED, **ended))
+        elif move == "t":
+            store.append(EngagementStatusChanged(**told, status="paused"))
+        else:
+            usage = TokenUsage(prompt=which, completion=1, total=which + 1)
+            event = StepEvent(step_id=step_id, kind=EventKind.LLM_CALL, name="m", ts=from_us(T0 + at), tokens=usage)
+            store.append(EventRecorded(**told, event=event))
+    frames = Frames(store)
+    for summary in store.list_engagements():
+        folded = store.get_engagement(summary.id)
+        _check_engagement(frames.engagements(), folded)
+        _check_steps(frames.steps, folded)
+        _check_events(frames.events(payload=True), folded)
+    store.close()
+
+
 def _of(frame: pl.DataFrame, engagement_id: str) -> pl.DataFrame:
     return frame.filter(pl.col("engagement_id") == engagement_id)
 

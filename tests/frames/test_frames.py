@@ -416,11 +416,11 @@ def test_frames_of_a_thousand_engagements_take_no_time_worth_a_loop(store: SQLit
             drafts.append(build.step_started(stream, i + k, f"s{k}", f"node{k}"))
             drafts.append(build.event(stream, i + k, f"s{k}", EventKind.LLM_CALL, "m", tokens=(1, 1, 2, 0, 0, 0)))
     store.append_drafts(drafts)
-    began = time.perf_counter()
+    began = time.process_time()
     frames = Frames(store)
     heights = (frames.engagements().height, frames.steps.height, frames.events().height, frames.transitions.height)
     assert heights == (1_000, 5_000, 5_000, 5_000)
-    assert time.perf_counter() - began < 2.0
+    assert time.process_time() - began < 2.0
 
 
 def test_pandas_on_request(store: SQLiteStore, recorder: Recorder) -> None:

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +45,12 @@ def test_packed_columns_equal_the_rows(names: Any, piece: int, after: int) -> No
             # With a column of bytes, rows are fetched one by one.
             expected = store.scan([*PLAIN, "body"], types=types, after=after).drop_columns(["body"])
             assert store.scan(PLAIN, types=types, after=after).equals(expected)
+        wanted = [(PLAIN, ("event_recorded", "step_started")), (["seq", "name"], ("step_ended",))]
+        whole, none = store.scan_parts(wanted).frames
+        ids = store.scan_parts(wanted).ids
+    keyed = [pl.col(name).replace_strict(list(range(len(ids[name]))), ids[name], default=None) for name in ids]
+    assert whole.with_columns(keyed).to_dicts() == store.scan(PLAIN).to_pylist()
+    assert none.is_empty()
     store.close()
 
 

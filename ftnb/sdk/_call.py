@@ -218,7 +218,14 @@ class Call(CallScope, Seen):
             found = _wire.objects(chunks, self.encoding) if self.reader is None else self.reader(chunks)
             return self.api.fold(found)
         body = _plain(self.body)
-        return self._read(body) if type(body) is dict or isinstance(body, Mapping) else Reply()
+        if isinstance(body, Mapping):
+            return self._read(body)
+        if body is None and isinstance(self.body, bytes) and b"data:" in self.body:
+            # A stream that somebody below the SDK has read to its end: a cache, a transport of a test.
+            reply = self.api.fold(_wire.objects([(0, self.body)], None))
+            reply.first_token = None
+            return reply
+        return Reply()
 
     def _read(self, body: Mapping[str, Any]) -> Reply:
         reply = self.api.read(body)

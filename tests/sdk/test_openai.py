@@ -116,6 +116,22 @@ def test_streaming_response_read_by_hand(client: openai.OpenAI, recorded: Record
     assert call.tokens is not None
 
 
+def test_stream_that_was_read_below_the_sdk(fake: Providers, recorded: Recorded) -> None:
+    """As by a cache, or a transport that stands in for the provider."""
+
+    def read(response: Any) -> None:
+        response.read()
+
+    http = openai.DefaultHttpxClient(event_hooks={"response": [read]})
+    client = openai.OpenAI(base_url=f"{fake.root}/v1", api_key=SECRET, max_retries=0, http_client=http)
+    ftnb.capture("openai")
+    said = [part.choices[0].delta.content or "" for part in client.chat.completions.create(**ASK, stream=True)]
+    assert "".join(said) == "hello"
+    call = recorded.call()
+    assert call.payload["response"]["content"] == "hello"
+    assert call.ttft_ms is None
+
+
 def test_streaming_response_by_lines(client: openai.OpenAI, recorded: Recorded) -> None:
     with client.chat.completions.with_streaming_response.create(**ASK, stream=True) as raw:
         lines = [line for line in raw.iter_lines() if line]

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import openai
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ftnb
+from ftnb.core.canonical import encode_json, to_json
+from ftnb.core.redact import Redaction
+from ftnb.sdk._again import Again
+from ftnb.store.blobs import Interner
 from tests.sdk.clients import MODEL, SECRET
 from tests.sdk.conftest import Recorded
 from tests.sdk.providers import Providers
@@ -106,3 +113,37 @@ def test_what_one_engagement_has_of_it_goes_with_it(client: openai.OpenAI, recor
         ask(client, chat(6))
     assert [call.payload["messages"] for call in recorded.calls()] == [chat(6)] * 2
     assert second.id in {one.id for one in recorded.store.list_engagements()}
+
+
+_leaves = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
+_texts = st.text(max_size=20) | st.sampled_from(
+    [SECRET, f"it is {SECRET}.", "x" * 200, "y" * 600, '{"password": "abc"}']
+)
+_keys = st.text(max_size=4) | st.sampled_from(["content", "api_key", "$ftnb", "properties", "role"])
+_json = st.recursive(
+    _leaves | _texts,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=12,
+)
+RULES = Redaction()
+
+
+@given(st.lists(st.dictionaries(_keys, _json, max_size=4) | _json, max_size=10))
+def test_what_is_written_is_the_same_as_without(items: list[Any]) -> None:
+    def written(interner: Interner, items: list[Any], rules: Redaction | None) -> bytes:
+        payload = {"messages": items, "n": len(items)}
+        masked = to_json(payload) if rules is None else rules.to_json(payload, "@payload")
+        return encode_json(masked) + encode_json(interner.intern(masked))
+
+    again, interner = Again(), Interner("e")
+    sent = orjson.dumps(items)
+    for rules in (RULES, None, RULES):
+        plain = written(interner, orjson.loads(sent), rules)
+        for _ in range(2):
+            assert written(interner, again(_same, orjson.loads(sent)), rules) == plain
+
+
+def _same(item: Any) -> Any:
+    return item

@@ -25,7 +25,8 @@ from ._parquet_file import BLOBS, ENTRIES, RECORDS, SCHEMAS, STREAMS
 from ._parquet_reads import ParquetReads
 from ._published import SUMMARISED, merged, summaries_of
 from ._segments import MANIFEST, TAIL, Folder, SegmentGone, ensure_ours, read_manifest
-from ._tail import Outdated, Ready, Segment, TailReader, TailWriter, Without, ensure_tables, kept_summary
+from ._tail import Outdated, Ready, Segment, TailReader, Without, ensure_tables, kept_summary
+from ._tail_write import TailWriter
 from ._writer import Batch, StreamHead
 
 if TYPE_CHECKING:

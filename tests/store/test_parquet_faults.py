@@ -57,9 +57,9 @@ def segments(store: ParquetStore) -> list[Path]:
 CRASHES: dict[str, tuple[str, Callable[[ParquetStore], Any]]] = {
     "while a segment is written": ("pyarrow.parquet.write_table", ParquetStore.publish),
     "before it is on disk": ("ftnb.store._segments._sync", ParquetStore.publish),
-    "before it is in the catalogue": ("ftnb.store._tail.TailWriter.take_in", ParquetStore.publish),
+    "before it is in the catalogue": ("ftnb.store._tail_write.TailWriter.take_in", ParquetStore.publish),
     "before the manifest": ("ftnb.store._segments.Folder.write_manifest", ParquetStore.publish),
-    "before a merge counts": ("ftnb.store._tail.TailWriter.merge", ParquetStore.publish),
+    "before a merge counts": ("ftnb.store._tail_write.TailWriter.merge", ParquetStore.publish),
     "before what was merged is put away": ("ftnb.store._segments.Folder.retire", ParquetStore.publish),
     "while it is cleaned": ("ftnb.store._segments.Folder.clean", ParquetStore.publish),
 }
@@ -87,7 +87,7 @@ def test_a_crash_loses_nothing_and_doubles_nothing(store: ParquetStore, where: s
     after.close()
 
 
-@pytest.mark.parametrize("target", ["_tail.TailWriter.purge_published", "_segments.Folder.discard"])
+@pytest.mark.parametrize("target", ["_tail_write.TailWriter.purge_published", "_segments.Folder.discard"])
 def test_a_crash_while_purging_purges_or_does_not(store: ParquetStore, target: str) -> None:
     gone, kept = record_run(store, k="canary-of-one"), record_run(store, k=1)
     store.publish()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule
 
-from ftnb.store._tail import TailWriter
+from ftnb.store._tail_write import TailWriter
 from ftnb.store.base import LogStore
 from ftnb.store.parquet import ParquetStore
 from ftnb.testing import Behind, StoreMachine, StoreTests

@@ -27,7 +27,7 @@ def static_table(payload: BrowserPayload) -> str:
             str(row["n_errors"] or ""),
             escape((row["dropped_at"] or "")[:60]),
         )
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        rows.append("<tr>" + "".join(f"<td{_style(place)}>{cell}</td>" for place, cell in enumerate(cells)) + "</tr>")
     names = "".join(f"<th>{name}</th>" for name in head)
     left_out = payload["n_found"] - len(rows)
     more = f"<p>… and {left_out:,} more</p>" if left_out > 0 else ""
@@ -35,3 +35,8 @@ def static_table(payload: BrowserPayload) -> str:
         f"<div><p><b>{escape(payload['title'])}</b></p><table><thead><tr>{names}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>{more}</div>"
     )
+
+
+def _style(place: int) -> str:
+    """Status, start and duration are read at a glance only in one line."""
+    return ' style="white-space:nowrap"' if place in (0, 3, 4) else ""

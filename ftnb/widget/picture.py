@@ -43,7 +43,8 @@ def summary_line(payload: EngagementPayload) -> str:
 def _fragment(payload: EngagementPayload, rows: int, *, with_graph: bool) -> str:
     shown = _ends([lane["step"] for lane in payload["timeline"]["lanes"]], rows)
     graph = graph_svg(payload) if with_graph else ""
-    parts = [_headline(payload), graph, timeline_svg(payload, shown), _table(payload, shown)]
+    drawn = [f"<div>{part}</div>" for part in (graph, timeline_svg(payload, shown)) if part]
+    parts = [_headline(payload), *drawn, _table(payload, shown)]
     font = "font-family:system-ui,sans-serif;font-size:13px"
     return f'<div style="{font}">{"".join(parts)}</div>'
 

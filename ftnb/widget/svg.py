@@ -25,6 +25,9 @@ STATUS_COLORS = {
 }
 OTHER_COLOR = "#8a8a8a"
 _SIGNS = {"completed": "✓", "running": "▸", "failed": "✕", "waiting": "‖", "cancelled": "⊘", "skipped": "»"}
+BETWEEN = " · "
+"""Between texts, where SVG draws none: it is read where a viewer left out the drawing and kept its texts, as notebooks
+do with outputs that are not trusted."""
 
 
 def duration_text(ms: float) -> str:
@@ -89,7 +92,7 @@ def _node_svg(node: Node, box: Sequence[float], *, is_group: bool) -> str:
         f'<g{opacity}><rect x="{x - w / 2:.0f}" y="{y - h / 2:.0f}" width="{w:.0f}" height="{h:.0f}" rx="{corner}" '
         f'fill="{color}" fill-opacity="{".12" if visited else "0"}" stroke="{stroke}" stroke-width="{strength}"{dash}/>'
         f'<text x="{x:.0f}" y="{text_y:.0f}" fill="currentColor">{escape(text)}</text>'
-        f"{_badge_svg(node['n_visits'], x + w / 2, y - h / 2, color)}</g>"
+        f"{_badge_svg(node['n_visits'], x + w / 2, y - h / 2, color)}</g>{BETWEEN}"
     )
 
 
@@ -199,7 +202,7 @@ def _lane_svg(step: StepRow, lane: Lane, top: float, scale: _TimeScale) -> str:
     return (
         f'<text y="{top + 11:.0f}">{_sign(step)} {escape(name)}</text>'
         f'<rect x="{left:.1f}" y="{top + 2:.0f}" width="{width:.1f}" height="11" rx="2" fill="{color}"/>'
-        f'<text x="{left + width + 4:.0f}" y="{top + 11:.0f}" fill="{OTHER_COLOR}">{time}</text>'
+        f'{BETWEEN}<text x="{left + width + 4:.0f}" y="{top + 11:.0f}" fill="{OTHER_COLOR}">{time}</text>{BETWEEN}'
     )
 
 

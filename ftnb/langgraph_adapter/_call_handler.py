@@ -60,6 +60,8 @@ class CallHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A chat model is called."""
+        if self.target is None:
+            return
         given = freeze(messages[0])[0] if messages else []
         self._model_start(serialized, given, run_id, parent_run_id, metadata, kwargs)
 
@@ -111,9 +113,11 @@ class CallHandler(BaseCallbackHandler):
         if self.target is not None and run_id not in self._first_tokens:
             self._first_tokens[run_id] = perf_counter_ns()
 
-    def on_llm_end(self, response: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: Any = None, tags: Any = None, **_: Any) -> None:
         """The model answered."""
-        self._end(events.LLM_END, run_id, _heard(response), self._first_token(run_id), *self._inner(run_id))
+        if self.target is not None:
+            inner = self._inner(run_id) if self._scopes else ()
+            self._end(events.LLM_END, run_id, _heard(response), self._first_token(run_id), *inner)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """The model failed."""
@@ -140,12 +144,15 @@ class CallHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         inputs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        name: str | None = None,
+        tool_call_id: Any = None,
+        tags: Any = None,
+        metadata: Any = None,
+        **_: Any,
     ) -> None:
         """A tool is called."""
         arguments = input_str if inputs is None else inputs
-        name = kwargs.get("name") or name_of(serialized, "tool")
-        self._tool_start(run_id, parent_run_id, name, arguments, kwargs.get("tool_call_id"), None)
+        self._tool_start(run_id, parent_run_id, name or name_of(serialized, "tool"), arguments, tool_call_id, None)
 
     def on_retriever_start(
         self,
@@ -181,9 +188,16 @@ class CallHandler(BaseCallbackHandler):
         except Exception as error:
             target.drop("on_tool_start", error)
 
-    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: Any = None, tags: Any = None, **_: Any) -> None:
         """The tool returned."""
-        self._end(events.TOOL_END, run_id, freeze(output))
+        target = self.target
+        if target is None:
+            return
+        try:
+            perf = perf_counter_ns()
+            target.put((events.TOOL_END, perf, run_id, freeze(output)))
+        except Exception as error:
+            target.drop("on_tool_end", error)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
         """The tool raised."""
@@ -223,17 +237,17 @@ class CallHandler(BaseCallbackHandler):
 def _heard(response: Any) -> Any:
     """A model's result with its messages as they are now: what a caller gets of it, and may change, is a message."""
     try:
-        said = [[_generation(one) for one in batch] for batch in response.generations]
-        return SimpleNamespace(generations=said, llm_output=response.llm_output)
+        said = []
+        for batch in response.generations:
+            for one in batch:
+                message = getattr(one, "message", None)
+                if message is not None:
+                    message = freeze(message)[0]
+                    one = SimpleNamespace(message=message, generation_info=one.generation_info, text=one.text)
+                said.append(one)
+        return SimpleNamespace(generations=(said,), llm_output=response.llm_output)
     except Exception:
         return response
-
-
-def _generation(one: Any) -> Any:
-    message = getattr(one, "message", None)
-    if message is None:
-        return one
-    return SimpleNamespace(message=freeze(message)[0], generation_info=one.generation_info, text=one.text)
 
 
 def name_of(serialized: Mapping[str, Any] | None, default: str) -> str:

@@ -146,7 +146,9 @@ def test_a_full_queue_gives_up_payloads_first_then_counts(store: SQLiteStore, mo
     monkeypatch.setattr(store, "commit", lambda batch: (go.wait(10), commit(batch)))
     eid = rec.start_engagement("e")
     sid = rec.start_step(eid, "s")
-    time.sleep(0.1)  # the writer has taken the first records and hangs
+    until = time.monotonic() + 5
+    while rec.backlog() and time.monotonic() < until:  # the writer takes the first records, and hangs
+        time.sleep(0.01)
     for i in range(60):
         rec.record_event(sid, EventKind.LOG, f"x{i}", payload={"i": i})
     go.set()

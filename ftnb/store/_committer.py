@@ -24,6 +24,9 @@ logger = logging.getLogger("ftnb")
 _RETRY_SECONDS = (0.05, 0.2, 0.5, 1.0)
 _HOPELESS_BACKLOG = 100_000
 """Queued items past which a batch that cannot be written is given up, to bound memory."""
+_HINDERED = 1.25
+"""Time over processor time of making a batch from which on others are taken to compute at the same time."""
+_HINDERED_SECONDS = 0.001
 _GATHER_SECONDS = 0.01
 """How long the writer lets records gather before it takes them, unless somebody waits in `flush`. Taking each at once
 would compete with the agent for the interpreter, and would commit a step at a time."""
@@ -78,6 +81,8 @@ class Committer:
         """The monotonic time since when it is."""
         self.agent_computes = False
         """Other threads of the process were computing while the last batch gathered."""
+        self.is_hindered = False
+        """Making the last batch took much longer than its work: others wanted the interpreter, or the processor."""
         self._told: set[str] = set()
 
     def gather(self) -> None:
@@ -85,7 +90,8 @@ class Committer:
         meter = _pace.Meter()
         if not self.urgent.wait(_GATHER_SECONDS):
             self.agent_computes = meter.shows_work()
-            if self.agent_computes:
+            # On a crowded machine an agent that computes is seen to use little.
+            if self.agent_computes or self.is_hindered:
                 self.urgent.wait(_GATHER_BUSY_SECONDS - _GATHER_SECONDS)
 
     def prepare(self, items: list[Any]) -> Batch | None:
@@ -95,8 +101,13 @@ class Committer:
             self.lost("forked", self._refused, len(items))
             return None
         self.in_hand, self.begun = len(items), time.monotonic()
+        worked = time.thread_time()
         drafts = self._drafts(items)
-        return self._encode(drafts) if drafts else None
+        batch = self._encode(drafts) if drafts else None
+        # Nothing here waits for a disk: what is missing between the two clocks went to others.
+        worked, took = time.thread_time() - worked, time.monotonic() - self.begun - _pace.paused()
+        self.is_hindered = took > _HINDERED * worked and took - worked > _HINDERED_SECONDS
+        return batch
 
     def write(self, batch: Batch | None, backlog: Callable[[], int]) -> None:
         """Commit what was prepared."""
@@ -141,12 +152,12 @@ class Committer:
 
     def _drafts(self, items: list[Any]) -> list[Draft]:
         drafts: list[Draft] = []
+        self.stats.accepted += len(items)
         for translate, payload in items:
-            _pace.breathe()
-            self.stats.accepted += 1
             if translate is None:
                 drafts.append(payload)
                 continue
+            _pace.breathe()
             try:
                 drafts.extend(translate(payload))
             except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import queue
 import sys
 import threading
 import time
@@ -25,9 +24,10 @@ MAX_FULL = 10_000
 """Queued items past which payloads are dropped and structure is kept."""
 MAX_ANY = 100_000
 """Queued items past which only a count is kept."""
-_BATCH = 1_000
-_MAX_BATCH = 4_000
-"""Items of a batch while the queue is crowded: the end of a transaction costs as much for many."""
+_BATCH = 4_000
+"""Items that are written at once, at most: the end of a transaction costs as much for many as for few."""
+_GATHERED = 1_000
+"""Queued items with which the writer does not wait for more."""
 _MAX_REST_SECONDS = 0.05
 _FORK_WAIT_SECONDS = 0.5
 """How long a fork waits for the writer to be between two batches."""
@@ -55,6 +55,8 @@ class QueuePipeline:
         """What the writer has taken off the queue and not yet translated."""
         self._waiting: list[threading.Event] = []
         """Who waits in `flush` for that batch."""
+        self._flushing: deque[threading.Event] = deque()
+        """Who waits in `flush` at all, or did until its time was over."""
         self._is_forked = False
         self._was_at_rest = True
         """At the last fork."""
@@ -120,6 +122,7 @@ class QueuePipeline:
         done = threading.Event()
         until = time.monotonic() + timeout
         self.queue.put((_FLUSH, done))
+        self._flushing.append(done)
         self._writer.urgent.set()
         while not self._stopped and (left := until - time.monotonic()) > 0:
             if done.wait(min(0.1, left)):
@@ -162,7 +165,10 @@ class QueuePipeline:
                 with writer.gate:
                     waiting, self._waiting = self._waiting, []
                     taken, self._batch = self._batch, []
+                    was_hindered = writer.is_hindered
                     batch = writer.prepare(taken)
+                    if waiting:
+                        writer.is_hindered = was_hindered  # who waits for a batch does not compute: it tells nothing
                 writer.write(batch, self.queue.qsize)
                 if self._drops:
                     writer.record_gaps(self._drops)
@@ -176,6 +182,10 @@ class QueuePipeline:
             if taken and not writer.urgent.wait(rest):
                 continue
             writer.urgent.clear()
+            while self._flushing and self._flushing[0].is_set():
+                self._flushing.popleft()
+            if self._flushing:  # what they wait for is behind what was just written
+                writer.urgent.set()
 
     def _stop_if_done(self) -> None:
         with _lock:
@@ -214,7 +224,7 @@ class QueuePipeline:
 
     def after_fork(self) -> None:
         """In the child: the queue, the thread and the store's connections belong to the parent."""
-        self._batch, self._waiting, self._drops = [], [], deque()
+        self._batch, self._waiting, self._flushing, self._drops = [], [], deque(), deque()
         self._writer = Committer(self._writer.store)
         self._is_forked = True
         self.__dict__.pop("_awake", None)
@@ -267,20 +277,14 @@ _lock = threading.RLock()
 def _take(items: ItemQueue, batch: list[Any], waiting: list[threading.Event], writer: Committer) -> None:
     """Fill the next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
     item = items.get()
-    while True:
-        if item[0] is not _NUDGE:
-            if item[0] is _FLUSH:
-                waiting.append(item[1])
-                return
-            batch.append(item)
-            if len(batch) == 1 and items.qsize() < _BATCH:
-                writer.gather()
-        if len(batch) >= _BATCH and (len(batch) >= _MAX_BATCH or items.qsize() < _CROWDED):
-            return
-        try:
-            item = items.get_nowait()
-        except queue.Empty:
-            return
+    if item[0] is _FLUSH:
+        waiting.append(item[1])
+        return
+    if item[0] is not _NUDGE:
+        batch.append(item)
+        if items.qsize() < _GATHERED:
+            writer.gather()
+    waiting += items.move(batch, _BATCH, until=_FLUSH, without=_NUDGE)
 
 
 def _flush_all() -> None:

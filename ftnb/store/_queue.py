@@ -65,6 +65,21 @@ class ItemQueue:
                 raise queue.Empty
             return self.pairs.popleft(), self.pairs.popleft()
 
+    def move(self, batch: list[Any], limit: int, *, until: object, without: object) -> list[Any]:
+        """Move items to the end of `batch`, until it has `limit` of them, but for those that begin with `without`.
+
+        One that begins with `until` ends it: it is taken off the queue, and what comes with it is returned.
+        """
+        with self._taking:
+            pairs, pop = self.pairs, self.pairs.popleft
+            while pairs and len(batch) < limit:
+                item = pop(), pop()
+                if item[0] is until:
+                    return [item[1]]
+                if item[0] is not without:
+                    batch.append(item)
+        return []
+
     def rest(self) -> Iterator[tuple[Any, Any]]:
         """Take the items there are, one after the other."""
         while True:

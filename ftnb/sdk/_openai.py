@@ -26,7 +26,7 @@ def patches(module: ModuleType, switch: Switch) -> list[Patch]:
 
 
 def _provider(client: Any) -> str:
-    return _provider_of(type(client))
+    return _provider_of(client.__class__)
 
 
 @lru_cache(32)

@@ -42,10 +42,11 @@ class CellPatch:
     """A function that another one closes over: whoever holds the outer one, from whenever, is seen too."""
 
     def __init__(self, function: Any, variable: str, make: Callable[[Any], Any]) -> None:
-        """Raises KeyError where `function` closes over no such variable."""
-        names = function.__code__.co_freevars
-        if variable not in names:
-            raise KeyError(variable)
+        """Raises KeyError where `function`, and what it wraps, closes over no such variable."""
+        while variable not in (names := getattr(getattr(function, "__code__", None), "co_freevars", ())):
+            if not hasattr(function, "__wrapped__"):
+                raise KeyError(variable)
+            function = function.__wrapped__
         self._cell = function.__closure__[names.index(variable)]
         self._original = self._cell.cell_contents
         self._ours = functools.wraps(self._original)(make(self._original))

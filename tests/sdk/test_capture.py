@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import sys
 import threading
@@ -164,6 +165,45 @@ def test_somebody_wrapped_it_since(fake: Providers, recorded: Recorded, monkeypa
     assert len(recorded.calls()) == 1
     ftnb.uncapture()
     monkeypatch.setattr(openai_base.SyncAPIClient, "request", original)
+
+
+@pytest.mark.parametrize("looks_up", [False, True], ids=["holds what it wraps", "looks it up"])
+def test_somebody_wrapped_it_before(
+    fake: Providers, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, looks_up: bool
+) -> None:
+    """As OpenInference wraps the method that clients of OpenAI's inherit."""
+    inherited = openai_base.SyncAPIClient.request
+
+    def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(self)
+        return (openai_base.SyncAPIClient.request if looks_up else inherited)(self, *args, **kwargs)
+
+    seen: list[Any] = []
+    monkeypatch.setattr(openai.OpenAI, "request", theirs, raising=False)
+    ftnb.capture("openai")
+    client = CHAT.make(fake.root, None)
+    CHAT.call(client)
+    assert [part for part in CHAT.stream(client) if part.choices]
+    ftnb.uncapture()
+    assert len(seen) == 2
+    assert vars(openai.OpenAI)["request"] is theirs
+    assert [call.payload["response"]["content"] for call in recorded.calls()] == ["hello", "hello"]
+
+
+def test_litellm_was_wrapped_before(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    import litellm
+
+    original = litellm.completion
+
+    @functools.wraps(original)
+    def theirs(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(litellm, "completion", theirs)
+    ftnb.capture("litellm")
+    litellm.completion(model="gpt-5", messages=[{"role": "user", "content": "hi"}], mock_response="hello")
+    ftnb.uncapture()
+    assert recorded.call().payload["response"]["content"] == "hello"
 
 
 def test_nothing_records(fake: Providers) -> None:

@@ -45,15 +45,15 @@ test-python: $(READY)
 	$(PY) -m pytest -q $(SIDE_BY_SIDE)
 
 test-notebooks: $(READY)
-	$(PY) -m pytest -q $(SIDE_BY_SIDE) --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+	$(PY) -m pytest -q $(SIDE_BY_SIDE) -p nbval.plugin --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 test-js: $(JS_READY)
 	$(JS_RUN) npm test
 
 # Apart from the others: see the marker's note in pyproject.toml. Without Chromium they are skipped with a word on how to
-# get it, and fail where CI is set.
+# get it, and fail where CI is set. Two processes, as each drives a browser of several more.
 test-browser: $(READY)
-	$(PY) -m pytest -q -rs -m browser
+	$(PY) -m pytest -q -rs -n 2 --dist loadfile -m browser
 
 check: $(READY) $(JS_READY)
 	$(BIN)/ruff check

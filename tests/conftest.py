@@ -20,6 +20,7 @@ settings.load_profile("ftnb")
 # While tests are collected, every framework that is recorded is imported, and nothing becomes garbage.
 gc.disable()
 
+NEED_SPARK = {f"tests/analytics/test_{name}.py" for name in ("flows", "funnel_reference", "funnel_semantics")}
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (
     "--no-sandbox",
@@ -48,6 +49,21 @@ def find_chromium() -> str | None:
 def pytest_collection_finish() -> None:
     gc.enable()
     let_lasting_things_be()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files that need Spark run in one process: each that starts it takes seconds and half a gigabyte."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "spark" if file in NEED_SPARK else file
+
+    return Scheduling(config, log)
 
 
 def let_lasting_things_be() -> None:

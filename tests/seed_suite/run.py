@@ -32,7 +32,7 @@ DISTRIBUTIONS = {
 # The seed's own settings; without a file here pytest would take ours.
 SETTINGS = """\
 [pytest]
-addopts = -q -p no:cacheprovider --continue-on-collection-errors
+addopts = -q -p no:cacheprovider -p no:nbval -p no:langsmith_plugin -p no:schemathesis --continue-on-collection-errors
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
 """

@@ -10,7 +10,7 @@ from . import _events as events
 _EXPECTED = {
     events.LOADED: "no loaded checkpoint",
     events.CHECKPOINT: "no checkpoints",
-    events.WRITES: "no writes of nodes",
+    events.WRITES: "no tasks of a superstep",
     events.CUSTOM: "no stream writes",
     events.EDITED: "no edits of the state",
 }

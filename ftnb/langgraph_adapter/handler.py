@@ -69,7 +69,7 @@ class Handler(CallHandler):
                         return
                 # A task of the functional API has no such tag, but a path of its own kind.
                 if is_called(about.get("langgraph_path") or ()):
-                    self._follow_called(run_id, about)
+                    self._follow(run_id, about)
                     shown, given = name or "chain", freeze(inputs)
                     target.put((CHAIN_START, perf, run_id, parent_run_id, shown, (), about, given, None, run_type))
                     return
@@ -99,10 +99,9 @@ class Handler(CallHandler):
         loop = self.graphs.get(parent_run_id.int)
         if loop is not None and loop.__class__ is not FrameType:
             try:
-                # The id of a task has 36 characters, and ends its namespace.
-                self._tasks[run_id.int] = loop.tasks[space[-36:]]  # type: ignore[index]
+                self._tasks[run_id.int] = loop.tasks[space[-_TASK_ID:]]  # type: ignore[index]
             except (KeyError, TypeError, AttributeError):
-                pass  # another version's; its writes are not told
+                self._follow(run_id, about)
         state, is_late = freeze(inputs)
         node, superstep, triggers = (
             about["langgraph_node"],
@@ -111,8 +110,8 @@ class Handler(CallHandler):
         )
         target.put((NODE_START, perf, run_id, parent_run_id, node, space, superstep, path, triggers, state, is_late))
 
-    def _follow_called(self, run_id: UUID, about: Mapping[str, Any]) -> None:
-        """The same for a task that a node calls: it belongs to the loop that has it."""
+    def _follow(self, run_id: UUID, about: Mapping[str, Any]) -> None:
+        """Find the task of a run whose parent does not tell the loop that has it: a node may call others."""
         task_id = str(about.get("langgraph_checkpoint_ns") or "").rpartition(":")[2]
         for loop in list(self.graphs.values()):
             task = None if loop.__class__ is FrameType else getattr(loop, "tasks", {}).get(task_id)
@@ -170,6 +169,8 @@ HANDLER: ContextVar[Handler | None] = ContextVar("ftnb_handler", default=AMBIENT
 _place.handlers = HANDLER
 
 _NOTHING: dict[str, Any] = {}
+_TASK_ID = 36
+"""Characters of a task's id, which ends its namespace: cheaper to cut off than to look for."""
 
 
 def _looks_like_graph(metadata: Mapping[str, Any], parent_run_id: UUID | None) -> bool:

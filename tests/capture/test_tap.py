@@ -11,6 +11,7 @@ from langchain_core.tools import tool
 from langgraph.cache.memory import InMemoryCache
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
+from langgraph.func import entrypoint, task
 from langgraph.pregel import Pregel, _loop
 from langgraph.types import CachePolicy, Command, Send
 
@@ -204,6 +205,47 @@ def test_the_state_can_be_rebuilt_from_the_record(seen: Seen, run: Way) -> None:
     sent = [write for write in written["d"][1:] if write[0] == "__pregel_tasks"]
     assert sent == [["__pregel_tasks", {"send": "work", "arg": {"path": [str(n)]}}] for n in range(2)]
     assert [body["superstep"] for body in starts] == [1, 2, 2, 3, 4, 4, 5]
+
+
+def test_what_a_command_to_the_parent_writes_is_told_of_each_of_two_nodes(seen: Seen, run: Way) -> None:
+    def inner(name: str) -> Any:
+        def leave(state: Path) -> Command[Any]:
+            return Command(graph=Command.PARENT, update={"path": [name]}, goto="last")
+
+        graph = graph_of()
+        graph.add_node("leave", leave)
+        graph.add_edge("__start__", "leave")
+        return graph.compile()
+
+    graph = graph_of("^>a", "a>b", "a>c", nodes=["last"], b=inner("b"), c=inner("c"))
+    assert sorted(run(graph.compile(), EMPTY)["path"]) == ["a", "b", "c", "last"]
+    found = zip(ended(seen), bodies(seen, "step_ended"), strict=True)
+    written = {name: body.get("@writes") for name, body in found}
+    assert written["b"] == written["c"] == ["path", ["branch:to:last"]]
+
+
+def test_tasks_of_the_functional_api_tell_what_they_wrote(seen: Seen, run: Way) -> None:
+    @task
+    def double(x: int) -> int:
+        return 2 * x
+
+    @entrypoint()
+    def flow(x: int) -> int:
+        return double(x).result() + double(x + 1).result()
+
+    assert run(flow, 3) == 14
+    found = list(zip(ended(seen), bodies(seen, "step_ended"), strict=True))
+    assert [name for name, _ in found] == ["double", "double", "flow"]
+    assert [body["@writes"] for _, body in found[:2]] == [[["__return__", 6]], [["__return__", 8]]]
+
+
+def test_a_node_that_wrote_nothing_is_on_record_as_such(seen: Seen, run: Way) -> None:
+    graph = graph_of("^>a")
+    graph.add_node("quiet", lambda state: None)
+    graph.add_edge("a", "quiet")
+    run(graph.compile(), EMPTY)
+    written = dict(zip(ended(seen), bodies(seen, "step_ended"), strict=True))
+    assert written["quiet"]["@writes"] == [["__no_writes__"]]
 
 
 def ended(seen: Seen) -> list[str]:

@@ -212,13 +212,14 @@ class LogStoreBase(ABC):
     def _append(self, drafts: Sequence[Draft]) -> tuple[Batch, dict[int, int]]:
         if self._closed:
             raise StoreError(f"{self.place} was closed, so nothing can be written into it; open it again")
-        before = {id(draft.stream): (draft.stream, draft.stream.tree.copy()) for draft in drafts}
+        streams = {id(draft.stream): draft.stream for draft in drafts}
+        before = [(stream, stream.tree.copy()) for stream in streams.values()]
         batch = Batch()
         try:
             batch = self._log.encode(drafts)
             return batch, self._commit(batch, self._seals(batch))
         except BaseException:
-            for stream, tree in before.values():
+            for stream, tree in before:
                 stream.tree = tree
             self._log.abandon(batch)
             raise

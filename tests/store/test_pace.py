@@ -166,3 +166,46 @@ def test_a_large_batch_that_is_given_up_takes_no_text_of_later_ones_along(
     assert events
     assert all(event.payload["text"] == TEXT for event in events)
     assert store.get_engagement(engagement_id).gaps
+
+
+class _Told(threading.Event):
+    """Counts the waits in which nobody said that it is urgent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_rests = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        said = super().wait(timeout)
+        self.n_rests += not said
+        return said
+
+
+def test_who_waits_in_flush_does_not_wait_for_rests_between_batches(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pipeline, "_BATCH", 10)
+    commit, begun, go = store.commit, threading.Event(), threading.Event()
+
+    def held(batch: Batch) -> None:
+        begun.set()
+        go.wait(10)
+        commit(batch)
+
+    monkeypatch.setattr(store, "commit", held)
+    recorder = Recorder(store)
+    urgent = recorder.pipeline._writer.urgent = _Told()  # type: ignore[attr-defined]
+    _record(recorder, 200)
+    assert begun.wait(10)
+    waiting = threading.Thread(target=recorder.flush, args=(20,))
+    waiting.start()
+    assert urgent.wait(10)
+    rests = urgent.n_rests
+    go.set()
+    waiting.join(20)
+    assert recorder.stats().pending == 0
+    assert urgent.n_rests <= rests + 1  # the one after what they waited for
+    assert recorder.flush(10)
+    _record(recorder, 5)
+    _committed(recorder, 209)
+    assert urgent.n_rests > rests, "nobody waits now, and the writer lets records gather again"

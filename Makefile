@@ -42,7 +42,7 @@ test: test-python test-notebooks test-js test-browser
 SIDE_BY_SIDE := -n auto --dist loadfile
 
 test-python: $(READY)
-	$(PY) -m pytest -q $(SIDE_BY_SIDE)
+	$(PY) -m pytest -q -rs $(SIDE_BY_SIDE)
 
 test-notebooks: $(READY)
 	$(PY) -m pytest -q $(SIDE_BY_SIDE) -p nbval.plugin --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks

@@ -14,11 +14,9 @@ from langgraph.graph import END, MessagesState
 import ftnb
 from ftnb.store.sqlite import SQLiteStore
 from ftnb.traces import Traces
-from tests.real.replay import CONVERSATIONS, Airline, read_conversations
+from tests.real.replay import CONVERSATIONS, NOT_HERE, Airline, read_conversations
 
-pytestmark = pytest.mark.skipif(
-    not CONVERSATIONS.is_file(), reason=f"the real conversations are not at {CONVERSATIONS}"
-)
+pytestmark = pytest.mark.skipif(not CONVERSATIONS.is_file(), reason=NOT_HERE)
 
 
 class Passenger(Airline):

@@ -27,9 +27,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import ftnb
 from ftnb.core.errors import InvalidArgumentError, NotOurFileError
 from ftnb.core.model import StepStatus
+from tests.real.replay import CONVERSATIONS, NOT_HERE
 from tests.servers import postgres_server
-
-CONVERSATIONS = Path(__file__).parents[2].parent / "shared" / "data" / "tau_airline_gpt4o.jsonl.gz"
 
 
 @pytest.fixture
@@ -302,7 +301,7 @@ def test_langsmith_runs(tmp_path: Path) -> None:
         assert traces.engagements(meta=["x"])["x"].to_list() == [1]
 
 
-@pytest.mark.skipif(not CONVERSATIONS.exists(), reason="the recorded conversations are not here")
+@pytest.mark.skipif(not CONVERSATIONS.exists(), reason=NOT_HERE)
 def test_a_hundred_real_conversations() -> None:
     traces = ftnb.read(CONVERSATIONS)
     assert traces.report["guessed"] == {"(time)": 100}

@@ -19,6 +19,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 CONVERSATIONS = Path(__file__).parents[2].parent / "shared" / "data" / "tau_airline_gpt4o.jsonl.gz"
+NOT_HERE = f"needs recorded conversations, which are no part of this project; nothing is at {CONVERSATIONS}"
 TRANSFER = "transfer_to_human_agents"
 
 

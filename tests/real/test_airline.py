@@ -18,11 +18,9 @@ from nbclient import NotebookClient
 
 import ftnb
 from ftnb.traces import Traces
-from tests.real.replay import CONVERSATIONS, TRANSFER, read_conversations
+from tests.real.replay import CONVERSATIONS, NOT_HERE, TRANSFER, read_conversations
 
-pytestmark = pytest.mark.skipif(
-    not CONVERSATIONS.is_file(), reason=f"the real conversations are not at {CONVERSATIONS}"
-)
+pytestmark = pytest.mark.skipif(not CONVERSATIONS.is_file(), reason=NOT_HERE)
 
 REPOSITORY = Path(__file__).parents[2]
 CELLS = (

@@ -13,11 +13,9 @@ from ftnb.core.model import EngagementStatus, EventKind, TokenUsage
 from ftnb.recorder import Recorder
 from ftnb.store.sqlite import SQLiteStore
 from ftnb.traces import Traces
-from tests.real.replay import CONVERSATIONS, TRANSFER, read_conversations
+from tests.real.replay import CONVERSATIONS, NOT_HERE, TRANSFER, read_conversations
 
-pytestmark = pytest.mark.skipif(
-    not CONVERSATIONS.is_file(), reason=f"the real conversations are not at {CONVERSATIONS}"
-)
+pytestmark = pytest.mark.skipif(not CONVERSATIONS.is_file(), reason=NOT_HERE)
 
 LOOK_UP, CHANGE = "get_reservation_details", "update_reservation_flights"
 PRICES = {"gpt-4o": (2.5, 10.0)}

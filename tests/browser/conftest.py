@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.harness import Widget
+
+# Two processes share a machine of two cores.
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")

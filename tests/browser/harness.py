@@ -140,11 +140,11 @@ class Widget:
 
     def wait(self, condition: str) -> None:
         """Wait until this JavaScript is true. Playwright's own way needs eval, which the page's policy forbids."""
-        for _ in range(200):
+        for _ in range(600):
             if self.eval(condition):
                 return
             self.page.wait_for_timeout(25)
-        raise AssertionError(f"still not true after 5 s: {condition}")
+        raise AssertionError(f"still not true after 15 s: {condition}")
 
     def eval(self, code: str, argument: Any = None) -> Any:
         """Run JavaScript; `view`, `model` and `app` are at hand."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -35,7 +37,8 @@ class DirectlyFollows(Result):
     relation: Relation
     level: Level
     _edges: pl.DataFrame
-    _nodes: pl.DataFrame
+    _count_nodes: Callable[[], pl.DataFrame]
+    """What `nodes` gives; counted when somebody first asks."""
     _moves: Moves | LaterMoves = field(repr=False)
     _group_of: pl.Series = field(repr=False)
     _ids: pl.Series = field(repr=False)
@@ -66,6 +69,10 @@ class DirectlyFollows(Result):
         and `n_unpriced`, as for edges.
         """
         return self._nodes
+
+    @cached_property
+    def _nodes(self) -> pl.DataFrame:
+        return self._count_nodes()
 
     def engagements(self, from_name: str | None, to_name: str | None, *, group: Any = None) -> pl.DataFrame:
         """The engagements behind an edge: `engagement_id` and `n`, how often each made that move; None is the start
@@ -158,7 +165,7 @@ class DirectlyFollows(Result):
         at = place_of(self.groups, group, self.by or "")
         edges, nodes = (of_group(frame, self.groups, group, self.by or "") for frame in (self._edges, self._nodes))
         return DirectlyFollows(
-            None, [None], [self.totals[at]], self.relation, self.level, edges, nodes,
+            None, [None], [self.totals[at]], self.relation, self.level, edges, lambda: nodes,
             Moves(self._moves.rows.filter(self._group_of.gather(self._moves.rows["eng"]) == at), self._moves.names),
             self._group_of, self._ids,
         )  # fmt: skip

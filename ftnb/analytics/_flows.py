@@ -55,14 +55,19 @@ def directly_follows(
     causes = given.transitions() if relation == "causal" else None
     moves = moves_of(visits, causes, level=level)
     edges = _edges(moves, groups)
-    nodes = _nodes(visits, edges, groups)
+
+    def nodes() -> pl.DataFrame:
+        return _nodes(visits, edges, groups)
+
+    count_nodes = nodes
     if prices is not None:
         which = asked(where, branches)
-        edges, nodes = with_costs(edges, nodes, source, which, prices, given.tables, causes, level, groups)
-    if by is None:
-        edges, nodes = edges.drop("group"), nodes.drop("group")
+        priced = with_costs(edges, nodes(), source, which, prices, given.tables, causes, level, groups)
+        edges, count_nodes = priced[0], lambda: priced[1]
+    shown = edges.drop("group") if by is None else edges
     return DirectlyFollows(
-        by, groups.values, groups.sizes, relation, level, edges, nodes, moves, groups.of,
+        by, groups.values, groups.sizes, relation, level, shown,
+        (lambda: count_nodes().drop("group")) if by is None else count_nodes, moves, groups.of,
         visits.engagements["engagement_id"],
     )  # fmt: skip
 
@@ -86,8 +91,8 @@ def _told_by_engine(source: Source, relation: Relation, level: Level) -> Directl
         _as_column(engagements.height, told.nodes.height),
     )
     return DirectlyFollows(
-        None, groups.values, groups.sizes, relation, level, edges.drop("group"), nodes.drop("group"),
-        LaterMoves(lambda: _moves_one_by_one(source, relation, level)), groups.of,
+        None, groups.values, groups.sizes, relation, level, edges.drop("group"),
+        lambda: nodes.drop("group"), LaterMoves(lambda: _moves_one_by_one(source, relation, level)), groups.of,
         engagements["engagement_id"],
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ..core.errors import InvalidArgumentError
 from ._engines import PolarsSteps
 from ._funnel_numbers import Evidence
 from ._funnel_reach import Members, reach_of
@@ -54,6 +55,14 @@ def times_behind(evidence: Evidence, reading: Reading, k: int, outcome: Outcome)
     waited = nothing if no_time else evidence.waited(k)
     columns = {"time_ms": elapsed, "step_time_ms": step, "wait_ms": waited, "active_time_ms": elapsed - waited}
     return paths.select("engagement_id", "attempt", *((micros / 1000).alias(name) for name, micros in columns.items()))
+
+
+def times_to(evidence: Evidence, k: int) -> tuple[int, pl.Series]:
+    """How many entered, and of those that got to step k, how long that took (ms), sorted."""
+    if evidence.spec.mode == "visited":
+        raise InvalidArgumentError("mode 'visited' knows no times, as it asks for no order; ask for mode='ordered'")
+    reached = evidence.paths.filter(pl.col(f"x{k}")).select((evidence.elapsed(k) / 1000).alias("ms"))["ms"]
+    return int(evidence.paths["x0"].sum()), reached.drop_nulls().sort()
 
 
 def _found(evidence: Evidence, k: int, outcome: Outcome) -> pl.DataFrame:

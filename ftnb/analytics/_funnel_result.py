@@ -196,17 +196,45 @@ class Funnel(BaseModel):
     # --- display ---
 
     @keeps_table
-    def figure(self, *, theme: Theme = "light") -> go.Figure:
-        """The Plotly figure of it; split, one colour a group, as shares of those that entered."""
+    def figure(self, *, theme: Theme = "light", kind: Literal["steps", "times"] = "steps") -> go.Figure:
+        """The Plotly figure of it; split, one colour a group, as shares of those that entered.
+
+        `kind="times"` shows how long it took to convert: a line for each step after the first (split: for each group at
+        the last), the share of those that entered which had got there by then.
+        """
         from ..figures import funnel_figure
 
+        if kind == "times":
+            return self._times_figure(theme)
+        if kind != "steps":
+            raise InvalidArgumentError(f"no figure of kind {kind!r}; kinds: steps, times")
         return funnel_figure(self.frame(), title=self._title(), theme=theme, confidence=self.confidence)
 
-    def widget(self, *, theme: Theme = "light") -> FigureView:
-        """The figure as a widget: a click on a bar selects the engagements that reached the step, as `.selected`."""
+    def _times_figure(self, theme: Theme) -> go.Figure:
+        from ..figures import times_figure
+        from ..figures._convert import Curve
+        from ._funnel_behind import times_to
+
+        last = self._behind(len(self.order), "reached", ...)[0].goal
+        curves = []
+        if self.groups is None:
+            for k in range(1, len(self.order)):
+                evidence = self._behind(k + 1, "reached", ...)[0]
+                curves.append(Curve(self.order[k], *times_to(evidence, k), [k, None]))
+        else:
+            for at, part in sorted(enumerate(self.groups), key=lambda one: -one[1].total):
+                name = "(none)" if part.value is None else str(part.value)
+                evidence = self._behind(last + 1, "reached", part.value)[0]
+                curves.append(Curve(name, *times_to(evidence, last), [last, at]))
+        title = self._title().replace("Funnel of", "Time to convert,", 1)
+        title += "" if self.groups is None else f", to {self.order[last]}"
+        return times_figure(curves, title=title, theme=theme)
+
+    def widget(self, *, theme: Theme = "light", kind: Literal["steps", "times"] = "steps") -> FigureView:
+        """The figure as a widget: a click on a mark selects the engagements that reached the step, as `.selected`."""
         from ._result import figure_view
 
-        return figure_view(self, self.figure(theme=theme))
+        return figure_view(self, self.figure(theme=theme, kind=kind))
 
     def _picked(self, key: Any, group: Any) -> pl.DataFrame:
         place, at = key

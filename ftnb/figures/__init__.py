@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._conformance import conformance_figure, rules_figure
+from ._convert import times_figure
 from ._flow_map import flow_map_figure
 from ._funnel import funnel_figure
 from ._heat import cohorts_figure, flow_difference_figure, flow_matrix_figure, step_matrix_figure
@@ -28,5 +29,6 @@ __all__ = [
     "sankey_figure",
     "step_matrix_figure",
     "template",
+    "times_figure",
     "variants_figure",
 ]

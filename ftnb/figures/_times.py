@@ -126,7 +126,7 @@ def durations_figure(frame: pl.DataFrame, *, title: str = "Durations", theme: Th
             marker = {"symbol": symbol, "size": size, "color": colour, "line": {"width": 2, "color": colour}}
             figure.add_trace(go.Scatter(x=at(column), mode="markers", name=name, marker=marker, **common))
     figure.update_yaxes(**axis([short(row["name"]) for row in rows]), autorange="reversed")
-    ticks = _ticks(floor, [row[name] for row in rows for name in _SHOWN if row.get(name)])
+    ticks = ticks_of(floor, [row[name] for row in rows for name in _SHOWN if row.get(name)])
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[duration(tick) for tick in ticks])
     figure.update_layout(barmode="overlay", legend={"orientation": "h", "y": -0.12})
     return figure
@@ -135,7 +135,7 @@ def durations_figure(frame: pl.DataFrame, *, title: str = "Durations", theme: Th
 _SHOWN = ("q3_ms", "p99_ms", "median_wait_ms")
 
 
-def _ticks(least: float, values: list[float]) -> tuple[int, ...]:
+def ticks_of(least: float, values: list[float]) -> tuple[int, ...]:
     """Few over many powers of ten, more where a few would be one or none."""
     return _FINE if max(values, default=least) < 200 * least else _TICKS
 

@@ -412,6 +412,32 @@ def test_the_figure_has_a_bar_for_each_step(store: SQLiteStore) -> None:
     assert figure.layout.title.text == "Funnel of 2 engagements, ordered"
 
 
+def test_the_figure_of_times_has_a_line_for_each_step_that_ends_at_the_share_that_got_there() -> None:
+    moments = [("e1", "A", 0), ("e1", "B", 10), ("e1", "C", 40), ("e2", "A", 0), ("e2", "B", 20), ("e3", "A", 5)]
+    steps = pl.DataFrame(moments, schema=["engagement_id", "name", "at"], orient="row")
+    steps = steps.with_columns(started_at=(pl.col("at") * 1_000_000).cast(pl.Datetime("us", "UTC")))
+    split = pl.DataFrame({"engagement_id": ["e1", "e2", "e3"], "v": ["x", "y", "y"], "status": ["completed"] * 3})
+    source = (steps, split.with_columns(dropped_at=pl.lit(None, pl.String)))
+    whole = funnel(source, ["A", "B", "C"], mode="ordered")
+    figure: Any = whole.figure(kind="times")
+    b, b_median, c, _ = figure.data
+    assert (list(b.x), list(b.y)) == ([10_000, 20_000], [1 / 3, 2 / 3])
+    assert (list(b_median.x), list(c.x), list(c.y)) == ([10_000], [40_000], [1 / 3])
+    assert "33.3% of those that entered were there within 40 s" in c.customdata[0]
+    widget = whole.widget(kind="times")
+    widget.click(0, 1)
+    assert sorted(widget.selected["engagement_id"]) == ["e1", "e2"]
+    figure = funnel(source, ["A", "B", "C"], mode="ordered", by="v").figure(kind="times", theme="dark")
+    line, _ = figure.data
+    assert (line.name, list(line.y)) == ("x", [1.0])  # nobody of y got to C
+    figure = funnel(source, ["A", "nobody"], mode="ordered").figure(kind="times")
+    assert "nobody got any further" in figure.layout.annotations[0].text
+    with pytest.raises(InvalidArgumentError, match="kinds: steps, times"):
+        whole.figure(kind="bars")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="ask for mode='ordered'"):
+        funnel(source, ["A", "B"]).figure(kind="times")
+
+
 def test_the_saved_form_is_small_and_needs_nothing(store: SQLiteStore) -> None:
     name = "<script>alert(1)</script>"
     record(store, [name, *"ABCDEFG"])

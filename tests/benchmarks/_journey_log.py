@@ -93,7 +93,8 @@ def deviations_by_pm4py(rows: list[Row]) -> dict[str, Any]:
 
 
 def times(path: str) -> dict[str, Any]:
-    """Seconds of each library, with reading the file and without, and what pm4py counted."""
+    """Seconds of each library, with reading the file and without (of three calls the one in the middle), and what
+    pm4py counted."""
     import pandas as pd
 
     found: dict[str, Any] = {}
@@ -105,11 +106,16 @@ def times(path: str) -> dict[str, Any]:
     try:
         import pm4py
 
-        begun = time.perf_counter()
-        log = pm4py.format_dataframe(read(), case_id="engagement_id", activity_key="name", timestamp_key="started_at")
-        loaded = time.perf_counter()
-        edges, _, _ = pm4py.discover_dfg(log)
-        found["pm4py"] = {"with loading": time.perf_counter() - begun, "alone": time.perf_counter() - loaded}
+        took = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            log = pm4py.format_dataframe(
+                read(), case_id="engagement_id", activity_key="name", timestamp_key="started_at"
+            )
+            loaded = time.perf_counter()
+            edges, _, _ = pm4py.discover_dfg(log)
+            took.append({"with loading": time.perf_counter() - begun, "alone": time.perf_counter() - loaded})
+        found["pm4py"] = sorted(took, key=lambda one: one["with loading"])[1]
         found["edges"] = sorted([a, b, int(n)] for (a, b), n in edges.items())
     except ImportError:
         pass
@@ -117,7 +123,9 @@ def times(path: str) -> dict[str, Any]:
         import os
 
         os.environ["RETENTIONEERING_NO_TRACK"] = "1"
-        found["retentioneering"] = _retentioneering(read)
+        found["retentioneering"] = sorted(
+            (_retentioneering(read) for _ in range(3)), key=lambda one: one["with loading"]
+        )[1]
     except ImportError:
         pass
     return found

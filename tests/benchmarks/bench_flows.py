@@ -97,7 +97,7 @@ def lines_of(*, quick: bool, peers: bool) -> tuple[list[Line], bool]:
             edges_of_peer = found.get("edges", edges_of_peer)
             ratio = found[name]["with loading"] / loaded
             text = f"{ratio:.1f} x ours ({found[name]['with loading']:.2f} s against {loaded:.3f} s)"
-            label = f"transitions, {name}; both from the file"
+            label = f"transitions, {name}; both from the warm file, medians"
             lines.append(Line(label, f">= {reach} x", text, None if quick else ratio >= reach))
         edges = directly_follows(source, relation="sequence").frame().drop_nulls(["from_name", "to_name"])
         ours = sorted([a, b, n] for a, b, n in edges.select("from_name", "to_name", "n").iter_rows())

@@ -6,7 +6,8 @@ transitions and the like, and import; against others in the same run.
 `quick` takes 200,000 events; else 1 and 10 million. Runs of ours, of hand-written polars and of hand-written SQL take
 turns in one process; ratios are medians of ratios within a round, of time on the clock and of processor time. Memory is
 that of a process of its own. Peers are installed on demand, each into an environment of its own under build/bench-envs,
-and ours is measured again right after each; what cannot be had is said. `long` lets flowtraicer try a million steps.
+and ours is measured again right after each; what cannot be had is said. Tables are made once, under build/bench-data.
+`long` lets flowtraicer try a million steps.
 Exits with 1 when anybody counts otherwise who should not.
 """
 
@@ -28,7 +29,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks._envs import answer_of
+from tests.benchmarks._envs import FOLDER, answer_of
 from tests.benchmarks._tools import Line, Times, interleaved, ratio, show
 from tests.benchmarks.bench_flows import lines_of
 
@@ -74,6 +75,15 @@ def generate(n: int, folder: Path) -> int:
     for name, frame in (("steps", steps), ("engagements", engagements)):
         frame.write_parquet(folder / f"{name}.parquet", compression="zstd", compression_level=3, row_group_size=262_144)
     return total
+
+
+def generated(n: int) -> Path:
+    """A folder of these tables under build/bench-data, made when it is not there yet."""
+    folder = FOLDER.parent / "bench-data" / f"journeys-{n}"
+    if not (folder / "engagements.parquet").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        generate(n, folder)
+    return folder
 
 
 def ours(folder: Path) -> list[int]:
@@ -356,18 +366,19 @@ def main(arguments: list[str]) -> None:
         return
     quick, peers = "quick" in arguments, "no-peers" not in arguments
     lines: list[Line] = []
+    begun = time.perf_counter()
     for size in [200_000] if quick else [1_000_000, 10_000_000]:
         large = size > 1_000_000
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            found = Line(f"--- {generate(size, folder):,} events in Parquet, warm", "", "")
-            lines += [found, *against_others(folder, size, 3 if large else 9)]
+        folder = generated(size)
+        n = pl.scan_parquet(folder / "steps.parquet").select(pl.len()).collect().item()
+        lines += [Line(f"--- {n:,} events in Parquet, warm", "", ""), *against_others(folder, size, 5 if large else 9)]
+        if peers:
+            lines += against_peers(folder, quick=quick, large=large)
+        if not large:
+            lines += in_engines(folder)
             if peers:
-                lines += against_peers(folder, quick=quick, large=large)
-            if not large:
-                lines += in_engines(folder)
-                if peers:
-                    lines += largest_of_flowtraicer(folder, quick=quick, long="long" in arguments)
+                lines += largest_of_flowtraicer(folder, quick=quick, long="long" in arguments)
+        print(f"{size:,} events: {time.perf_counter() - begun:.0f} s so far", flush=True)
     lines += [Line("--- a store", "", ""), *from_sqlite(200_000 if quick else 1_000_000)]
     flows, agree = lines_of(quick=quick, peers=peers)
     lines += [Line("--- journeys", "", ""), *flows, Line("--- import", "", ""), imported()]

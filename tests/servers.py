@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,8 +33,11 @@ def missing(message: str) -> NoReturn:
 class RedisServer:
     """A Redis server on a Unix socket; `extra` are options of its command line."""
 
-    def __init__(self, folder: Path, *extra: str) -> None:
+    def __init__(self, folder: Path, *extra: str, durable: bool = False) -> None:
+        """`durable`: the disk is waited for once a second, as in production. While that takes long, Redis keeps what it
+        acknowledged in its own memory for up to two seconds, which tests that kill it cannot do with."""
         self.folder, self._extra = folder, extra
+        self._fsync = "everysec" if durable else "no"
         self.socket = folder / "redis.sock"
         self.url = f"unix://{self.socket}?db=0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,10 +45,10 @@ class RedisServer:
     def start(self) -> None:
         """Start, and wait until it answers."""
         program = shutil.which("redis-server") or missing(NO_REDIS)
-        durable = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+        kept = ["--appendonly", "yes", "--appendfsync", self._fsync, "--save", ""]
         where = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)]
         log = (self.folder / "redis.log").open("ab")
-        self._process = subprocess.Popen([program, *where, *durable, *self._extra], stdout=log, stderr=log)
+        self._process = subprocess.Popen([program, *where, *kept, *self._extra], stdout=log, stderr=log)
         log.close()
         _wait_for(self.socket.exists, f"Redis in {self.folder}")
         _wait_for(lambda: b"ready to accept" in (self.folder / "redis.log").read_bytes(), f"Redis in {self.folder}")
@@ -70,10 +75,9 @@ class PostgresServer:
     def start(self) -> None:
         """Make the cluster on the first start; start, and wait until it answers."""
         if not self._data.exists():
-            if os.getuid() == 0:
-                user = pwd.getpwnam("postgres")
-                os.chown(self.folder, user.pw_uid, user.pw_gid)
-            self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+            _give_to_postgres(self.folder)
+            # An empty cluster is made once in a process, which takes a second, and copied.
+            subprocess.run(["cp", "-a", str(_empty_cluster()), str(self._data)], check=True)
         options = f"-k {self.folder} -c listen_addresses='' -c fsync={self._fsync}"
         self._run("pg_ctl", "-D", str(self._data), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
@@ -89,12 +93,33 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self._data), "reload")
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [_postgres_program(program), *arguments]
-        if os.getuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"{program} failed: {done.stdout[-800:]} {done.stderr[-800:]}")
+        _run_as_postgres(self.folder, program, *arguments)
+
+
+@cache
+def _empty_cluster() -> Path:
+    """The data of a cluster that nobody has used; removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="ftnb-empty-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _give_to_postgres(folder)
+    options = ["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"]
+    _run_as_postgres(folder, "initdb", "-D", str(folder / "data"), *options)
+    return folder / "data"
+
+
+def _give_to_postgres(folder: Path) -> None:
+    if os.getuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+
+
+def _run_as_postgres(folder: Path, program: str, *arguments: str) -> None:
+    command = [_postgres_program(program), *arguments]
+    if os.getuid() == 0:
+        command = ["runuser", "-u", "postgres", "--", *command]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{program} failed: {done.stdout[-800:]} {done.stderr[-800:]}")
 
 
 def have_postgres() -> bool:
@@ -123,10 +148,10 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def redis_server(*extra: str) -> Iterator[RedisServer]:
+def redis_server(*extra: str, durable: bool = False) -> Iterator[RedisServer]:
     """A Redis server for as long as the context lasts."""
     with short_folder() as folder:
-        server = RedisServer(folder, *extra)
+        server = RedisServer(folder, *extra, durable=durable)
         try:
             server.start()
             yield server

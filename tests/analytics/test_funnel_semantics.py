@@ -465,3 +465,25 @@ def test_the_figure_of_groups_shows_shares_with_intervals(recorded: SQLiteStore)
     html = result._repr_mimebundle_()["text/html"]
     assert "<th" in html
     assert ">june<" in html
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_what_files_note_of_themselves_is_what_a_look_at_their_rows_finds(tmp_path: Path, unit: Any) -> None:
+    begun = [0, 60_000, 0, 200_000, 0]
+    steps = pl.DataFrame(
+        {"engagement_id": ["e1", "e1", "e2", "e2", "e3"], "name": ["A", "B", "A", "B", "A"], "at": begun}
+    )
+    steps = steps.with_columns(
+        pl.col("at").cast(pl.Datetime("ms", "UTC")).dt.cast_time_unit(unit).alias("started_at"),
+        pl.Series("attempt", [1, 1, 1, 1, 1]),
+    )
+    steps.write_parquet(tmp_path / "steps.parquet")
+    asked: dict[str, Any] = {"mode": "ordered", "within": "2m"}
+    found = funnel(tmp_path, ["A", "B"], **asked)
+    assert found == funnel(steps, ["A", "B"], **asked)
+    assert [(step.reached, step.censored) for step in found.steps] == [(3, 0), (1, 0)]
+    steps.with_columns(started_at=pl.when(pl.col("at") > 0).then("started_at")).write_parquet(
+        tmp_path / "steps.parquet"
+    )
+    with pytest.raises(InvalidArgumentError, match="3 have no started_at"):
+        funnel(tmp_path, ["A", "B"], **asked)

@@ -8,6 +8,7 @@ import graphCss from "./graph/graph.css";
 import { GraphView } from "./graph/view";
 import { Head } from "./head";
 import type { Host } from "./host";
+import { type KeyActions, listenToKeys } from "./keyboard";
 import { Help } from "./keys";
 import { PanelView } from "./panel/view";
 import { type EngagementPayload, type Filter, PROTOCOL_VERSION } from "./protocol.gen";
@@ -105,10 +106,7 @@ export class App {
 
   private listen(): void {
     const { root, signal } = this;
-    root.addEventListener("keydown", (event) => this.onKey(event), { signal });
-    // A ring round the focus is for those who move it by key.
-    root.addEventListener("keydown", () => (root.dataset.input = "key"), { signal, capture: true });
-    root.addEventListener("pointerdown", () => (root.dataset.input = "pointer"), { signal, capture: true });
+    listenToKeys(root, this.keyActions(), signal);
     this.host.onChange((what) => {
       if (what === "payload") this.schedule();
       else if (what === "selection") this.follow();
@@ -290,39 +288,27 @@ export class App {
     this.aloud.textContent = text;
   }
 
-  private onKey(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target as HTMLElement;
-    if (target.matches("input, textarea, select")) {
-      // Jupyter's command mode would act on what is typed.
-      event.stopPropagation();
-      if (event.key === "Escape") this.panel.focus();
-      return;
-    }
-    if (!this.act(event.key, target)) return;
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** Do what `key` asks for; false when it means nothing here. */
-  private act(key: string, target: HTMLElement): boolean {
-    const inBody = target.closest(".ftnb-body") !== null;
-    if (target.closest("[role=tablist]") !== null && /^Arrow|^Home|^End/.test(key)) return false;
-    if (inBody && ["ArrowUp", "ArrowDown", "Home", "End", "+", "-", "0"].includes(key)) return false;
-    const { run, primary } = this;
-    if (key === "ArrowUp" || key === "ArrowDown") this.goTo(run.neighbour(primary, key === "ArrowDown" ? 1 : -1));
-    else if (key === "ArrowLeft" || key === "ArrowRight") this.alongCauses(key === "ArrowRight" ? 1 : -1);
-    else if (key === "Home" || key === "End") this.goTo((key === "Home" ? run.order[0] : run.order.at(-1)) ?? null);
-    else if (key === "f") this.toFailure();
-    else if (key === "/") this.search.open();
-    else if (key === "n" || key === "N") this.nextMatch(key === "n" ? 1 : -1);
-    else if (key === "[" || key === "]") this.panel.turn(key === "]" ? 1 : -1);
-    else if (key === "?") this.help.toggle();
-    else if (key === "Escape") this.leave(inBody);
-    else if (key === "Enter" && (target === this.graph.element || target === this.timeline.element)) this.panel.focus();
-    else if ("+=-0".includes(key)) this.zoom(key, target);
-    else return false;
-    return true;
+  /** What keys do here (see keyboard.ts). */
+  private keyActions(): KeyActions {
+    const { panel, graph, timeline, search, help } = this;
+    return {
+      toNeighbour: (by) => this.goTo(this.run.neighbour(this.primary, by)),
+      alongCauses: (by) => this.alongCauses(by),
+      toEnd: (last) => this.goTo((last ? this.run.order.at(-1) : this.run.order[0]) ?? null),
+      toFailure: () => this.toFailure(),
+      toMatch: (by) => this.nextMatch(by),
+      openSearch: () => search.open(),
+      turnTab: (by) => panel.turn(by),
+      toggleHelp: () => help.toggle(),
+      toPanel: () => panel.focus(),
+      leave: (inBody) => (inBody ? graph.element.focus({ preventScroll: true }) : this.set([])),
+      isPicture: (target) => target === graph.element || target === timeline.element,
+      zoom: (factor, target) => {
+        const view = timeline.element.contains(target) ? timeline : graph;
+        if (factor === null) view.fit();
+        else view.zoom(factor);
+      },
+    };
   }
 
   private alongCauses(by: 1 | -1): void {
@@ -337,17 +323,6 @@ export class App {
     const next = this.run.nextFailing(this.primary);
     if (next === null) this.say("No step failed");
     this.goTo(next);
-  }
-
-  private leave(inBody: boolean): void {
-    if (inBody) this.graph.element.focus({ preventScroll: true });
-    else this.set([]);
-  }
-
-  private zoom(key: string, target: HTMLElement): void {
-    const view = this.timeline.element.contains(target) ? this.timeline : this.graph;
-    if (key === "0") view.fit();
-    else view.zoom(key === "-" ? 1 / 1.25 : 1.25);
   }
 }
 

@@ -74,26 +74,26 @@ from ._scope import Labels, Scope
 
 Event = tuple[Any, ...]
 _PAYLOADS = {
-    NODE_START: 9,
-    CHAIN_START: 7,
-    CHAIN_END: 3,
-    LLM_START: 5,
-    LLM_END: 3,
-    TOOL_START: 5,
-    TOOL_END: 3,
-    CUSTOM: 4,
-    WRITES: 4,
-    CACHED: 4,
-    STEP_START: 5,
-    STEP_END: 3,
+    NODE_START: (9,),
+    CHAIN_START: (7,),
+    CHAIN_END: (3, 5),
+    LLM_START: (5,),
+    LLM_END: (3,),
+    TOOL_START: (5,),
+    TOOL_END: (3,),
+    CUSTOM: (4,),
+    WRITES: (4,),
+    CACHED: (4,),
+    STEP_START: (5,),
+    STEP_END: (3,),
 }
-"""Where the large value of an event is."""
+"""Where the large values of an event are."""
 
 
 def slim(event: Event) -> Event:
-    """`event` without its large value: what is kept of it when the store does not keep up."""
-    place = _PAYLOADS.get(event[0])
-    return event if place is None else (*event[:place], None, *event[place + 1 :])
+    """`event` without its large values: what is kept of it when the store does not keep up."""
+    places = _PAYLOADS.get(event[0])
+    return event if places is None else tuple([None if i in places else one for i, one in enumerate(event)])
 
 
 InputKind = Literal["new", "resume", "command"]

@@ -29,6 +29,7 @@ from langgraph.graph import MessagesState, StateGraph
 from pydantic import BaseModel, PrivateAttr
 
 from ftnb.core.canonical import dumps, encode_json, loads, to_json
+from ftnb.langgraph_adapter import _events
 from ftnb.store._writer import LogWriter
 from ftnb.widget.preview import preview
 from tests.capture.models import parrot
@@ -520,3 +521,11 @@ def test_what_a_model_answered_is_on_record_though_the_node_renames_it(seen: See
     (call,) = events(step)
     assert "there" not in str(call.payload["response"])
     assert "hello there" in str(seen.update(step))
+
+
+def test_what_does_not_fit_loses_its_values_and_keeps_its_shape() -> None:
+    run, values = object(), {"path": ["x" * 1_000]}
+    ended = (_events.CHAIN_END, 1, run, values, False, (("path", values["path"]), ("branch:to:b", None)))
+    assert _events.slim(ended) == (_events.CHAIN_END, 1, run, None, False, None)
+    begun = (_events.NODE_START, 1, run, None, "a", "a:1", 1, (), (), values, True)
+    assert _events.slim(begun) == (*begun[:9], None, True)

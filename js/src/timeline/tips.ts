@@ -1,8 +1,9 @@
-// What is under the pointer, and what is said about it. Pure.
+// What is under the pointer, and what is said about it.
 
+import { h } from "../dom";
 import { duration, plural } from "../format";
 import { kindLook, statusLook } from "../status";
-import { AXIS, type Stretch } from "./draw";
+import { AXIS, LANE, type Stretch } from "./draw";
 import { markAt } from "./marks";
 import type { Rows, Track } from "./rows";
 import type { Window } from "./scale";
@@ -27,6 +28,50 @@ export interface Told {
   window: Window | null;
   gutter: number;
   state: { wall: boolean };
+}
+
+/** What is at `x`, `y` of the timeline's place, in px. */
+export function hitAt({ tracks, rows, stretches, window, gutter }: Told, x: number, y: number, scrollTop: number): Hit {
+  const nothing: Hit = { track: 0, step: null, mark: null, switchAt: null, stretch: null, x, y };
+  if (!window) return nothing;
+  const plot = x - gutter;
+  if (y < AXIS) {
+    const near = tracks[0]?.run.payload.timeline.switches.findIndex((s) => Math.abs(window.x(s.offset_ms) - plot) < 8) ?? -1;
+    const stretch = stretches.findIndex((one) => plot >= window.x(one.from) - 6 && plot <= window.x(one.to) + 6);
+    return { ...nothing, switchAt: near >= 0 ? near : null, stretch: stretch >= 0 ? stretch : null };
+  }
+  const at = Math.floor((y - AXIS + scrollTop) / LANE);
+  const row = rows.rows[at];
+  if (!row) return nothing;
+  const mark = plot < 0 ? null : nearest(rows, at, window, plot);
+  let step = row.step;
+  if (step === null && plot >= 0) {
+    const [a, b] = rows.barsIn(at, window.ms(plot - 3), window.ms(plot + 3));
+    step = b > a ? (rows.step[a] ?? null) : null;
+    if (mark !== null) step = tracks[row.track]?.run.order[rows.laneOfMark(row.track, mark)] ?? step;
+  }
+  return { ...nothing, track: row.track, step, mark };
+}
+
+/** The box that says it, beside the pointer. */
+export class Tip {
+  readonly element = h("div", { class: "ftnb-tip", attrs: { hidden: true } });
+
+  /** No lines: nothing is shown. `within` is the place that it must not leave. */
+  show(lines: readonly string[], x: number, y: number, within: HTMLElement): void {
+    const { element } = this;
+    element.hidden = !lines.length;
+    if (!lines.length) return;
+    element.replaceChildren(...lines.map((line, i) => h(i ? "div" : "b", { text: line.slice(0, 200) })));
+    const { clientWidth: width, clientHeight: height } = within;
+    const [w, tall] = [element.offsetWidth, element.offsetHeight];
+    element.style.left = `${Math.max(Math.min(x + 14, width - w - 6), 4)}px`;
+    element.style.top = `${y + 16 + tall > height ? Math.max(y - tall - 10, 2) : y + 16}px`;
+  }
+
+  hide(): void {
+    this.element.hidden = true;
+  }
 }
 
 export function tipLines(hit: Hit, told: Told): string[] {
@@ -71,7 +116,7 @@ function markLines(hit: Hit, { rows }: Told): string[] {
 }
 
 /** The mark of a row that is nearest to a pixel, by its index among all of the track; null: none is near. */
-export function nearest(rows: Rows, row: number, window: Window, plot: number): number | null {
+function nearest(rows: Rows, row: number, window: Window, plot: number): number | null {
   const [a, b] = rows.marksIn(row, window.ms(plot - 7), window.ms(plot + 7));
   let [best, found]: [number, number | null] = [7, null];
   for (let i = a; i < Math.min(b, a + 5_000); i++) {

@@ -10,7 +10,7 @@ import { Minimap, MINIMAP } from "./minimap";
 import { type Grouping, GROUPINGS, Rows, type Track } from "./rows";
 import { TimeScale, Window } from "./scale";
 import { stretchesOf } from "./stretches";
-import { type Hit, nearest, tipLines } from "./tips";
+import { type Hit, hitAt, Tip, tipLines } from "./tips";
 import { Tools } from "./tools";
 
 /** In px; longer timelines scroll. */
@@ -46,7 +46,7 @@ export class TimelineView {
   private readonly canvas = h("canvas");
   private readonly spacer = h("div");
   private readonly scroll: HTMLElement;
-  private readonly tip = h("div", { class: "ftnb-tip", attrs: { hidden: true } });
+  private readonly tip = new Tip();
   private readonly minimap: Minimap;
   tracks: Track[] = [];
   private pairs: ReadonlyArray<readonly (number | null)[]> = [];
@@ -82,7 +82,7 @@ export class TimelineView {
       onFit: () => this.fit(),
     });
     this.element = h(
-      "div", { class: "ftnb-time", attrs: { tabindex: 0, role: "application" } }, this.scroll, this.minimap.element, this.tip,
+      "div", { class: "ftnb-time", attrs: { tabindex: 0, role: "application" } }, this.scroll, this.minimap.element, this.tip.element,
     );
     this.listen(signal);
   }
@@ -287,26 +287,7 @@ export class TimelineView {
   private hit(event: MouseEvent): Hit {
     const box = this.scroll.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const nothing: Hit = { track: 0, step: null, mark: null, switchAt: null, stretch: null, x, y };
-    const { window, rows } = this;
-    if (!window) return nothing;
-    const plot = x - this.gutter;
-    if (y < AXIS) {
-      const near = this.tracks[0]?.run.payload.timeline.switches.findIndex((s) => Math.abs(window.x(s.offset_ms) - plot) < 8) ?? -1;
-      const stretch = this.stretches.findIndex((one) => plot >= window.x(one.from) - 6 && plot <= window.x(one.to) + 6);
-      return { ...nothing, switchAt: near >= 0 ? near : null, stretch: stretch >= 0 ? stretch : null };
-    }
-    const at = Math.floor((y - AXIS + this.scroll.scrollTop) / LANE);
-    const row = rows.rows[at];
-    if (!row) return nothing;
-    const mark = plot < 0 ? null : nearest(rows, at, window, plot);
-    let step = row.step;
-    if (step === null && plot >= 0) {
-      const [a, b] = rows.barsIn(at, window.ms(plot - 3), window.ms(plot + 3));
-      step = b > a ? (rows.step[a] ?? null) : null;
-      if (mark !== null) step = this.tracks[row.track]?.run.order[rows.laneOfMark(row.track, mark)] ?? step;
-    }
-    return { ...nothing, track: row.track, step, mark };
+    return hitAt(this, x, y, this.scroll.scrollTop);
   }
 
   private listen(signal: AbortSignal): void {
@@ -320,7 +301,7 @@ export class TimelineView {
     scroll.addEventListener("pointerleave", () => {
       if (this.drag?.moved) return;
       this.endDrag();
-      this.tip.hidden = true;
+      this.tip.hide();
       this.events.onHover(null);
     }, { signal });
     scroll.addEventListener("dblclick", (event) => {
@@ -366,7 +347,7 @@ export class TimelineView {
       if (drag.moved || Math.abs(by) > 4) {
         if (!drag.moved) this.scroll.setPointerCapture(event.pointerId);
         drag.moved = true;
-        this.tip.hidden = true;
+        this.tip.hide();
         if (drag.kind === "brush") {
           this.brush = [drag.x - drag.left, Math.max(event.clientX - drag.left, this.gutter)];
         } else {
@@ -383,7 +364,7 @@ export class TimelineView {
     this.scroll.style.cursor = step !== null || switchAt !== null || stretch !== null ? "pointer" : hit.y < AXIS && hit.x > this.gutter ? "col-resize" : "";
     this.hover(step, hit.track);
     if (hit.track === 0) this.events.onHover(step);
-    this.showTip(tipLines(hit, this), hit.x, hit.y);
+    this.tip.show(tipLines(hit, this), hit.x, hit.y, this.scroll);
   }
 
   private onUp(event: PointerEvent): void {
@@ -411,7 +392,7 @@ export class TimelineView {
   private toggle(stretch: Stretch): void {
     if (this.opened.has(stretch.from)) this.opened.delete(stretch.from);
     else this.opened.add(stretch.from);
-    this.tip.hidden = true;
+    this.tip.hide();
     this.arrange();
   }
 
@@ -419,16 +400,6 @@ export class TimelineView {
     this.drag = null;
     this.brush = null;
     this.scroll.classList.remove("pan");
-  }
-
-  private showTip(lines: string[], x: number, y: number): void {
-    this.tip.hidden = !lines.length;
-    if (!lines.length) return;
-    this.tip.replaceChildren(...lines.map((line, i) => h(i ? "div" : "b", { text: line.slice(0, 200) })));
-    const { clientWidth: width, clientHeight: height } = this.scroll;
-    const [w, tall] = [this.tip.offsetWidth, this.tip.offsetHeight];
-    this.tip.style.left = `${Math.max(Math.min(x + 14, width - w - 6), 4)}px`;
-    this.tip.style.top = `${y + 16 + tall > height ? Math.max(y - tall - 10, 2) : y + 16}px`;
   }
 
   private listSteps(): void {

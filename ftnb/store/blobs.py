@@ -161,17 +161,19 @@ class Interner:
         return found
 
     def _shrink_list(self, value: list[Json]) -> tuple[Json, int]:
-        shrunk = [self._shrink(item) for item in value]
-        size = 2 + sum(item_size + 1 for _, item_size in shrunk)
+        shrunk: list[tuple[Any, ...]] = [
+            self._lasting(item) if type(item) is Lasting else self._shrink(item) for item in value
+        ]
+        size = 2 + len(value) + sum([found[1] for found in shrunk])
         is_small = size <= PART_BYTES
-        if is_small and all(item is given for (item, _), given in zip(shrunk, value, strict=True)):
+        if is_small and all(found[0] is given for found, given in zip(shrunk, value, strict=True)):
             return value, size
         # A message that an update adds is an item of every state after it: it is stored once, for both.
         items = [
             given.stored[2] if type(given) is Made else
-            self._lasting(given)[2] if type(given) is Lasting else
-            item if is_small and type(item) is not dict else self._cap(item, item_size, ITEM_BYTES)[0]
-            for given, (item, item_size) in zip(value, shrunk, strict=True)
+            found[2] if type(given) is Lasting else
+            found[0] if is_small and type(found[0]) is not dict else self._cap(found[0], found[1], ITEM_BYTES)[0]
+            for given, found in zip(value, shrunk, strict=True)
         ]  # fmt: skip
         if is_small:
             return items, size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,12 @@ from hypothesis import settings
 
 # jupyter_core warns until this choice is made, and warnings are errors here.
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
+
+# Kernels and browsers that tests start keep files at home.
+if not os.access(Path.home(), os.W_OK):
+    home = Path(__file__).parents[1] / "build" / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["HOME"] = str(home)
 
 # A shared CI core is slow at random; a deadline would test the machine.
 settings.register_profile("ftnb", deadline=None, print_blob=True)

@@ -199,7 +199,9 @@ def bench_reading(folder: Path, names: list[str], rounds: int) -> None:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            found[name].append(in_a_process(folder, name))
+            one = in_a_process(folder, name)
+            found[name].append(one)
+            print(f"    {name}: {one['clock']:.2f} s, {one['peak']:,.0f} MB", file=sys.stderr, flush=True)
     times = {name: median([(one["clock"], one["cpu"]) for one in each]) for name, each in found.items()}
     for name, each in found.items():
         memory = f"{max(one['peak'] for one in each):,.0f} MB at its highest ({each[0]['before']:,.0f} before)"

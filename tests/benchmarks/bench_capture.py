@@ -223,10 +223,19 @@ def peers(folder: Path, rounds: int) -> list[Line]:
     for name in processes:
         if name == "ftnb":
             continue
-        part = cost["ftnb"] / cost[name]
-        measured = f"1/{1 / part:.0f} ({cost['ftnb']:.0f} against {cost[name]:,.0f} us a step)"
+        figures = f"({cost['ftnb']:.0f} against {cost[name]:,.0f} us a step)"
+        is_measured = min(cost["ftnb"], cost[name]) > 0
+        part = cost["ftnb"] / cost[name] if is_measured else 0.0
+        measured = f"1/{1 / part:.0f} {figures}" if is_measured else f"the noise is larger than either {figures}"
         reach = f"<= 1/{1 / ALLOWED[name]:.0f}"
-        lines.append(Line(f"added time against {name}, async chain", reach, measured, part <= ALLOWED[name]))
+        lines.append(
+            Line(
+                f"added time against {name}, async chain",
+                reach,
+                measured,
+                part <= ALLOWED[name] if is_measured else None,
+            )
+        )
     return lines + missing
 
 

@@ -66,7 +66,8 @@ def _add_line(figure: go.Figure, curve: Curve, floor: float, line: dict[str, Any
         for share, time in zip(shares, times, strict=True)
     ]
     middle = (n - 1) // 2
-    median = f"<b>{label}</b><br>{n:,} of {curve.n_entered:,} got there, half of them within "
+    half = duration(float(curve.times[middle]))
+    median: list[Any] = [f"<b>{label}</b><br>{n:,} of {curve.n_entered:,} got there, half of them within {half}"]
     common: dict[str, Any] = {"hovertemplate": "%{customdata}<extra></extra>", "legendgroup": label}
     figure.add_scatter(
         x=[max(time, floor) for time in times], y=shares, mode="lines", name=label, line={"shape": "hv", **line},
@@ -75,5 +76,5 @@ def _add_line(figure: go.Figure, curve: Curve, floor: float, line: dict[str, Any
     figure.add_scatter(
         x=[max(float(curve.times[middle]), floor)], y=[(middle + 1) / curve.n_entered], mode="markers",
         showlegend=False, marker={"color": line["color"], "size": 10, "line": {"width": 2, "color": INK[theme]}},
-        customdata=[median + duration(float(curve.times[middle]))], meta=[curve.key], **common,
+        customdata=median, meta=[curve.key], **common,
     )  # fmt: skip

@@ -112,7 +112,7 @@ class Handler(CallHandler):
 
     def _follow(self, run_id: UUID, about: Mapping[str, Any]) -> None:
         """Find the task of a run whose parent does not tell the loop that has it: a node may call others."""
-        task_id = str(about.get("langgraph_checkpoint_ns") or "").rpartition(":")[2]
+        task_id = task_of(str(about.get("langgraph_checkpoint_ns") or ""))
         for loop in list(self.graphs.values()):
             task = None if loop.__class__ is FrameType else getattr(loop, "tasks", {}).get(task_id)
             if task is not None:
@@ -171,6 +171,11 @@ _place.handlers = HANDLER
 _NOTHING: dict[str, Any] = {}
 _TASK_ID = 36
 """Characters of a task's id, which ends its namespace: cheaper to cut off than to look for."""
+
+
+def task_of(space: str) -> str:
+    """The id of the task that a node runs in, by its namespace."""
+    return space.rpartition(":")[2]
 
 
 def _looks_like_graph(metadata: Mapping[str, Any], parent_run_id: UUID | None) -> bool:

@@ -17,7 +17,7 @@ from langgraph.types import CachePolicy, Command, Send
 
 import ftnb
 from ftnb.core.model import Step
-from ftnb.langgraph_adapter import _canary, tap
+from ftnb.langgraph_adapter import _canary, handler, tap
 from ftnb.store.sqlite import SQLiteStore
 from tests.capture.entries import Way
 from tests.capture.shapes import Path, Seen, events, graph_of, named, tree, visit
@@ -287,6 +287,17 @@ def test_where_the_canary_fails_callbacks_go_on_alone(
     assert "cache" in warning
     ftnb.stop()
     store.close()
+
+
+def test_where_a_namespace_does_not_tell_the_task_the_canary_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    tap.remove()
+    tap._install()
+    try:
+        assert _canary.problem() is None
+        monkeypatch.setattr(handler, "task_of", lambda space: space.partition(":")[0])
+        assert _canary.problem() == "no task of a node"
+    finally:
+        tap.remove()
 
 
 def test_a_method_that_is_gone_is_no_fault_of_the_run(

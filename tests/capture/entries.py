@@ -57,3 +57,6 @@ def astream_events_v3(app: Any, state: Any, config: Any = None, **options: Any) 
 EVERY_WAY: list[Way] = [invoke, ainvoke, stream, astream, batch, abatch, astream_events_v2]
 if hasattr(langgraph.pregel.Pregel, "_apregel_stream_v3"):  # LangGraph 1.2 and later
     EVERY_WAY.append(astream_events_v3)
+
+FUNCTIONAL = [way for way in EVERY_WAY if way is not astream_events_v2 or astream_events_v3 in EVERY_WAY]
+"""Those for the functional API: in LangGraph 1.0 the result of a task is None in `astream_events`, without ftnb too."""

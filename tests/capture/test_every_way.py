@@ -15,7 +15,7 @@ from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
 from langgraph.types import Command, interrupt
 
-from tests.capture.entries import EVERY_WAY, Way, astream_events_v2, astream_events_v3
+from tests.capture.entries import EVERY_WAY, FUNCTIONAL, Way
 from tests.capture.models import TOKENS, parrot
 from tests.capture.shapes import Path, Seen, events, graph_of, named, tree
 
@@ -116,10 +116,6 @@ def test_a_pause_and_its_answer(way: Way, eyes: None, seen: Seen) -> None:
         ("bye", 1, 1, "completed"),
     ]
     assert app.get_state(config).values == {"path": ["greet", "this", "bye"]}
-
-
-# In LangGraph 1.0 the result of a task is None in there, without ftnb too.
-FUNCTIONAL = [way for way in EVERY_WAY if way is not astream_events_v2 or astream_events_v3 in EVERY_WAY]
 
 
 @pytest.mark.parametrize("way", FUNCTIONAL)

@@ -19,7 +19,7 @@ import ftnb
 from ftnb.core.model import Step
 from ftnb.langgraph_adapter import _canary, handler, tap
 from ftnb.store.sqlite import SQLiteStore
-from tests.capture.entries import Way
+from tests.capture.entries import FUNCTIONAL, Way
 from tests.capture.shapes import Path, Seen, events, graph_of, named, tree, visit
 
 pytestmark = pytest.mark.filterwarnings("ignore:The v3 streaming protocol")
@@ -224,6 +224,7 @@ def test_what_a_command_to_the_parent_writes_is_told_of_each_of_two_nodes(seen: 
     assert written["b"] == written["c"] == ["path", ["branch:to:last"]]
 
 
+@pytest.mark.parametrize("run", FUNCTIONAL)
 def test_tasks_of_the_functional_api_tell_what_they_wrote(seen: Seen, run: Way) -> None:
     @task
     def double(x: int) -> int:

@@ -315,9 +315,9 @@ class Traces(Questions):
         if is_remote(path):
             from .store._remote_write import write_remote
 
-            put = write_remote(str(path), lambda here: export_parquet(self.store, here, withhold, self._frames))
+            put = write_remote(str(path), lambda here: export_parquet(self.store, here, withhold))
             return cast(Path, put)  # as far as a place to read from goes
-        return export_parquet(self.store, path_of(fspath(path)), withhold, self._frames)
+        return export_parquet(self.store, path_of(fspath(path)), withhold)
 
     def to_otlp(self, path: str | PathLike[str], *, attributes: Convention = "both") -> Report:
         """Write everything as OTLP JSON (`.jsonl`: a line an engagement), a trace a turn; `read` takes it back.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,25 +23,18 @@ _HIDEABLE = ("names", "usage")
 """Groups of the header without which an export can still be folded."""
 
 
-def export_parquet(store: Any, path: Path, withhold: Sequence[Item], frames: Callable[[], Frames]) -> Path:
-    """Write an export; see `Traces.to_parquet`. `frames` are those of the whole store."""
+def export_parquet(store: Any, path: Path, withhold: Sequence[Item]) -> Path:
+    """Write an export; see `Traces.to_parquet`."""
     from ..store._parquet_write import write_parquet
     from ..store.parquet_export import ParquetExport
 
+    def views(tables: Tables) -> Tables:
+        return views_of(Frames(ParquetExport.of_tables(tables)))
+
     if not withhold:
-        seen = store.revision()
-        whole = frames()
-
-        def views(tables: Tables) -> Tables:
-            return views_of(whole if store.revision() == seen else Frames(ParquetExport.of_tables(tables)))
-
         return write_parquet(store, path, views)
-    return write_parquet(
-        store,
-        path,
-        lambda tables: views_of(Frames(ParquetExport.of_tables(tables))),
-        lambda tables: without(tables, withhold),
-    )
+    without = Without(withhold)
+    return write_parquet(store, path, views, without, finish=without.finish)
 
 
 def views_of(frames: Frames) -> Tables:
@@ -52,32 +45,41 @@ def views_of(frames: Frames) -> Tables:
     return {name: frame.to_arrow(compat_level=pl.CompatLevel.oldest()) for name, frame in found.items()}
 
 
-def without(tables: Tables, items: Sequence[Item]) -> Tables:
-    """The evidence without what `items` name. Raises InvalidArgumentError for one that is in no engagement."""
-    rows, blobs = _by_engagement(tables)
-    items = [items] if isinstance(items, str) else list(items)
-    selected: dict[str, Selection] = {key: Selection() for key in rows}
-    for item in items:
-        refused: InvalidArgumentError | None = InvalidArgumentError(f"nothing here is {item!r}: there are no records")
-        found = False
+class Without:
+    """Takes what `items` name out of the evidence of some engagements after the other."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = [items] if isinstance(items, str) else list(items)
+        self._found: set[int] = set()
+        self._refused: dict[int, InvalidArgumentError] = {}
+
+    def __call__(self, tables: Tables) -> Tables:
+        """The evidence without it."""
+        rows, blobs = _by_engagement(tables)
+        selected: dict[str, Selection] = {key: Selection() for key in rows}
+        for place, item in enumerate(self._items):
+            for key, mine in rows.items():
+                try:
+                    _add(selected[key], select([item], [row for _, row in mine], blobs.get(key, {})))
+                    self._found.add(place)
+                except InvalidArgumentError as error:
+                    self._refused[place] = error
+        out: list[tuple[Any, ...]] = []
+        gone: set[tuple[str, str]] = set()
         for key, mine in rows.items():
-            try:
-                _add(selected[key], select([item], [row for _, row in mine], blobs.get(key, {})))
-                found = True
-            except InvalidArgumentError as error:
-                refused = error
-        if not found and refused is not None:
-            raise refused
-    out: list[tuple[Any, ...]] = []
-    gone: set[tuple[str, str]] = set()
-    for key, mine in rows.items():
-        selection = with_children(selected[key], [row for _, row in mine], blobs.get(key, {}))
-        gone |= {(key, blob_id) for blob_id in selection.blobs}
-        out += [(seq, *_reduced(row, selection)) for seq, row in mine]
-    dtypes: dict[str, str] = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
-    table = tables["blobs"]
-    kept = [row for row in _rows(table, list(BLOB_DTYPES)) if (row[0], row[1]) not in gone]
-    return {**tables, "records": table_of(dtypes, sorted(out)), "blobs": table_of(BLOB_DTYPES, kept)}
+            selection = with_children(selected[key], [row for _, row in mine], blobs.get(key, {}))
+            gone |= {(key, blob_id) for blob_id in selection.blobs}
+            out += [(seq, *_reduced(row, selection)) for seq, row in mine]
+        dtypes: dict[str, str] = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
+        kept = [row for row in _rows(tables["blobs"], list(BLOB_DTYPES)) if (row[0], row[1]) not in gone]
+        return {**tables, "records": table_of(dtypes, out), "blobs": table_of(BLOB_DTYPES, kept)}
+
+    def finish(self) -> None:
+        """Raises InvalidArgumentError for an item that was in no engagement."""
+        for place, item in enumerate(self._items):
+            if place not in self._found:
+                nothing = InvalidArgumentError(f"nothing here is {item!r}: there are no records")
+                raise self._refused.get(place, nothing)
 
 
 def _add(whole: Selection, part: Selection) -> None:

@@ -62,7 +62,7 @@ class Progress:
             sys.stderr.flush()
 
 
-def reading(pieces: Iterable[_T], n: int, what: str) -> Iterator[_T]:
+def reading(pieces: Iterable[_T], n: int, what: str, *, doing: str = "reading") -> Iterator[_T]:
     """`pieces`, of which there are about `n`; when they take long, the cell or terminal that waits for them is told how
     far they are, until they are through."""
     if threading.current_thread() is not threading.main_thread():
@@ -73,7 +73,7 @@ def reading(pieces: Iterable[_T], n: int, what: str) -> Iterator[_T]:
         for done, piece in enumerate(pieces, 1):
             yield piece
             if done < n and time.monotonic() - begun > _PATIENCE:
-                shown.at(done, f"reading {what}: {done / n:.0%}")
+                shown.at(done, f"{doing} {what}: {done / n:.0%}")
     finally:
         shown.gone()
 

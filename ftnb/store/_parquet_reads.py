@@ -12,6 +12,7 @@ from ._parquet_file import BLOBS, RECORDS, SCHEMAS
 from ._published import any_of, by_seq
 from ._segments import SORTED_BY, Folder, SegmentGone
 from ._sqlite_columns import told
+from ._sqlite_read import RECORD_BYTES
 from ._tables import summarise
 from ._tail import Segment, TailReader
 from .base import EngagementSummary
@@ -204,6 +205,26 @@ class ParquetReads(SQLiteStore):
         if not theirs.num_rows:
             return mine.select(list(columns))
         return by_seq(pa.concat_tables([theirs, mine])).select(list(columns))
+
+    def engagement_sizes(self) -> list[tuple[str, int]]:
+        """The id of each engagement, and about how many bytes its records are."""
+        streams: Any = self.scan_streams().group_by("engagement_id").aggregate([("size", "sum")])
+        records = zip(streams["engagement_id"].to_pylist(), streams["size_sum"].to_pylist(), strict=True)
+        return [(engagement_id, RECORD_BYTES * n) for engagement_id, n in records]
+
+    def scan_engagements(self, engagement_ids: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """The records (`seq` and all columns) and blobs of these engagements, as they are kept."""
+        import pyarrow as pa
+
+        mine, theirs = self._seen(
+            lambda: (self._catalogue.scan_engagements(engagement_ids), self._catalogue.segments()),
+            lambda segments: [
+                self._files.read(table, _names(segments, table), SCHEMAS[table].names, engagement_ids=engagement_ids)
+                for table in (RECORDS, BLOBS)
+            ],
+        )
+        records, blobs = (pa.concat_tables(parts) for parts in zip(theirs, mine, strict=True))
+        return records, blobs
 
     def _scan_blobs(self) -> pa.Table:
         return self._whole(BLOBS, self._catalogue.scan_blobs)

@@ -18,16 +18,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ..core.errors import StoreError
+from ..core._progress import reading
+from ..core.errors import FtnbError, StoreError
 from ..core.ids import new_id
+from ._parquet_batches import Batches, Order, Scanned, Tables, entries_of
 from ._parquet_file import (
     BLOBS,
     ENTRIES,
@@ -43,50 +45,34 @@ from ._parquet_file import (
     VIEWS,
     is_ours,
 )
-from ._parquet_seal import placeholder, seal
-from .leaf import NAMES, Tree
+from ._parquet_rows import RowGroups
+from .leaf import Tree
 from .records import SCHEMA_VERSION
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-_ROW_GROUP = {RECORDS: 65_536, BLOBS: 16_384}
+TRACE = "trace"
+_ROW_GROUP = {RECORDS: 65_536, TRACE: 65_536, BLOBS: 16_384}
 """Rows per row group; smaller where one engagement is read alone, or rows are large."""
 _ROW_GROUP_OF_VIEWS = 262_144
-_Order = list[tuple[str, Literal["ascending", "descending"]]]
-_SORT: dict[str, _Order] = {
-    RECORDS: [("engagement_id", "ascending"), ("seq", "ascending")],
-    BLOBS: [("engagement_id", "ascending"), ("blob_id", "ascending")],
-    STREAMS: [("engagement_id", "ascending"), ("stream_id", "ascending")],
-    ENTRIES: [("seq", "ascending")],
-}
-_SORT_OF_VIEWS: _Order = [("engagement_id", "ascending")]
+_SORT_OF_VIEWS: Order = [("engagement_id", "ascending")]
 """Arrow's sort is stable: within an engagement rows stay in order."""
-
-
-class Scanned(Protocol):
-    """What an export reads of a store (a part of `base.LogStore`)."""
-
-    def scan(self, columns: Sequence[str]) -> pa.Table: ...
-    def scan_blobs(self) -> pa.Table: ...
-    def scan_streams(self) -> pa.Table: ...
-    def revision(self) -> tuple[int, int]: ...
-
-
-Tables = dict[str, pa.Table]
+_MAX_READS = 5
+_Change = Callable[[Tables], Tables]
 
 
 def write_parquet(
     store: Scanned,
     path: Path,
     views: Callable[[Tables], Mapping[str, pa.Table]],
-    change: Callable[[Tables], Tables] | None = None,
+    change: _Change | None = None,
+    *,
+    finish: Callable[[], None] | None = None,
 ) -> Path:
     """Write everything in `store` to the folder `path`, or to one file when it ends with `.parquet`; returns `path`.
 
-    `change` takes out of the evidence what is not to be in the export. `views` makes the tables for readers that know
-    nothing of ftnb, by name, from the evidence as it is written. What is there appears at once or not at all;
-    an earlier export of ours is replaced. Raises StoreError when anything else is there, or when it cannot be written.
+    It is read and written some engagements at a time: `change` takes out of their evidence what is not to be in the
+    export, and `views` makes the tables for readers that know nothing of ftnb, by name, from it as it is written.
+    `finish` is called when all are through, and may raise. What is there appears at once or not at all; an earlier
+    export of ours is replaced. Raises StoreError when anything else is there, or when it cannot be written.
     """
     path = path.expanduser()
     if not path.resolve().parent.is_dir():
@@ -95,72 +81,73 @@ def write_parquet(
         )
     single = path.suffix == ".parquet"
     _ensure_replaceable(path, single=single)
-    evidence, proofs = _read(store)
-    evidence = evidence if change is None else change(evidence)
-    root = root_of(evidence[STREAMS]).hex()
-    marks = {"ftnb.schema": str(SCHEMA_VERSION), "ftnb.version": _version(), "ftnb.root": root, **proofs}
-    signer = getattr(getattr(store, "whole", store), "signer", None)
+
+    def made(tables: Tables) -> Mapping[str, pa.Table]:
+        tables = tables if change is None else change(tables)
+        return {TRACE: _one_table(tables)} if single else {**_sorted(views(tables)), **tables}
+
     temporary = path.resolve().parent / f".{path.name}.{new_id()}.tmp"
     try:
-        if single:
-            _write(_one_table(evidence), temporary, {**marks, "ftnb.table": "trace"}, _ROW_GROUP[RECORDS], signer)
-            os.replace(temporary, path)
-        else:
-            temporary.mkdir()
-            for name, table in {**views(evidence), **evidence}.items():
-                table = table.sort_by(_SORT.get(name, _SORT_OF_VIEWS))
-                target = temporary / f"{name}.parquet"
-                row_group = _ROW_GROUP.get(name, _ROW_GROUP_OF_VIEWS)
-                _write(table, target, {**marks, "ftnb.table": name}, row_group, signer)
-            _swap(temporary, path)
+        for _ in range(_MAX_READS):
+            revision = store.revision()[1]
+            _write(store, temporary, made, single=single, what=path.name)
+            if finish is not None:
+                finish()
+            if store.revision()[1] == revision:
+                if single:
+                    os.replace(temporary, path)
+                else:
+                    _swap(temporary, path)
+                return path
+            _remove(temporary)
+    except FtnbError:
+        raise  # of the store that is read
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {error}") from error
     finally:
         _remove(temporary)
-    return path
-
-
-_MAX_READS = 5
-
-
-def _read(store: Any) -> tuple[Tables, dict[str, str]]:
-    """The evidence in `store`, and the head that it stands under; empty where it gives no proofs."""
-    whole = getattr(store, "whole", store)
-    for _ in range(_MAX_READS):
-        revision = store.revision()[1]
-        # The head first, then streams: what is recorded while we read is in neither, and is left for another time.
-        evidence, proofs = _log_of(whole)
-        if proofs and whole is not store:
-            proofs[PARTIAL] = "1"
-        evidence[STREAMS] = store.scan_streams()
-        evidence |= {RECORDS: _known(store.scan(["seq", *NAMES]), evidence[STREAMS]), BLOBS: store.scan_blobs()}
-        if store.revision()[1] == revision:
-            return evidence, proofs
     raise StoreError(f"{store!r} is being purged or redacted; export it again afterwards")
 
 
-def _known(records: pa.Table, streams: pa.Table) -> pa.Table:
-    """The records that the tree heads of their streams cover."""
-    import polars as pl
+def _write(
+    store: Scanned, target: Path, made: Callable[[Tables], Mapping[str, pa.Table]], *, single: bool, what: str
+) -> None:
+    """The file or folder, from one reading of the store."""
+    whole: Any = getattr(store, "whole", store)
+    # The head first, then streams: what is recorded while we read is in neither, and is left for another time.
+    head = whole.log_head() if getattr(whole, "has_proofs", False) else None
+    batches = Batches(store)
+    marks = {
+        "ftnb.schema": str(SCHEMA_VERSION),
+        "ftnb.version": _version(),
+        "ftnb.root": root_of(batches.streams).hex(),
+    }
+    if head is not None:
+        marks |= {LOG_SIZE: str(head.size), LOG_FRONTIER: head.frontier.hex()}
+        marks |= {LOG_NOTE: head.note} if head.note is not None else {}
+        marks |= {PARTIAL: "1"} if whole is not store else {}
 
-    heads: Any = pl.from_arrow(streams.select(["stream_id", "size"]))
-    places: Any = pl.from_arrow(records.select(["stream_id", "n"]))
-    is_known = places.join(heads, on="stream_id", how="left", maintain_order="left").select(
-        (pl.col("n") < pl.col("size")).fill_null(False)
-    )
-    return records.filter(is_known.to_series().to_arrow())
+    def tables() -> Iterator[Mapping[str, pa.Table]]:
+        yield from map(made, reading(batches, len(batches.plan), what, doing="writing"))
+        for entries in [] if head is None else entries_of(whole, head):
+            yield {TRACE: _one_table({ENTRIES: entries})} if single else {ENTRIES: entries}
+
+    if not single:
+        target.mkdir()
+    signer = getattr(whole, "signer", None)
+    files: dict[str, RowGroups] = {}
+    with ExitStack() as opened:
+        for parts in tables():
+            for name, table in parts.items():
+                if name not in files:
+                    place = target if single else target / f"{name}.parquet"
+                    rows = _ROW_GROUP.get(name, _ROW_GROUP_OF_VIEWS)
+                    files[name] = opened.enter_context(RowGroups(place, {**marks, "ftnb.table": name}, rows, signer))
+                files[name].add(table)
 
 
-def _log_of(whole: Any) -> tuple[Tables, dict[str, str]]:
-    if not getattr(whole, "has_proofs", False):
-        return {}, {}
-    head = whole.log_head()
-    rows = [row for row in whole.entry_rows() if row[0] <= head.size]
-    columns = list(zip(*rows, strict=True)) or [()] * 4
-    table = pa.table([pa.array(list(one), kind.type) for one, kind in zip(columns, SCHEMAS[ENTRIES], strict=True)],
-                     schema=SCHEMAS[ENTRIES])  # fmt: skip
-    proofs = {LOG_SIZE: str(head.size), LOG_FRONTIER: head.frontier.hex()}
-    return {ENTRIES: table}, proofs if head.note is None else {**proofs, LOG_NOTE: head.note}
+def _sorted(views: Mapping[str, pa.Table]) -> Tables:
+    return {name: table.sort_by(_SORT_OF_VIEWS) for name, table in views.items()}
 
 
 def root_of(streams: pa.Table) -> bytes:
@@ -196,31 +183,19 @@ def _ensure_replaceable(path: Path, *, single: bool) -> None:
 def _one_table(evidence: Mapping[str, pa.Table]) -> pa.Table:
     """Records, blobs and streams below each other, engagement after engagement."""
     parts = []
-    for place, (name, table) in enumerate(
-        (name, evidence[name]) for name in (RECORDS, BLOBS, STREAMS, ENTRIES) if name in evidence
-    ):
+    for place, name in enumerate((RECORDS, BLOBS, STREAMS, ENTRIES)):
+        table = evidence[name] if name in evidence else SCHEMAS[name].empty_table()
         n = table.num_rows
         table = table.append_column("row", pa.array([ROW_OF[name]] * n, pa.string()))
         parts.append(table.append_column("_place", pa.array([place] * n, pa.int64())))
     whole = pa.concat_tables(parts, promote_options="default")
-    order: _Order = [
+    order: Order = [
         ("engagement_id", "ascending"),
         ("_place", "ascending"),
         ("seq", "ascending"),
         ("blob_id", "ascending"),
     ]
     return whole.sort_by(order).drop_columns(["_place"])
-
-
-def _write(table: pa.Table, target: Path, marks: Mapping[str, str], row_group: int, signer: Any) -> None:
-    metadata: dict[Any, Any] = {**(table.schema.metadata or {}), **marks}
-    table = table.replace_schema_metadata(metadata)
-    with pq.ParquetWriter(
-        target, table.schema, compression="zstd", compression_level=3, write_page_checksum=True
-    ) as writer:
-        writer.write_table(table, row_group_size=row_group)
-        writer.add_key_value_metadata(placeholder(signer))
-    seal(target, signer)
 
 
 def _swap(temporary: Path, path: Path) -> None:

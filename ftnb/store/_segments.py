@@ -212,7 +212,11 @@ def _condition(engagement_ids: Sequence[str] | None, types: Sequence[str], after
     owner, kind, seq = (cast(Any, ds.field(name)) for name in ("engagement_id", "type", "seq"))
     wanted: list[Any] = []
     if engagement_ids is not None:
-        wanted.append(owner == engagement_ids[0] if len(engagement_ids) == 1 else owner.isin(list(engagement_ids)))
+        wanted.append(
+            owner == engagement_ids[0]
+            if len(engagement_ids) == 1
+            else owner.isin(pa.array(engagement_ids, pa.string()))
+        )
     if types:
         wanted.append(kind.isin(list(types)))
     if after:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from ._entries import LogHead
 from ._sqlite_columns import Parts, cells, packed, parted, schema_of, searched, told
 from ._sqlite_schema import file_of
 from ._summary import HEADER_TYPES, Summary
+from ._tables import BLOB_DTYPES
 from ._writer import label_key, label_value
 from .base import EngagementSummary
 from .leaf import COLUMNS, NAMES, Row
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _SELECT = f"SELECT seq, {', '.join(NAMES)} FROM record"
 _DTYPES = {"seq": "int", **{column.name: column.dtype for column in COLUMNS}}
 _PAGE = 500
+RECORD_BYTES = 1_000
+"""What a record counts for: large values are not in it, but in blobs."""
 
 
 class SQLiteReader:
@@ -154,9 +158,27 @@ class SQLiteReader:
 
     def scan_blobs(self) -> pa.Table:
         """The blob table without `dedup`."""
-        dtypes = {"engagement_id": "text", "blob_id": "text", "salt": "bytes", "media": "text", "data": "bytes"}
         tables = "blob JOIN engagement USING (eid)"
-        return self._table(f"SELECT {', '.join(dtypes)} FROM {tables} ORDER BY engagement_id, blob_id", [], dtypes)
+        sql = f"SELECT {', '.join(BLOB_DTYPES)} FROM {tables} ORDER BY engagement_id, blob_id"
+        return self._table(sql, [], BLOB_DTYPES)
+
+    def engagement_sizes(self) -> list[Row]:
+        """The id of each engagement, and about how many bytes its records and blobs are."""
+        return self._rows(
+            """SELECT engagement_id, (SELECT count(*) FROM log l WHERE l.eid = e.eid) * ?
+                   + (SELECT coalesce(sum(length(data)), 0) FROM blob b WHERE b.eid = e.eid) FROM engagement e""",
+            (RECORD_BYTES,),
+        )
+
+    def scan_engagements(self, ids: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """All columns of the records of these engagements, and their blobs; engagement after engagement."""
+        wanted, blobs = [json.dumps(list(ids))], "blob JOIN engagement USING (eid)"
+        sqls = [
+            f"SELECT {', '.join(dtypes)} FROM (SELECT value AS wanted FROM json_each(?)) CROSS JOIN {table}"
+            " ON engagement_id = wanted"
+            for dtypes, table in ((_DTYPES, "record"), (BLOB_DTYPES, f"({blobs})"))
+        ]
+        return self._table(sqls[0], wanted, _DTYPES), self._table(sqls[1], wanted, BLOB_DTYPES)
 
     def entries(self, after: int = 0, n: int = -1) -> list[Row]:
         """The store's own log from the entry after the `after`th on, `n` of them at most (-1: all)."""

@@ -229,6 +229,15 @@ class SQLiteStore(LogStoreBase):
     def _scan_streams(self) -> pa.Table:
         return self._reader.scan_streams()
 
+    def engagement_sizes(self) -> list[tuple[str, int]]:
+        """The id of each engagement, and about how many bytes its records and blobs are."""
+        _barrier.wait(self.url)
+        return self._reader.engagement_sizes()
+
+    def scan_engagements(self, engagement_ids: Sequence[str]) -> tuple[pa.Table, pa.Table]:
+        """The records (`seq` and all columns) and blobs of these engagements, as they are kept."""
+        return self._reader.scan_engagements(engagement_ids)
+
     def _n_records(self) -> int:
         return self._reader.n_records()
 

@@ -20,6 +20,7 @@ from ftnb.audit._note import NoteSigner
 from ftnb.store import _parquet_write
 from ftnb.store._entries import entry_hash
 from ftnb.store._parquet_file import LOG_FRONTIER, LOG_NOTE, LOG_SIZE, SCHEMAS
+from ftnb.store._parquet_rows import RowGroups
 from ftnb.store.leaf import INDEX, NAMES, Row, Tree, closed, leaf_hash
 from ftnb.store.parquet_export import ParquetExport
 
@@ -157,7 +158,8 @@ class ParquetFile(SQLiteFile):
             arrays = [pa.array(list(one), field.type) for one, field in zip(columns, SCHEMAS[name], strict=True)]
             tables[name] = pa.table(arrays, schema=SCHEMAS[name])
         marks = {key: value for key, value in marks.items() if value or key != LOG_NOTE}
-        _parquet_write._write(_parquet_write._one_table(tables), path, marks, 65_536, None)
+        with RowGroups(path, marks, 65_536, None) as file:
+            file.add(_parquet_write._one_table(tables))
 
 
 Forge = Callable[[Database, random.Random], None]

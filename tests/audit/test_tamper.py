@@ -22,7 +22,6 @@ from ftnb.audit._needed import needed
 from ftnb.audit._note import NoteSigner
 from ftnb.audit._verify import checked
 from ftnb.core.model import EventKind
-from ftnb.frames import Frames
 from ftnb.recorder import Recorder
 from ftnb.store.parquet_export import ParquetExport
 from ftnb.store.postgres import PostgresStore
@@ -150,7 +149,7 @@ class ParquetPlace:
         self._set_back = False
 
     def _export(self, store: Any, path: Path) -> None:
-        export_parquet(store, path, (), lambda: Frames(store))
+        export_parquet(store, path, ())
 
     def set_back(self, _: Database) -> None:
         """Hand on an earlier export."""

@@ -10,7 +10,6 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Any
 
 from ..core import redact
@@ -209,12 +208,10 @@ class QueuePipeline:
             return  # this is a child itself, and has touched nothing yet
         self._was_at_rest = self._writer.rest(until)
         if self._was_at_rest:
-            for item in islice(self.queue.rest(), _MAX_TRANSLATED_AT_FORK):
-                if item[0] is _FLUSH:
-                    self._waiting.append(item[1])
-                elif item[0] is not _NUDGE:
-                    self._batch.append(item)
-            self._writer.translate(self._batch)
+            with self.queue.taking:
+                while found := self.queue.move(self._batch, _MAX_TRANSLATED_AT_FORK, until=_FLUSH, without=_NUDGE):
+                    self._waiting += found
+                self._writer.translate(self._batch)
             self.queue.put((_NUDGE, None))
 
     def after_fork_in_parent(self) -> None:
@@ -276,15 +273,14 @@ _lock = threading.RLock()
 
 def _take(items: ItemQueue, batch: list[Any], waiting: list[threading.Event], writer: Committer) -> None:
     """Fill the next batch; waits for one item. A flush request ends it, so that it waits for nothing later."""
-    item = items.get()
-    if item[0] is _FLUSH:
-        waiting.append(item[1])
+    items.wait()
+    n_taken, n_waiting = len(batch), len(waiting)
+    waiting += items.move(batch, 1, until=_FLUSH, without=_NUDGE)
+    if len(waiting) > n_waiting:
         return
-    if item[0] is not _NUDGE:
-        batch.append(item)
-        if items.qsize() < _GATHERED:
-            writer.gather()
-    waiting += items.move(batch, _BATCH, until=_FLUSH, without=_NUDGE)
+    if len(batch) > n_taken and items.qsize() < _GATHERED:
+        writer.gather()
+    waiting += items.move(batch, _BATCH - len(batch) + n_taken, until=_FLUSH, without=_NUDGE)
 
 
 def _flush_all() -> None:

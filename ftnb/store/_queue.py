@@ -11,7 +11,6 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -25,8 +24,9 @@ class ItemQueue:
         """The writer sleeps until somebody rings. Only the writer sets it, so an interrupt between putting an item and
         ringing costs nothing but time: whoever comes next rings."""
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._taking = threading.Lock()
-        """Between the writer and a thread that forks: an item is taken whole."""
+        self.taking = threading.RLock()
+        """Between the writer and a thread that forks: items get from here to a batch in their order, and none is on its
+        way while that batch is looked at."""
 
     def put(self, item: tuple[Any, Any]) -> None:
         """Put an item at the end. Never waits."""
@@ -46,47 +46,30 @@ class ItemQueue:
         """Whether there are none."""
         return not self.pairs
 
-    def get(self) -> tuple[Any, Any]:
-        """The first item; waits for one."""
-        while True:
-            try:
-                return self.get_nowait()
-            except queue.Empty:
-                self.is_quiet = True
+    def wait(self) -> None:
+        """Wait for an item."""
+        while not self.pairs:
+            self.is_quiet = True
             if not self.pairs:  # else it came before anybody could know that a bell is needed
                 self._bell.get()
             self.is_quiet = False
             self._hush()
 
-    def get_nowait(self) -> tuple[Any, Any]:
-        """The first item. Raises queue.Empty."""
-        with self._taking:
-            if not self.pairs:
-                raise queue.Empty
-            return self.pairs.popleft(), self.pairs.popleft()
-
     def move(self, batch: list[Any], limit: int, *, until: object, without: object) -> list[Any]:
-        """Move items to the end of `batch`, until it has `limit` of them, but for those that begin with `without`.
+        """Move `limit` items to the end of `batch`, or what there is, but for those that begin with `without`.
 
         One that begins with `until` ends it: it is taken off the queue, and what comes with it is returned.
         """
-        with self._taking:
+        with self.taking:
             pairs, pop = self.pairs, self.pairs.popleft
-            while pairs and len(batch) < limit:
+            while pairs and limit > 0:
+                limit -= 1
                 item = pop(), pop()
                 if item[0] is until:
                     return [item[1]]
                 if item[0] is not without:
                     batch.append(item)
         return []
-
-    def rest(self) -> Iterator[tuple[Any, Any]]:
-        """Take the items there are, one after the other."""
-        while True:
-            try:
-                yield self.get_nowait()
-            except queue.Empty:
-                return
 
     def _hush(self) -> None:
         while not self._bell.empty():

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,16 @@ def test_a_child_outlives_its_parents_store(tmp_path: Path) -> None:
     sound(tmp_path / "t.db")
 
 
-def test_a_storm_of_forks(tmp_path: Path) -> None:
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns after every few instructions: a fork finds the writer in the middle of anything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_a_storm_of_forks(tmp_path: Path, hasty: None) -> None:
     store = SQLiteStore(tmp_path / "t.db")
     recorder = Recorder(store)
     engagement_id = recorder.start_engagement("parent")

@@ -10,6 +10,7 @@ import orjson
 from ..core.canonical import MARK, marker
 from ..core.ids import from_us, new_id
 from ..core.model import Annotation, Extraction, IntentSwitch, StepEvent, TokenUsage, Topology
+from ._plain_rows import plain_record
 from .draft import Draft
 from .leaf import INDEX, Row, has_lost_body, is_closed
 from .records import (
@@ -68,7 +69,8 @@ def record_or_gap(row: Row, seq: int, resolve: Callable[[Any], Any]) -> BaseReco
         if has_lost_body(*row[-3:]):
             raise ValueError("its body is gone, and no commitment was left in its place")
         body = orjson.loads(row[-2]) if row[-2] is not None else _taken_out(row)
-        return to_record(row, body, seq, resolve)
+        plain = plain_record(row, body, seq, _Reader(row, body, resolve).value)
+        return to_record(row, body, seq, resolve) if plain is None else plain
     except Exception as error:
         return _gap(row, seq, "bad_record", f"{type(error).__name__}: {error}")
 
@@ -115,6 +117,8 @@ def _shown(value: Any) -> Any:
 
 class _Reader:
     """A row by column name, with its body."""
+
+    __slots__ = ("_resolve", "_row", "body")
 
     def __init__(self, row: Row, body: dict[str, Any], resolve: Callable[[Any], Any]) -> None:
         self._row, self.body, self._resolve = row, body, resolve

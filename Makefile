@@ -51,9 +51,10 @@ test-js: $(JS_READY)
 	$(JS_RUN) npm test
 
 # Apart from the others: see the marker's note in pyproject.toml. Without Chromium they are skipped with a word on how to
-# get it, and fail where CI is set. Two processes, as each drives a browser of several more.
+# get it, and fail where CI is set. Two processes, as each drives a browser of several more. Only files with such tests are
+# read: importing all the others takes longer than some of these tests.
 test-browser: $(READY)
-	$(PY) -m pytest -q -rs -n 2 --dist loadfile -m browser
+	$(PY) -m pytest -q -rs -n 2 --dist loadfile -m browser $$(grep -rl 'mark\.browser' --include='test_*.py' tests)
 
 check: $(READY) $(JS_READY)
 	$(BIN)/ruff check

@@ -60,7 +60,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Files that need Spark run in one process: each that starts it takes seconds and half a gigabyte."""
+    """What needs Spark runs in one process: each that starts it takes seconds and half a gigabyte. What needs JupyterLab
+    runs in another than what needs Notebook 7: each loads its application once, and is a good half of the browser's work.
+    """
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -68,6 +70,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
+            if file.startswith("tests/lab/"):
+                return "notebook 7" if "[notebook-" in nodeid else "lab"
             return "spark" if file in NEED_SPARK else file
 
     return Scheduling(config, log)

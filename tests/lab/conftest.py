@@ -1,4 +1,8 @@
-"""One JupyterLab for all notebooks, which Notebook 7 is served from, too; every notebook has a kernel of its own."""
+"""One JupyterLab for all notebooks, which Notebook 7 is served from, too; every notebook has a kernel of its own.
+
+What is loaded is kept: one browser context, so that scripts come from its cache, and one page in which JupyterLab opens
+notebook after notebook, as a user's does.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.lab.jupyter import REPOSITORY, Notebook, lab_server
 
@@ -29,8 +33,23 @@ def lab_address(lab_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def open_notebook(browser: Browser, lab_folder: Path, lab_address: str) -> Open:
-    """`with open_notebook(name, app="lab")`: a notebook, open in a page of its own; one of ours is copied before."""
+def lab_context(browser: Browser) -> Iterator[BrowserContext]:
+    """The browser's profile: pages of it share a cache."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def lab_page(lab_context: BrowserContext) -> Page:
+    """Where JupyterLab is, once a notebook has been opened."""
+    return lab_context.new_page()
+
+
+@pytest.fixture(scope="session")
+def open_notebook(lab_context: BrowserContext, lab_page: Page, lab_folder: Path, lab_address: str) -> Open:
+    """`with open_notebook(name, app="lab")`: a notebook, open in JupyterLab or in a page of its own with Notebook 7; one
+    of ours is copied before."""
 
     @contextmanager
     def opened(name: str, *, app: str = "lab") -> Iterator[Notebook]:
@@ -41,10 +60,12 @@ def open_notebook(browser: Browser, lab_folder: Path, lab_address: str) -> Open:
             folder.mkdir(exist_ok=True)
             shutil.copy(ours, folder)
             name = f"{folder.name}/{name}"
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        notebook = Notebook(page, lab_address, name, app=app)
+        page = lab_page if app == "lab" else lab_context.new_page()
+        notebook = Notebook(page, lab_address, name, app=app, reload=app != "lab")
         yield notebook
         notebook.stop()
-        page.close()
+        notebook.let_go()
+        if page is not lab_page:
+            page.close()
 
     return opened

@@ -30,6 +30,16 @@ _KERNEL_IS_IDLE = """async () => {
   }
   throw new Error('the kernel did not become idle');
 }"""
+_OPEN_IN_LAB = """async path => {
+  const app = window.jupyterapp;
+  // Closed as they are, for nobody is there to say whether to save; the tab of the launcher may stay.
+  for (const one of [...app.shell.widgets('main')]) if (one.context) one.dispose();
+  await app.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+  const widget = [...app.shell.widgets('main')].find(one => one.context?.path === path);
+  app.shell.activateById(widget.id);
+  for (let i = 0; i < 600 && app.shell.currentWidget !== widget; i++) await new Promise(requestAnimationFrame);
+  if (app.shell.currentWidget !== widget) throw new Error(`${path} did not open`);
+}"""
 _START_CELL = """async index => {
   const panel = window.jupyterapp.shell.currentWidget;
   panel.content.activeCellIndex = index;
@@ -134,19 +144,38 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 class Notebook:
     """An open notebook in a Playwright page."""
 
-    def __init__(self, page: Any, address: str, name: str, *, app: str = "lab") -> None:
+    def __init__(self, page: Any, address: str, name: str, *, app: str = "lab", reload: bool = True) -> None:
+        """`reload=False` opens it in the JupyterLab that is in the page already, if it is, instead of what is open there."""
         self.page = page
         self.console_errors: list[str] = []
         self.foreign_requests: list[str] = []
-        page.on("console", lambda message: message.type == "error" and self.console_errors.append(message.text))
-        page.on("pageerror", lambda error: self.console_errors.append(str(error.stack)))
-        page.on("request", lambda request: self._note(request.url))
+        self._heard = {"console": self._on_console, "pageerror": self._on_error, "request": self._on_request}
+        for event, listener in self._heard.items():
+            page.on(event, listener)
         place = "lab/tree" if app == "lab" else "notebooks"
-        page.goto(f"{address}/{place}/{name}?reset&token={_TOKEN}", wait_until="domcontentloaded")
-        # The predicate must not be async: a promise is true at once.
-        ready = "() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext"
-        page.wait_for_function(ready, timeout=60_000)
+        if not reload and page.url.startswith(f"{address}/lab"):
+            page.evaluate(_OPEN_IN_LAB, name)
+        else:
+            page.goto(f"{address}/{place}/{name}?reset&token={_TOKEN}", wait_until="domcontentloaded")
+            # The predicate must not be async: a promise is true at once.
+            ready = "() => !!window.jupyterapp?.shell?.currentWidget?.sessionContext"
+            page.wait_for_function(ready, timeout=60_000)
         page.evaluate(_KERNEL_IS_IDLE)
+
+    def let_go(self) -> None:
+        """Hear no more of the page, which the next notebook may be opened in."""
+        for event, listener in self._heard.items():
+            self.page.remove_listener(event, listener)
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.console_errors.append(message.text)
+
+    def _on_error(self, error: Any) -> None:
+        self.console_errors.append(str(error.stack))
+
+    def _on_request(self, request: Any) -> None:
+        self._note(request.url)
 
     def _note(self, url: str) -> None:
         if not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")):

@@ -60,8 +60,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What needs Spark runs in one process: each that starts it takes seconds and half a gigabyte. What needs JupyterLab
-    runs in another than what needs Notebook 7: each loads its application once, and is a good half of the browser's work.
+    """What needs Spark runs in one process: each that starts it takes seconds and half a gigabyte.
+
+    So does what needs JupyterLab, which is loaded once, and what needs Notebook 7.
     """
     if config.getoption("dist") != "loadfile":
         return None

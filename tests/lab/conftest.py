@@ -48,8 +48,10 @@ def lab_page(lab_context: BrowserContext) -> Page:
 
 @pytest.fixture(scope="session")
 def open_notebook(lab_context: BrowserContext, lab_page: Page, lab_folder: Path, lab_address: str) -> Open:
-    """`with open_notebook(name, app="lab")`: a notebook, open in JupyterLab or in a page of its own with Notebook 7; one
-    of ours is copied before."""
+    """`with open_notebook(name, app="lab")`: an open notebook; one of ours is copied before.
+
+    Notebook 7 opens each in a page of its own, as it does for a user.
+    """
 
     @contextmanager
     def opened(name: str, *, app: str = "lab") -> Iterator[Notebook]:

@@ -145,7 +145,7 @@ class Notebook:
     """An open notebook in a Playwright page."""
 
     def __init__(self, page: Any, address: str, name: str, *, app: str = "lab", reload: bool = True) -> None:
-        """`reload=False` opens it in the JupyterLab that is in the page already, if it is, instead of what is open there."""
+        """`reload=False` opens it in the JupyterLab that is in the page, if one is, instead of what is open there."""
         self.page = page
         self.console_errors: list[str] = []
         self.foreign_requests: list[str] = []

@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
 from tests.lab.jupyter import REPOSITORY, Notebook, lab_server
 
 Open = Callable[..., AbstractContextManager[Notebook]]
+SIZE: ViewportSize = {"width": 1280, "height": 1000}
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,7 @@ def lab_address(lab_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="session")
 def lab_context(browser: Browser) -> Iterator[BrowserContext]:
     """The browser's profile: pages of it share a cache."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context = browser.new_context(viewport=SIZE)
     yield context
     context.close()
 
@@ -47,14 +48,17 @@ def lab_page(lab_context: BrowserContext) -> Page:
 
 
 @pytest.fixture(scope="session")
-def open_notebook(lab_context: BrowserContext, lab_page: Page, lab_folder: Path, lab_address: str) -> Open:
+def open_notebook(
+    browser: Browser, lab_context: BrowserContext, lab_page: Page, lab_folder: Path, lab_address: str
+) -> Open:
     """`with open_notebook(name, app="lab")`: an open notebook; one of ours is copied before.
 
-    Notebook 7 opens each in a page of its own, as it does for a user.
+    Notebook 7 opens each in a page of its own, as it does for a user. `alone` gives it a browser profile of its own,
+    for tests of what is on the console: JupyterLab writes there about kernels of closed notebooks, too.
     """
 
     @contextmanager
-    def opened(name: str, *, app: str = "lab") -> Iterator[Notebook]:
+    def opened(name: str, *, app: str = "lab", alone: bool = False) -> Iterator[Notebook]:
         ours = REPOSITORY / "notebooks" / name
         if ours.is_file():
             # A folder of its own: a notebook writes its traces beside it.
@@ -62,8 +66,11 @@ def open_notebook(lab_context: BrowserContext, lab_page: Page, lab_folder: Path,
             folder.mkdir(exist_ok=True)
             shutil.copy(ours, folder)
             name = f"{folder.name}/{name}"
-        page = lab_page if app == "lab" else lab_context.new_page()
-        notebook = Notebook(page, lab_address, name, app=app, reload=app != "lab")
+        if alone:
+            page = browser.new_page(viewport=SIZE)
+        else:
+            page = lab_page if app == "lab" else lab_context.new_page()
+        notebook = Notebook(page, lab_address, name, app=app, reload=page is not lab_page)
         yield notebook
         notebook.stop()
         notebook.let_go()

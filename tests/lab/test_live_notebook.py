@@ -79,7 +79,7 @@ def folder(lab_folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def notebook(open_notebook: Open, folder: Path) -> Iterator[Notebook]:
     """The notebook, open in JupyterLab, with nothing run."""
-    with open_notebook("live/live.ipynb") as opened:
+    with open_notebook("live/live.ipynb", alone=True) as opened:
         yield opened
 
 

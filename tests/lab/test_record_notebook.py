@@ -17,7 +17,7 @@ NAME = "01_record.ipynb"
 @pytest.fixture(scope="module")
 def notebook(open_notebook: Open) -> Iterator[Notebook]:
     """The notebook, open in JupyterLab with all of its cells run."""
-    with open_notebook(NAME) as opened:
+    with open_notebook(NAME, alone=True) as opened:
         opened.run_all()
         yield opened
 

@@ -124,7 +124,8 @@ def test_somebody_who_does_not_trust_it_reads_the_table(notebook: Notebook, app:
     saved = nbformat.read(path, as_version=4)
     saved.cells[0].source += "  # another notebook"
     nbformat.write(saved, path.with_name("another.ipynb"))
-    other = Notebook(notebook.page, _address(notebook), f"{path.parent.name}/another.ipynb", app=app)
+    name = f"{path.parent.name}/another.ipynb"
+    other = Notebook(notebook.page, _address(notebook), name, app=app, reload=False)
     shown = other.page.locator(".jp-OutputArea-output").first
     expect(shown).to_contain_text("3 steps", timeout=30_000)
     shown.get_by_text("Steps", exact=True).click()

@@ -30,21 +30,26 @@ class RedisReader:
 
     # --- records ---
 
-    def rows(self, engagement_ids: Sequence[str], after: int = 0) -> dict[str, list[tuple[int, Row]]]:
-        """Rows of each engagement by seq, those after a seq."""
+    def rows(
+        self, engagement_ids: Sequence[str], after: int = 0, last: int | None = None
+    ) -> dict[str, list[tuple[int, Row]]]:
+        """Rows of each engagement by seq, those after a seq; `last`: no later than the batch that ends with it."""
         found: dict[str, list[tuple[int, Row]]] = {}
-        for engagement_id, texts in self._texts(engagement_ids, after):
+        for engagement_id, texts in self._texts(engagement_ids, after, last):
             parts = (load_rows(engagement_id, text) for text in texts)
             found[engagement_id] = [item for part in parts for item in part if item[0] > after]
         return found
 
-    def _texts(self, engagement_ids: Sequence[str], after: int) -> Iterator[tuple[str, list[Any]]]:
+    def _texts(
+        self, engagement_ids: Sequence[str], after: int, last: int | None = None
+    ) -> Iterator[tuple[str, list[Any]]]:
         """What is written of each engagement's rows, from the entry on that holds the first after a seq."""
+        least, most = f"({after}-0" if after else "-", "+" if last is None else str(last)
         for begin in range(0, len(engagement_ids), _PAGE):
             page = engagement_ids[begin : begin + _PAGE]
             with self._client.pipeline(transaction=False) as pipe:
                 for engagement_id in page:
-                    pipe.xrange(self._keys.records(engagement_id), min=f"({after}-0" if after else "-")
+                    pipe.xrange(self._keys.records(engagement_id), min=least, max=most)
                 answers = pipe.execute()
             for engagement_id, entries in zip(page, answers, strict=True):
                 yield engagement_id, [field(fields, "r") for _, fields in entries]
@@ -76,7 +81,7 @@ class RedisReader:
                 return self.all_rows(after) if self.revision()[0] > after else []
             last = seq_of(batches[-1][0])
             touched = dict.fromkeys(key for _, fields in batches for key in orjson.loads(field(fields, "e")))
-            rows = chain.from_iterable(self.rows(list(touched), after).values())
+            rows = chain.from_iterable(self.rows(list(touched), after, last).values())
             found = sorted((item for item in rows if item[0] <= last), key=itemgetter(0))
             if found:
                 return found

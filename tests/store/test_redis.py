@@ -13,8 +13,12 @@ import pytest
 import redis
 from hypothesis import settings
 
+from ftnb.core.ids import new_id
+from ftnb.core.model import EngagementStatus
+from ftnb.store import build
 from ftnb.store._redis_codec import dump_rows, field, load_rows
 from ftnb.store.base import LogStore
+from ftnb.store.draft import Stream
 from ftnb.store.leaf import INDEX
 from ftnb.store.redis import RedisStore
 from ftnb.testing import Behind, StoreMachine, StoreTests
@@ -105,4 +109,26 @@ def test_a_rewrite_that_goes_on_already_is_waited_for(redis_url: str) -> None:
     store = RedisStore(redis_url, key_prefix=_prefix())
     for _ in range(3):
         store.vacuum()
+    store.close()
+
+
+def test_who_is_behind_reads_each_row_once(redis_url: str) -> None:
+    store = RedisStore(redis_url, key_prefix=_prefix())
+    stream = Stream(new_id(), new_id(), turn=1)
+    for i in range(200):
+        store.append_drafts([build.engagement_status(stream, i, EngagementStatus.ACTIVE) for _ in range(5)])
+    seen, loaded, last = [], 0, 0
+
+    def counted(engagement_id: str, text: Any) -> Any:
+        nonlocal loaded
+        rows = load_rows(engagement_id, text)
+        loaded += len(rows)
+        return rows
+
+    with patch("ftnb.store._redis_read.load_rows", counted):
+        while page := store._reader.rows_after(last):
+            seen += [seq for seq, _ in page]
+            last = seen[-1]
+    assert seen == list(range(1, 1001))
+    assert loaded == 1000
     store.close()

@@ -1,6 +1,6 @@
-// When a place has been painted, is in sight, and the page has nothing better to do.
+// When a place has been painted, is in sight, and the page is at rest: no view comes, nothing moves, nobody touches it.
 
-/** Milliseconds for which nothing was put on the page, and nobody touched it, before it counts as at rest. */
+/** Milliseconds for which nothing of this has been, before the page counts as at rest. */
 const REST_MS = 500;
 
 const waiting = new Set<() => void>();
@@ -33,7 +33,8 @@ function add(act: () => void): void {
 const KINDS = ["pointermove", "pointerdown", "wheel", "keydown", "scroll"];
 const PASSIVE = { capture: true, passive: true };
 
-function touch(): void {
+/** Something on the page moves just now. */
+export function touch(): void {
   touched = performance.now();
 }
 

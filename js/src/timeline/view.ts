@@ -2,6 +2,7 @@
 
 import { h } from "../dom";
 import { duration, plural } from "../format";
+import { touch } from "../graph/seen";
 import type { Run } from "../run";
 import type { Theme } from "../theme";
 import { AXIS, describeRows, drawTimeline, LANE, type Picture, type Stretch } from "./draw";
@@ -235,6 +236,7 @@ export class TimelineView {
 
   private drawNow(): void {
     this.frame = 0;
+    touch();
     const { clientWidth: width, clientHeight: height } = this.scroll;
     const context = this.canvas.getContext("2d");
     if (!this.theme || !this.window || !context || width < 2 || height < 2) return;
